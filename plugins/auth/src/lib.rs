@@ -1,0 +1,1 @@
+//! API keys for Mortise: a guard that knows each key's subject.

@@ -1,0 +1,1 @@
+//! The smallest coded agent: it repeats what it hears.

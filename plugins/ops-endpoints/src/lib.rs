@@ -1,0 +1,1 @@
+//! Endpoints for operators: public, private and streaming routes.

@@ -1,0 +1,1 @@
+//! Structured log entries for requests, runs, steps, model and tool calls.

@@ -1,0 +1,1 @@
+//! Small server tools: arithmetic, the time, and notes behind an approval.

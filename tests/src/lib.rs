@@ -1,0 +1,1 @@
+//! Tests over HTTP, through real libraries; see `it/`.

@@ -1,1 +1,174 @@
-//! SDK.
+//! The SDK of [Mortise](https://crates.io/crates/mortise-host) plugins: agents, models, tools,
+//! hooks and HTTP endpoints in plain async Rust, shipped as one library.
+//!
+//! A whole plugin, with a tool and a public endpoint:
+//!
+//! ```
+//! use mortise_plugin_api::prelude::*;
+//!
+//! /// The `config` table of the plugin's entry in `config.toml`.
+//! #[derive(Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields, default)]
+//! struct Config {
+//!     /// How many sides a die has.
+//!     sides: u32,
+//! }
+//!
+//! impl Default for Config {
+//!     fn default() -> Self {
+//!         Self { sides: 6 }
+//!     }
+//! }
+//!
+//! struct Dice {
+//!     sides: u32,
+//!     host: Host,
+//! }
+//!
+//! impl Plugin for Dice {
+//!     type Config = Config;
+//!     const NAME: &'static str = "dice";
+//!     const VERSION: &'static str = "0.1.0"; // usually env!("CARGO_PKG_VERSION")
+//!
+//!     fn create(config: Config, host: Host) -> Result<Self> {
+//!         Ok(Self { sides: config.sides, host })
+//!     }
+//!
+//!     fn register(&self, registrar: &mut Registrar) {
+//!         let sides = self.sides;
+//!         registrar
+//!             .tool(Roll { sides, host: self.host.clone() })
+//!             .mount(Mount::at_base().endpoint(
+//!                 Endpoint::get("/dice", move |_| async move {
+//!                     Response::json(&json!({ "sides": sides }))
+//!                 })
+//!                 .public(),
+//!             ));
+//!     }
+//! }
+//!
+//! struct Roll {
+//!     sides: u32,
+//!     host: Host,
+//! }
+//!
+//! impl Tool for Roll {
+//!     fn info(&self) -> ToolInfo {
+//!         ToolInfo::new::<NoConfig>("roll", "Rolls a die")
+//!     }
+//!
+//!     async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
+//!         let rolled = self.host.now_millis() % u64::from(self.sides) + 1;
+//!         Ok(json!({ "rolled": rolled }))
+//!     }
+//! }
+//!
+//! export_plugin!(Dice);
+//! ```
+//!
+//! Its `Cargo.toml`:
+//!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib", "rlib"]
+//!
+//! [features]
+//! default = ["dylib"] # export_plugin! emits the library's header under this feature
+//! dylib = []
+//!
+//! [dependencies]
+//! mortise-plugin-api = "0.1"
+//! schemars = "1"
+//! serde = { version = "1", features = ["derive"] }
+//! ```
+//!
+//! `cargo build --release`, copy `target/release/lib*.so` into the server's plugin folder, and
+//! name it in `config.toml`; or, while you write it, `mortise serve --plugin target/debug/libdice.so`.
+//!
+//! # What there is
+//!
+//! | to offer | implement or build |
+//! |---|---|
+//! | an agent whose loop is Rust | [`Agent`] |
+//! | a model | [`Model`] |
+//! | a tool | [`Tool`] |
+//! | guards, event filters, observers | [`Hook`] |
+//! | HTTP routes | [`Mount`] and [`Endpoint`] |
+//!
+//! [`Host`] is what a plugin may ask of the server, [`RunContext`] what it may ask of the run at
+//! hand. Every async function runs with a tokio runtime of the library's own at hand, so `tokio`
+//! and `reqwest` just work. A panic is contained: the call fails, the server goes on; so build
+//! with `panic = "unwind"`, the default. `tracing` events become log lines of the server.
+//!
+//! The feature `testing` adds a fake host, so that a plugin can be tested without a server.
+
+// `unsafe` stands in `ffi` and in what `export_plugin!` expands to, nowhere else.
+#![deny(unsafe_code)]
+
+mod agent;
+mod backend;
+mod error;
+mod event;
+mod export;
+#[doc(hidden)]
+pub mod ffi;
+mod hook;
+mod host;
+mod message;
+mod model;
+mod mount;
+mod plugin;
+mod request;
+mod run;
+mod runtime;
+mod tool;
+mod version;
+
+pub use self::agent::{Agent, AgentInfo};
+pub use self::error::{Error, Issue, Result};
+pub use self::event::{
+    ApprovalState, ApprovalStatus, Event, RunResult, TerminationReason, ToolCallRef, ToolErrorKind,
+    ToolTarget,
+};
+pub use self::hook::{
+    BeforeTool, Completed, EventVerdict, GuardVerdict, Hook, HookInfo, Observation, ObservedPhase,
+    ObservedRequest, OnError, OutputErrorAnswer, OutputFailed, ResponseHead, Stage, StepChange,
+    StepEndAnswer, StepEnded, StepInput, ToolCall, ToolCallEnded, ToolCallFailed, ToolErrorAnswer,
+};
+pub use self::host::{Host, Metric, MetricKind, NumberedEvent, RunEvents, RunRequest, RunStatus};
+pub use self::message::{
+    Content, FinishReason, Item, Message, ModelResponse, Part, ToolCallItem, Usage, Visibility,
+};
+pub use self::model::{
+    Chunk, ChunkStream, Model, ModelCapabilities, ModelInfo, ModelRequest, StructuredOutput,
+    ToolChoice, ToolSpec,
+};
+pub use self::mount::{
+    Access, Endpoint, EndpointCall, EndpointInfo, MethodMismatch, Mount, MountInfo, Prefix,
+    RouteError, Slashes,
+};
+pub use self::plugin::{NoConfig, Plugin, Registrar};
+pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response};
+pub use self::run::{RunContext, RunInfo, ToolOutcome};
+pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo};
+pub use self::version::{API_VERSION, SDK_VERSION};
+
+pub use {bytes, schemars, serde, serde_json, tracing};
+
+/// What a plugin's file usually needs.
+pub mod prelude {
+    pub use bytes::Bytes;
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+    pub use serde_json::{self, Value, json};
+    pub use tracing;
+
+    pub use crate::{
+        Agent, AgentInfo, ApprovalDecision, BeforeTool, Body, Chunk, ChunkStream, Completed,
+        Endpoint, EndpointCall, Error, Event, EventVerdict, FinishReason, GuardVerdict, Hook,
+        HookInfo, Host, Item, Model, ModelCapabilities, ModelInfo, ModelRequest, ModelResponse,
+        Mount, NoConfig, Observation, OnError, Part, Plugin, Principal, Registrar, Request,
+        RequestKind, Response, Result, RunContext, RunRequest, RunResult, Stage, StepChange,
+        StepInput, Tool, ToolCall, ToolCallEnded, ToolErrorMode, ToolInfo, Usage, export_plugin,
+    };
+}

@@ -1,0 +1,213 @@
+//! The error of the SDK: a code for clients, a sentence, and whether to try again.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The result of everything that may fail in a plugin.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something did not work.
+///
+/// An error **with a code** is meant for the client: its message, context and retryability are
+/// shown. An error **without a code** is an internal failure: clients read a masked `INTERNAL`
+/// error, and the message goes to the log only. Every `std::error::Error` becomes one of the
+/// second kind through `?`:
+///
+/// ```
+/// use mortise_plugin_api::{Error, Result};
+///
+/// fn parse(text: &str) -> Result<u32> {
+///     let number: u32 = text.parse()?; // internal: nobody outside reads why
+///     if number > 100 {
+///         return Err(Error::new("CONFLICT", "the shelf holds at most 100 books"));
+///     }
+///     Ok(number)
+/// }
+///
+/// assert_eq!(parse("200").unwrap_err().code(), Some("CONFLICT"));
+/// assert_eq!(parse("many").unwrap_err().code(), None);
+/// ```
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Error {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    message: String,
+    #[serde(default)]
+    retryable: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    context: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    issues: Vec<Issue>,
+}
+
+/// One thing that is wrong with a value, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issue {
+    /// What is wrong.
+    pub message: String,
+    /// Where: a JSON pointer, `/` for the whole value.
+    pub path: String,
+}
+
+// === impl Error ===
+
+impl Error {
+    /// The code of a panic that was contained.
+    pub const PANIC: &'static str = "PANIC";
+    /// The code of a service that this host does not offer, or not now.
+    pub const UNAVAILABLE: &'static str = "UNAVAILABLE";
+    /// The code of whatever was cancelled.
+    pub const ABORTED: &'static str = "ABORTED";
+
+    /// An error for the client, with a stable code in upper case such as `CONFLICT`.
+    ///
+    /// `RATE_LIMITED`, `UPSTREAM_FAILED`, `TIMEOUT` and `UNAVAILABLE` are retryable unless
+    /// [`with_retryable`](Self::with_retryable) says otherwise.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        let code = code.into();
+        let retryable =
+            matches!(code.as_str(), "RATE_LIMITED" | "UPSTREAM_FAILED" | "TIMEOUT" | "UNAVAILABLE");
+        Self { code: Some(code), message: message.into(), retryable, context: None, issues: Vec::new() }
+    }
+
+    /// An internal failure: clients see a masked error, the log sees the message.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self {
+            code: None,
+            message: message.into(),
+            retryable: false,
+            context: None,
+            issues: Vec::new(),
+        }
+    }
+
+    /// 400: the request cannot be served as it is.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new("BAD_REQUEST", message)
+    }
+
+    /// 404: there is no such thing.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new("NOT_FOUND", message)
+    }
+
+    /// 422: a value does not fit its schema.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new("VALIDATION_FAILED", message)
+    }
+
+    /// 502: a service that this one depends on failed.
+    pub fn upstream(message: impl Into<String>) -> Self {
+        Self::new("UPSTREAM_FAILED", message)
+    }
+
+    /// 504: a deadline passed.
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self::new("TIMEOUT", message)
+    }
+
+    /// 499: the run was cancelled.
+    pub fn aborted(message: impl Into<String>) -> Self {
+        Self::new(Self::ABORTED, message)
+    }
+
+    /// 503: the host does not offer this, or not now.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Self::UNAVAILABLE, message)
+    }
+
+    /// Says whether the same call may succeed later.
+    #[must_use]
+    pub fn with_retryable(mut self, retryable: bool) -> Self {
+        self.retryable = retryable;
+        self
+    }
+
+    /// Adds a value to the context that clients are shown.
+    #[must_use]
+    pub fn with_context(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.context.get_or_insert_default().insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds one thing that is wrong with a value.
+    #[must_use]
+    pub fn with_issue(mut self, path: impl Into<String>, message: impl Into<String>) -> Self {
+        self.issues.push(Issue { message: message.into(), path: path.into() });
+        self
+    }
+
+    /// The stable code, `None` for internal failures.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// The sentence.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        self.retryable
+    }
+
+    /// Whether this is a contained panic.
+    pub fn is_panic(&self) -> bool {
+        self.code() == Some(Self::PANIC)
+    }
+
+    /// What clients are shown beside the message.
+    pub fn context(&self) -> Option<&Map<String, Value>> {
+        self.context.as_ref()
+    }
+
+    /// What is wrong with the value, one by one.
+    pub fn issues(&self) -> &[Issue] {
+        &self.issues
+    }
+
+    /// The same error with another message.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "{} ({code})", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("code", &self.code)
+            .field("message", &self.message)
+            .field("retryable", &self.retryable)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+// `Error` itself is no `std::error::Error`, as otherwise this conversion would overlap with the
+// reflexive one.
+impl<E: std::error::Error> From<E> for Error {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self::internal(message)
+    }
+}

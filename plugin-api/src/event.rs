@@ -1,0 +1,394 @@
+//! Run events: what is shown to whoever watches a run.
+//!
+//! The JSON form is the native wire form of an event, without `seq`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::message::{ModelResponse, Visibility};
+
+/// What happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// The run began.
+    RunStarted {
+        /// The run.
+        run_id: String,
+        /// Its agent.
+        agent_name: String,
+        /// `{input, context?}` as the client sent it.
+        run_input: Value,
+        /// When, in milliseconds since 1970.
+        timestamp: u64,
+        /// The conversation that it continues.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation_id: Option<String>,
+    },
+    /// The run ended well.
+    RunFinished {
+        /// The run.
+        run_id: String,
+        /// Its agent.
+        agent_name: String,
+        /// What came of it.
+        result: RunResult,
+        /// When.
+        timestamp: u64,
+        /// The conversation that it continues.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation_id: Option<String>,
+    },
+    /// The run failed.
+    RunError {
+        /// The run.
+        run_id: String,
+        /// Its agent.
+        agent_name: String,
+        /// The problem, in the form of RFC 7807.
+        error: Value,
+        /// When.
+        timestamp: u64,
+        /// The conversation that it continues.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation_id: Option<String>,
+    },
+    /// The run was aborted.
+    RunAborted {
+        /// The run.
+        run_id: String,
+        /// Its agent.
+        agent_name: String,
+        /// When.
+        timestamp: u64,
+        /// The conversation that it continues.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation_id: Option<String>,
+    },
+    /// A step began.
+    StepStart {
+        /// The run.
+        run_id: String,
+        /// Its agent.
+        agent_name: String,
+        /// From 0.
+        step_index: u32,
+        /// The step limit, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_steps: Option<u32>,
+        /// When.
+        timestamp: u64,
+        /// The conversation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation_id: Option<String>,
+    },
+    /// A step ended.
+    StepFinish {
+        /// The run.
+        run_id: String,
+        /// Its agent.
+        agent_name: String,
+        /// From 0.
+        step_index: u32,
+        /// The step limit, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_steps: Option<u32>,
+        /// How many tools the model called.
+        tool_call_count: u32,
+        /// Why no step follows; only on the last one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        termination_reason: Option<TerminationReason>,
+        /// When.
+        timestamp: u64,
+        /// The conversation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation_id: Option<String>,
+    },
+    /// A step failed.
+    StepError {
+        /// The run.
+        run_id: String,
+        /// Its agent.
+        agent_name: String,
+        /// From 0.
+        step_index: u32,
+        /// The step limit, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_steps: Option<u32>,
+        /// The problem, in the form of RFC 7807.
+        error: Value,
+        /// When.
+        timestamp: u64,
+        /// The conversation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation_id: Option<String>,
+    },
+    /// The model begins a tool call.
+    ToolCallStart {
+        /// The call.
+        #[serde(flatten)]
+        call: ToolCallRef,
+        /// When.
+        timestamp: u64,
+    },
+    /// More of the arguments of a call.
+    ToolCallArgs {
+        /// The call.
+        #[serde(flatten)]
+        call: ToolCallRef,
+        /// The next piece of the arguments text.
+        delta: String,
+        /// When.
+        timestamp: u64,
+    },
+    /// The arguments of a call are complete.
+    ToolCallEnd {
+        /// The call.
+        #[serde(flatten)]
+        call: ToolCallRef,
+        /// When.
+        timestamp: u64,
+    },
+    /// A call has its result.
+    ToolCallResult {
+        /// The call.
+        #[serde(flatten)]
+        call: ToolCallRef,
+        /// The result, or a `tool_error` object.
+        result: Value,
+        /// Whether the tool failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+        /// At what it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error_kind: Option<ToolErrorKind>,
+        /// When.
+        timestamp: u64,
+    },
+    /// A call waits for somebody's approval.
+    ToolApprovalRequired {
+        /// The call.
+        #[serde(flatten)]
+        call: ToolCallRef,
+        /// What is asked for.
+        #[serde(flatten)]
+        approval: ApprovalState,
+        /// When.
+        timestamp: u64,
+    },
+    /// An approval was requested, given, denied, or ran out.
+    ToolApprovalUpdated {
+        /// The call.
+        #[serde(flatten)]
+        call: ToolCallRef,
+        /// Where it stands.
+        #[serde(flatten)]
+        approval: ApprovalState,
+        /// When.
+        timestamp: u64,
+    },
+    /// A text begins.
+    TextMessageStart {
+        /// The message.
+        message_id: String,
+        /// Who speaks.
+        role: String,
+        /// When.
+        timestamp: u64,
+    },
+    /// More of a text.
+    TextMessageContent {
+        /// The message.
+        message_id: String,
+        /// The next piece.
+        delta: String,
+        /// When.
+        timestamp: u64,
+    },
+    /// A text is complete.
+    TextMessageEnd {
+        /// The message.
+        message_id: String,
+        /// When.
+        timestamp: u64,
+    },
+    /// Reasoning begins.
+    ReasoningMessageStart {
+        /// The message.
+        message_id: String,
+        /// Who thinks.
+        role: String,
+        /// How much of it is shown.
+        visibility: Visibility,
+        /// When.
+        timestamp: u64,
+    },
+    /// More reasoning.
+    ReasoningMessageContent {
+        /// The message.
+        message_id: String,
+        /// How much of it is shown.
+        visibility: Visibility,
+        /// The next piece.
+        delta: String,
+        /// When.
+        timestamp: u64,
+    },
+    /// The reasoning is complete.
+    ReasoningMessageEnd {
+        /// The message.
+        message_id: String,
+        /// How much of it was shown.
+        visibility: Visibility,
+        /// When.
+        timestamp: u64,
+    },
+    /// A value that a tool or an agent shows while it works.
+    DataPart {
+        /// An id by which later parts can refer to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// The value.
+        data: Value,
+        /// When.
+        timestamp: u64,
+    },
+    /// Any other event: an object with a `type`; kept as it is.
+    #[serde(untagged)]
+    Custom(Value),
+}
+
+/// Which call of which run an event tells of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolCallRef {
+    /// The message that made the call.
+    pub parent_message_id: String,
+    /// The call.
+    pub tool_call_id: String,
+    /// The tool.
+    pub tool_call_name: String,
+    /// The run.
+    pub run_id: String,
+    /// Its agent.
+    pub agent_name: String,
+    /// Who runs the tool; absent for a tool that does not exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_target: Option<ToolTarget>,
+}
+
+/// Who runs a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolTarget {
+    /// The server.
+    #[default]
+    Server,
+    /// The client that watches the run.
+    Client,
+    /// The model's provider.
+    Hosted,
+}
+
+/// Where an approval stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalState {
+    /// Where it stands.
+    pub state: ApprovalStatus,
+    /// The exact arguments that are to be approved.
+    pub tool_input: Value,
+    /// What the tool says about the risk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Value>,
+    /// What the decider said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Who the decider claims to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor_id: Option<String>,
+}
+
+/// The states of an approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApprovalStatus {
+    /// Nobody has decided.
+    Requested,
+    /// The call may go ahead.
+    Approved,
+    /// It may not.
+    Denied,
+    /// Nobody decided in time.
+    Expired,
+}
+
+/// At what a tool call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolErrorKind {
+    /// The arguments are no JSON.
+    Parse,
+    /// They do not fit the schema.
+    Validation,
+    /// The tool itself failed.
+    Execution,
+}
+
+/// Why a run had no further step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TerminationReason {
+    /// The model called no tool.
+    NoToolCalls,
+    /// A hook stopped it.
+    StopWhen,
+    /// The step limit was reached.
+    MaxSteps,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RunResult {
+    /// The last answer of the model.
+    pub response: ModelResponse,
+    /// The validated value, for agents with an output schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub structured: Option<Value>,
+}
+
+// === impl Event ===
+
+impl Event {
+    /// The wire name, such as `TEXT_MESSAGE_CONTENT`.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::RunStarted { .. } => "RUN_STARTED",
+            Self::RunFinished { .. } => "RUN_FINISHED",
+            Self::RunError { .. } => "RUN_ERROR",
+            Self::RunAborted { .. } => "RUN_ABORTED",
+            Self::StepStart { .. } => "STEP_START",
+            Self::StepFinish { .. } => "STEP_FINISH",
+            Self::StepError { .. } => "STEP_ERROR",
+            Self::ToolCallStart { .. } => "TOOL_CALL_START",
+            Self::ToolCallArgs { .. } => "TOOL_CALL_ARGS",
+            Self::ToolCallEnd { .. } => "TOOL_CALL_END",
+            Self::ToolCallResult { .. } => "TOOL_CALL_RESULT",
+            Self::ToolApprovalRequired { .. } => "TOOL_APPROVAL_REQUIRED",
+            Self::ToolApprovalUpdated { .. } => "TOOL_APPROVAL_UPDATED",
+            Self::TextMessageStart { .. } => "TEXT_MESSAGE_START",
+            Self::TextMessageContent { .. } => "TEXT_MESSAGE_CONTENT",
+            Self::TextMessageEnd { .. } => "TEXT_MESSAGE_END",
+            Self::ReasoningMessageStart { .. } => "REASONING_MESSAGE_START",
+            Self::ReasoningMessageContent { .. } => "REASONING_MESSAGE_CONTENT",
+            Self::ReasoningMessageEnd { .. } => "REASONING_MESSAGE_END",
+            Self::DataPart { .. } => "DATA_PART",
+            Self::Custom(value) => value.get("type").and_then(Value::as_str).unwrap_or_default(),
+        }
+    }
+
+    /// A value to show while a tool or an agent works; the host sets the time.
+    pub fn data(id: Option<String>, data: Value) -> Self {
+        Self::DataPart { id, data, timestamp: 0 }
+    }
+}

@@ -1,0 +1,158 @@
+//! The host, runs and requests as this side sees them over the boundary.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::abi::stable::{FfiFuture, RStr};
+use super::abi::{AbiBytes, AbiResult, HostObject, RequestObject, RunObject};
+use super::{convert, stream};
+use crate::backend::{BoxFuture, HostBackend, RunBackend};
+use crate::error::Result;
+use crate::event::Event;
+use crate::host::{Metric, MetricKind};
+use crate::model::{ChunkStream, ModelRequest};
+use crate::request::{Principal, RequestBackend};
+
+pub(crate) struct CrossedHost {
+    pub(crate) object: HostObject,
+    pub(crate) instance: String,
+}
+
+pub(crate) struct CrossedRun(pub(crate) RunObject);
+
+pub(crate) struct CrossedRequest(pub(crate) RequestObject);
+
+impl HostBackend for CrossedHost {
+    fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    fn now_millis(&self) -> u64 {
+        self.object.now_millis()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()> {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Box::pin(self.object.sleep(millis))
+    }
+
+    fn metric(&self, metric: Metric<'_>) {
+        let kind = match metric.kind {
+            MetricKind::Counter => 0,
+            MetricKind::Gauge => 1,
+            MetricKind::Histogram => 2,
+        };
+        self.object.metric(kind, metric.name.into(), metric.value, metric.labels.into());
+    }
+
+    fn call<'a>(&'a self, service: &'a str, payload: Value) -> BoxFuture<'a, Result<Value>> {
+        service_call(payload, move |payload| self.object.call(RStr::from_str(service), payload))
+    }
+}
+
+impl RunBackend for CrossedRun {
+    fn emit(&self, event: Event) -> BoxFuture<'_, Result<()>> {
+        match convert::event_to_abi(event) {
+            Ok(event) => {
+                let emitted = self.0.emit(event);
+                Box::pin(async move { convert::result_from_abi(emitted.await) })
+            }
+            Err(error) => Box::pin(async move { Err(error) }),
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    fn cancelled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.cancelled())
+    }
+
+    fn generate<'a>(
+        &'a self,
+        model: &'a str,
+        request: ModelRequest,
+    ) -> BoxFuture<'a, Result<ChunkStream>> {
+        Box::pin(async move {
+            let request = convert::to_json(&request)?;
+            let stream = self.0.generate(RStr::from_str(model), request).await;
+            Ok(stream::chunks_from_abi(convert::result_from_abi(stream)?))
+        })
+    }
+
+    fn call<'a>(&'a self, service: &'a str, payload: Value) -> BoxFuture<'a, Result<Value>> {
+        service_call(payload, move |payload| self.0.call(RStr::from_str(service), payload))
+    }
+}
+
+fn service_call<'a>(
+    payload: Value,
+    call: impl FnOnce(AbiBytes) -> FfiFuture<AbiResult<AbiBytes>> + Send + 'a,
+) -> BoxFuture<'a, Result<Value>> {
+    Box::pin(async move {
+        let answer = call(convert::to_json(&payload)?).await;
+        convert::from_json(&convert::result_from_abi(answer)?)
+    })
+}
+
+impl RequestBackend for CrossedRequest {
+    fn id(&self) -> &str {
+        self.0.id().as_str()
+    }
+
+    fn method(&self) -> &str {
+        self.0.method().as_str()
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().as_str()
+    }
+
+    fn query(&self) -> &str {
+        self.0.query().as_str()
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        let value = self.0.header(RStr::from_str(name)).into_option()?;
+        Some(value.as_slice())
+    }
+
+    fn headers(&self) -> Vec<(&str, &[u8])> {
+        self.0
+            .headers()
+            .into_iter()
+            .map(|header| (header.name.as_str(), header.value.as_slice()))
+            .collect()
+    }
+
+    fn peer(&self) -> String {
+        self.0.peer().into()
+    }
+
+    fn kind(&self) -> &str {
+        self.0.kind().as_str()
+    }
+
+    fn agent(&self) -> Option<&str> {
+        self.0.agent().into_option().map(|agent| agent.as_str())
+    }
+
+    fn mount(&self) -> Option<&str> {
+        self.0.mount().into_option().map(|mount| mount.as_str())
+    }
+
+    fn param(&self, name: &str) -> Option<&str> {
+        self.0.param(RStr::from_str(name)).into_option().map(|param| param.as_str())
+    }
+
+    fn principal(&self) -> Option<Principal> {
+        serde_json::from_str(&self.0.principal().into_option()?).ok()
+    }
+
+    fn body(&self) -> &[u8] {
+        self.0.body().as_slice()
+    }
+}
+

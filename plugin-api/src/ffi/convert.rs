@@ -1,0 +1,268 @@
+//! Conversions between the author's types and the types that cross, both ways.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::abi::stable::{ROption, RString, RVec};
+use super::abi::{self, AbiBytes, AbiError, AbiResult};
+use super::stream;
+use crate::error::{Error, Issue, Result};
+use crate::event::Event;
+use crate::hook::{EventVerdict, GuardVerdict};
+use crate::message::Visibility;
+use crate::model::Chunk;
+use crate::request::{Body, Response};
+
+// === errors ===
+
+/// What an error has beside its fixed fields.
+#[derive(serde::Serialize, serde::Deserialize, Default)]
+#[serde(default)]
+struct Details {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    issues: Vec<Issue>,
+}
+
+pub fn error_to_abi(error: Error) -> AbiError {
+    let details = if error.context().is_none() && error.issues().is_empty() {
+        RString::new()
+    } else {
+        let details =
+            Details { context: error.context().cloned(), issues: error.issues().to_vec() };
+        serde_json::to_string(&details).unwrap_or_default().into()
+    };
+    AbiError {
+        code: error.code().unwrap_or_default().into(),
+        message: error.message().into(),
+        retryable: error.is_retryable(),
+        details,
+    }
+}
+
+pub fn error_from_abi(error: AbiError) -> Error {
+    let mut own = if error.code.is_empty() {
+        Error::internal(error.message)
+    } else {
+        Error::new(error.code, error.message)
+    }
+    .with_retryable(error.retryable);
+    let details: Details = serde_json::from_str(&error.details).unwrap_or_default();
+    for (key, value) in details.context.into_iter().flatten() {
+        own = own.with_context(key, value);
+    }
+    for issue in details.issues {
+        own = own.with_issue(issue.path, issue.message);
+    }
+    own
+}
+
+pub fn result_from_abi<T>(result: AbiResult<T>) -> Result<T> {
+    result.into_result().map_err(error_from_abi)
+}
+
+// === JSON ===
+
+pub fn to_json(value: &(impl Serialize + ?Sized)) -> Result<AbiBytes> {
+    Ok(serde_json::to_vec(value)?.into())
+}
+
+pub fn to_json_text(value: &(impl Serialize + ?Sized)) -> Result<RString> {
+    Ok(serde_json::to_string(value)?.into())
+}
+
+pub fn from_json<T: DeserializeOwned>(bytes: &AbiBytes) -> Result<T> {
+    let bytes = bytes.as_slice();
+    // A service that answers nothing answers `null`.
+    Ok(serde_json::from_slice(if bytes.is_empty() { b"null" } else { bytes })?)
+}
+
+// === events ===
+
+pub fn event_to_abi(event: Event) -> Result<abi::Event_NE> {
+    let event = match event {
+        Event::TextMessageContent { message_id, delta, timestamp } => abi::Event::TextDelta {
+            message_id: message_id.into(),
+            delta: delta.into(),
+            timestamp,
+        },
+        Event::ReasoningMessageContent { message_id, visibility, delta, timestamp } => {
+            abi::Event::ReasoningDelta {
+                message_id: message_id.into(),
+                visibility: visibility_name(visibility).into(),
+                delta: delta.into(),
+                timestamp,
+            }
+        }
+        other => {
+            abi::Event::Json { kind: other.kind().into(), json: to_json_text(&other)? }
+        }
+    };
+    Ok(abi::Event_NE::new(event))
+}
+
+/// The event, or an error for a kind of crossing that this side does not know yet.
+pub fn event_from_abi(event: abi::Event_NE) -> Result<Event> {
+    let event = event
+        .into_enum()
+        .map_err(|_| Error::unavailable("an event crossed in a form newer than this side"))?;
+    Ok(match event {
+        abi::Event::TextDelta { message_id, delta, timestamp } => {
+            Event::TextMessageContent { message_id: message_id.into(), delta: delta.into(), timestamp }
+        }
+        abi::Event::ReasoningDelta { message_id, visibility, delta, timestamp } => {
+            Event::ReasoningMessageContent {
+                message_id: message_id.into(),
+                visibility: visibility_from(&visibility),
+                delta: delta.into(),
+                timestamp,
+            }
+        }
+        abi::Event::Json { json, .. } => serde_json::from_str(&json)?,
+    })
+}
+
+fn visibility_name(visibility: Visibility) -> &'static str {
+    match visibility {
+        Visibility::Summary => "summary",
+        Visibility::Full => "full",
+    }
+}
+
+fn visibility_from(name: &str) -> Visibility {
+    if name == "full" { Visibility::Full } else { Visibility::Summary }
+}
+
+// === chunks ===
+
+pub fn chunk_to_abi(chunk: Chunk) -> Result<abi::Chunk_NE> {
+    let chunk = match chunk {
+        Chunk::Text { delta } => abi::Chunk::Text { delta: delta.into() },
+        Chunk::Reasoning { delta, visibility } => abi::Chunk::Reasoning {
+            delta: delta.into(),
+            visibility: visibility_name(visibility).into(),
+        },
+        Chunk::ToolCallArguments { call_id, delta } => {
+            abi::Chunk::ToolCallArguments { call_id: call_id.into(), delta: delta.into() }
+        }
+        other => abi::Chunk::Json { json: to_json_text(&other)? },
+    };
+    Ok(abi::Chunk_NE::new(chunk))
+}
+
+pub fn chunk_from_abi(chunk: abi::Chunk_NE) -> Result<Chunk> {
+    let chunk = chunk
+        .into_enum()
+        .map_err(|_| Error::unavailable("a chunk crossed in a form newer than this side"))?;
+    Ok(match chunk {
+        abi::Chunk::Text { delta } => Chunk::Text { delta: delta.into() },
+        abi::Chunk::Reasoning { delta, visibility } => {
+            Chunk::Reasoning { delta: delta.into(), visibility: visibility_from(&visibility) }
+        }
+        abi::Chunk::ToolCallArguments { call_id, delta } => {
+            Chunk::ToolCallArguments { call_id: call_id.into(), delta: delta.into() }
+        }
+        abi::Chunk::Json { json } => serde_json::from_str(&json)?,
+    })
+}
+
+// === responses and verdicts ===
+
+pub fn response_to_abi(response: Response) -> abi::Response {
+    let headers: RVec<abi::Header> = response
+        .headers
+        .into_iter()
+        .map(|(name, value)| abi::Header { name: name.into(), value: value.into() })
+        .collect();
+    let (full, stream) = match response.body.into_full() {
+        Ok(bytes) => (bytes.into(), ROption::RNone),
+        Err(body) => (AbiBytes::empty(), ROption::RSome(stream::body_to_abi(body))),
+    };
+    abi::Response { status: response.status, headers, full, stream }
+}
+
+pub fn response_from_abi(response: abi::Response) -> Response {
+    let headers = response
+        .headers
+        .into_iter()
+        .map(|header| (header.name.into_string(), header.value.into_bytes()))
+        .collect();
+    let body = match response.stream {
+        ROption::RSome(stream) => stream::body_from_abi(stream),
+        ROption::RNone => Body::full(response.full.into_bytes()),
+    };
+    Response { status: response.status, headers, body }
+}
+
+pub fn verdict_to_abi(verdict: GuardVerdict) -> Result<abi::Verdict_NE> {
+    Ok(abi::Verdict_NE::new(match verdict {
+        GuardVerdict::Pass => abi::Verdict::Pass,
+        GuardVerdict::NoCredentials => abi::Verdict::NoCredentials,
+        GuardVerdict::Respond(response) => {
+            abi::Verdict::Respond { response: abi::stable::RBox::new(response_to_abi(response)) }
+        }
+        GuardVerdict::Authenticated(principal) => {
+            abi::Verdict::Authenticated { principal: to_json_text(&principal)? }
+        }
+    }))
+}
+
+pub fn verdict_from_abi(verdict: abi::Verdict_NE) -> Result<GuardVerdict> {
+    let verdict = verdict
+        .into_enum()
+        .map_err(|_| Error::unavailable("a verdict crossed in a form newer than this side"))?;
+    Ok(match verdict {
+        abi::Verdict::Pass => GuardVerdict::Pass,
+        abi::Verdict::NoCredentials => GuardVerdict::NoCredentials,
+        abi::Verdict::Respond { response } => {
+            GuardVerdict::Respond(response_from_abi(abi::stable::RBox::into_inner(response)))
+        }
+        abi::Verdict::Authenticated { principal } => {
+            GuardVerdict::Authenticated(serde_json::from_str(&principal)?)
+        }
+    })
+}
+
+pub fn event_verdict_to_abi(verdict: EventVerdict) -> Result<abi::EventAnswer_NE> {
+    Ok(abi::EventAnswer_NE::new(match verdict {
+        EventVerdict::Keep => abi::EventAnswer::Keep,
+        EventVerdict::Drop => abi::EventAnswer::Drop,
+        EventVerdict::Hold => abi::EventAnswer::Hold,
+        EventVerdict::Abort(reason) => abi::EventAnswer::Abort { reason: reason.into() },
+        EventVerdict::Replace(event) => {
+            abi::EventAnswer::Replace { event: abi::stable::RBox::new(event_to_abi(event)?) }
+        }
+    }))
+}
+
+pub fn event_verdict_from_abi(verdict: abi::EventAnswer_NE) -> Result<EventVerdict> {
+    let verdict = verdict
+        .into_enum()
+        .map_err(|_| Error::unavailable("an answer crossed in a form newer than this side"))?;
+    Ok(match verdict {
+        abi::EventAnswer::Keep => EventVerdict::Keep,
+        abi::EventAnswer::Drop => EventVerdict::Drop,
+        abi::EventAnswer::Hold => EventVerdict::Hold,
+        abi::EventAnswer::Abort { reason } => EventVerdict::Abort(reason.into()),
+        abi::EventAnswer::Replace { event } => {
+            EventVerdict::Replace(event_from_abi(abi::stable::RBox::into_inner(event))?)
+        }
+    })
+}
+
+// === contexts (the host makes these for linked-in use and for tests of the boundary) ===
+
+/// A run context over an object that crossed.
+pub fn run_from_abi(run: abi::RunObject, host: crate::Host) -> Result<crate::RunContext> {
+    let info = serde_json::from_str(&run.info())?;
+    Ok(crate::RunContext::new(Arc::new(info), Arc::new(super::context::CrossedRun(run)), host))
+}
+
+/// A request over an object that crossed.
+pub fn request_from_abi(request: abi::RequestObject) -> crate::Request {
+    crate::Request::new(Arc::new(super::context::CrossedRequest(request)))
+}

@@ -1,0 +1,350 @@
+//! What a plugin may ask of the host.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::backend::HostBackend;
+use crate::error::Result;
+use crate::event::{Event, RunResult};
+use crate::message::Item;
+use crate::request::Principal;
+
+/// The host, for one plugin instance. Cheap to clone.
+///
+/// Everything but the clock and metrics is async, since the host may be another process. During
+/// [`Plugin::create`](crate::Plugin::create) the services answer `UNAVAILABLE`; so do those that
+/// a host does not have.
+#[derive(Clone)]
+pub struct Host {
+    backend: Arc<dyn HostBackend>,
+}
+
+/// A number that a plugin reports.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Metric<'a> {
+    /// What kind of number.
+    pub kind: MetricKind,
+    /// The name, such as `books_lent_total`.
+    pub name: &'a str,
+    /// The number.
+    pub value: f64,
+    /// `key=value` pairs, joined with commas.
+    pub labels: &'a str,
+}
+
+/// What kind of number a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Added up.
+    Counter,
+    /// Replaced.
+    Gauge,
+    /// Put into a histogram.
+    Histogram,
+}
+
+/// A run that a plugin asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RunRequest {
+    /// The agent.
+    pub agent: String,
+    /// A text or a list of items, as clients send it.
+    pub input: Value,
+    /// The context, validated against the agent's schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Value>,
+    /// The conversation to continue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
+    /// Whose run it is; the default principal where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<Principal>,
+}
+
+/// An event of a run with its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NumberedEvent {
+    /// From 0, without gaps.
+    pub seq: u64,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RunStatus {
+    /// The run.
+    pub run_id: String,
+    /// Its agent.
+    pub agent: String,
+    /// `running`, `finished`, `failed` or `aborted`.
+    pub state: String,
+    /// The number of the last event, `None` while there is none.
+    #[serde(default)]
+    pub last_seq: Option<u64>,
+}
+
+/// The events of a run as they come.
+#[derive(Debug)]
+pub struct RunEvents {
+    host: Host,
+    run_id: String,
+    after: Option<u64>,
+    ready: std::collections::VecDeque<NumberedEvent>,
+    ended: bool,
+}
+
+#[derive(Deserialize)]
+struct EventBatch {
+    events: Vec<NumberedEvent>,
+    ended: bool,
+}
+
+// === impl Host ===
+
+impl Host {
+    pub(crate) fn new(backend: Arc<dyn HostBackend>) -> Self {
+        Self { backend }
+    }
+
+    /// The instance name from the configuration.
+    pub fn instance(&self) -> &str {
+        self.backend.instance()
+    }
+
+    /// The time, in milliseconds since 1970.
+    pub fn now_millis(&self) -> u64 {
+        self.backend.now_millis()
+    }
+
+    /// Sleeps, on the host's clock.
+    pub async fn sleep(&self, duration: Duration) {
+        self.backend.sleep(duration).await;
+    }
+
+    /// Adds to a counter. `labels` are `key=value` pairs, joined with commas.
+    pub fn count(&self, name: &str, value: f64, labels: &str) {
+        self.backend.metric(Metric { kind: MetricKind::Counter, name, value, labels });
+    }
+
+    /// Sets a gauge.
+    pub fn gauge(&self, name: &str, value: f64, labels: &str) {
+        self.backend.metric(Metric { kind: MetricKind::Gauge, name, value, labels });
+    }
+
+    /// Records into a histogram.
+    pub fn record(&self, name: &str, value: f64, labels: &str) {
+        self.backend.metric(Metric { kind: MetricKind::Histogram, name, value, labels });
+    }
+
+    /// Runs an agent and waits for the result.
+    pub async fn run_agent(&self, request: &RunRequest) -> Result<RunResult> {
+        self.typed("agents.run", serde_json::to_value(request)?).await
+    }
+
+    /// Starts a run and returns its id; [`events`](Self::events) watches it.
+    pub async fn start_agent(&self, request: &RunRequest) -> Result<String> {
+        self.typed("agents.start", serde_json::to_value(request)?).await
+    }
+
+    /// The events of a run after that number, then live, until it ends.
+    pub fn events(&self, run_id: impl Into<String>, after: Option<u64>) -> RunEvents {
+        RunEvents {
+            host: self.clone(),
+            run_id: run_id.into(),
+            after,
+            ready: std::collections::VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    /// Aborts a run; says whether it was running.
+    pub async fn abort_run(&self, run_id: &str) -> Result<bool> {
+        self.typed("runs.abort", json!({ "runId": run_id })).await
+    }
+
+    /// Where a run stands, `None` for one that is not known.
+    pub async fn run_status(&self, run_id: &str) -> Result<Option<RunStatus>> {
+        self.typed("runs.status", json!({ "runId": run_id })).await
+    }
+
+    /// Answers a client tool; says whether the call was pending.
+    pub async fn submit_tool_result(
+        &self,
+        run_id: &str,
+        tool_call_id: &str,
+        result: Result<Value, String>,
+    ) -> Result<bool> {
+        let mut payload = json!({ "runId": run_id, "toolCallId": tool_call_id });
+        match result {
+            Ok(value) => payload["result"] = value,
+            Err(error) => payload["error"] = error.into(),
+        }
+        self.typed("runs.tool_result", payload).await
+    }
+
+    /// Decides on an approval; says whether it was pending.
+    pub async fn submit_approval(
+        &self,
+        run_id: &str,
+        tool_call_id: &str,
+        approved: bool,
+        note: Option<&str>,
+    ) -> Result<bool> {
+        let payload = json!({
+            "runId": run_id, "toolCallId": tool_call_id, "approved": approved, "note": note,
+        });
+        self.typed("runs.approval", payload).await
+    }
+
+    /// The stored items of a conversation, `None` where there is none.
+    pub async fn conversation(&self, agent: &str, id: &str) -> Result<Option<Vec<Item>>> {
+        self.typed("conversations.load", json!({ "agent": agent, "conversationId": id })).await
+    }
+
+    /// Enqueues a run to be done later and returns the job's id.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE`: this host has no jobs yet.
+    pub async fn enqueue_job(&self, request: &RunRequest) -> Result<String> {
+        self.typed("jobs.enqueue", serde_json::to_value(request)?).await
+    }
+
+    /// Runs a workflow and waits for the result.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE`: this host has no workflows yet.
+    pub async fn run_workflow(&self, id: &str, input: Value) -> Result<Value> {
+        self.call("workflows.run", json!({ "workflow": id, "input": input })).await
+    }
+
+    /// A value of this instance's state, `None` where there is none.
+    pub async fn state_get(&self, key: &str) -> Result<Option<Value>> {
+        self.typed("state.get", json!({ "key": key })).await
+    }
+
+    /// Sets a value of this instance's state; `null` removes it.
+    pub async fn state_set(&self, key: &str, value: Value) -> Result<()> {
+        self.typed("state.set", json!({ "key": key, "value": value })).await
+    }
+
+    /// Sets a value if the present one is `expected`; says whether it was.
+    pub async fn state_compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<Value>,
+        value: Value,
+    ) -> Result<bool> {
+        let payload = json!({ "key": key, "expected": expected, "value": value });
+        self.typed("state.compare_and_set", payload).await
+    }
+
+    /// Takes tokens from a bucket of this instance; says whether there were enough.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE`: this host has no buckets yet.
+    pub async fn take_tokens(&self, bucket: &str, tokens: u32) -> Result<bool> {
+        self.typed("limits.take", json!({ "bucket": bucket, "tokens": tokens })).await
+    }
+
+    /// Sends an HTTP request through the host's client.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE`: this host has no client yet.
+    pub async fn http(&self, request: Value) -> Result<Value> {
+        self.call("http.request", request).await
+    }
+
+    /// Calls a service by name: for services newer than this SDK.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` for a service that this host does not have, or has not granted.
+    pub async fn call(&self, service: &str, payload: Value) -> Result<Value> {
+        self.backend.call(service, payload).await
+    }
+
+    async fn typed<T: DeserializeOwned>(&self, service: &str, payload: Value) -> Result<T> {
+        Ok(serde_json::from_value(self.call(service, payload).await?)?)
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("instance", &self.instance()).finish_non_exhaustive()
+    }
+}
+
+// === impl RunEvents ===
+
+impl RunEvents {
+    /// The next event, `None` when the run has ended.
+    pub async fn next(&mut self) -> Option<Result<NumberedEvent>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                self.after = Some(event.seq);
+                return Some(Ok(event));
+            }
+            if self.ended {
+                return None;
+            }
+            let payload = json!({ "runId": self.run_id, "after": self.after });
+            match self.host.typed::<EventBatch>("runs.events", payload).await {
+                Ok(batch) => {
+                    self.ended = batch.ended;
+                    self.ready = batch.events.into();
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+// === impl RunRequest ===
+
+impl RunRequest {
+    /// A run of this agent with a text or a list of items.
+    pub fn new(agent: impl Into<String>, input: impl Into<Value>) -> Self {
+        Self {
+            agent: agent.into(),
+            input: input.into(),
+            context: None,
+            conversation_id: None,
+            principal: None,
+        }
+    }
+
+    /// The context, validated against the agent's schema.
+    #[must_use]
+    pub fn with_context(mut self, context: Value) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// The conversation to continue.
+    #[must_use]
+    pub fn with_conversation(mut self, id: impl Into<String>) -> Self {
+        self.conversation_id = Some(id.into());
+        self
+    }
+
+    /// Whose run it is.
+    #[must_use]
+    pub fn with_principal(mut self, principal: Principal) -> Self {
+        self.principal = Some(principal);
+        self
+    }
+}

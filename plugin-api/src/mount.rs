@@ -1,0 +1,333 @@
+//! Mounts: a plugin's HTTP routes under one prefix.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::backend::BoxFuture;
+use crate::error::{Error, Result};
+use crate::hook::GuardVerdict;
+use crate::request::{Body, Request, Response};
+
+/// HTTP routes under one prefix, with one way to let clients in and one way to render errors.
+///
+/// ```
+/// use mortise_plugin_api::prelude::*;
+///
+/// fn mount() -> Mount {
+///     Mount::at_base()
+///         .endpoint(Endpoint::get("/health", |_| async { Response::json(&json!({"ok": true})) }).public())
+///         .endpoint(Endpoint::get("/books/:id", |call| async move {
+///             let id = call.request.param("id").unwrap_or_default().to_owned();
+///             Response::json(&json!({ "id": id }))
+///         }))
+/// }
+/// ```
+pub struct Mount {
+    pub(crate) info: MountInfo,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) authenticate: Option<Authenticate>,
+    pub(crate) render_error: Option<RenderError>,
+}
+
+pub(crate) type Handle = Arc<dyn Fn(EndpointCall) -> BoxFuture<'static, Result<Response>> + Send + Sync>;
+pub(crate) type Authenticate =
+    Arc<dyn Fn(Request) -> BoxFuture<'static, Result<GuardVerdict>> + Send + Sync>;
+pub(crate) type RenderError = Arc<dyn Fn(&RouteError) -> Response + Send + Sync>;
+
+/// What the host must know of a mount.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct MountInfo {
+    /// The prefix of all its paths.
+    pub prefix: Prefix,
+    /// Who lets clients in.
+    #[serde(default)]
+    pub access: Access,
+    /// Whether double and trailing slashes matter.
+    #[serde(default)]
+    pub slashes: Slashes,
+    /// What a known path answers to a method it does not have.
+    #[serde(default)]
+    pub method_mismatch: MethodMismatch,
+    /// Whether the mount renders errors itself.
+    #[serde(default)]
+    pub renders_errors: bool,
+    /// Its endpoints; the host names them by their place in this list.
+    #[serde(default)]
+    pub endpoints: Vec<EndpointInfo>,
+}
+
+/// What the host must know of an endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct EndpointInfo {
+    /// The methods, in upper case.
+    pub methods: Vec<String>,
+    /// The path below the prefix; `:id` and `{id}` match one segment.
+    pub path: String,
+    /// Whether neither the secret nor guards apply.
+    #[serde(default)]
+    pub public: bool,
+    /// The OpenAPI operation, without its path and method.
+    #[serde(default)]
+    pub operation: Option<Value>,
+}
+
+/// Where a mount's paths begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefix {
+    /// Below the server's base path, and this prefix.
+    Base(String),
+    /// Below this prefix, whatever the base path is.
+    Absolute(String),
+}
+
+/// Who lets clients into a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// The server: its secret and every guard.
+    #[default]
+    Protected,
+    /// The mount itself; guards that do not authenticate still run.
+    Own,
+    /// Nobody: everybody may come in.
+    Public,
+}
+
+/// Whether double and trailing slashes matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Slashes {
+    /// `/a//b/` is `/a/b`.
+    #[default]
+    Lenient,
+    /// It is another path.
+    Strict,
+}
+
+/// What a known path answers to a method it does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum MethodMismatch {
+    /// 405 with an `allow` header.
+    #[default]
+    #[serde(rename = "405")]
+    MethodNotAllowed,
+    /// 404, as if there were no such path.
+    #[serde(rename = "404")]
+    NotFound,
+}
+
+/// One route: methods, a path, and what answers.
+#[derive(Clone)]
+pub struct Endpoint {
+    pub(crate) info: EndpointInfo,
+    pub(crate) handle: Handle,
+}
+
+/// A call of an endpoint.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EndpointCall {
+    /// The request: path parameters, query, headers, principal.
+    pub request: Request,
+    /// Its body, untouched.
+    pub body: Body,
+}
+
+/// An error that a mount renders its own way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RouteError {
+    /// The status that the host would answer.
+    pub status: u16,
+    /// The stable code, such as `NOT_FOUND`.
+    pub code: String,
+    /// A sentence for the client.
+    pub message: String,
+    /// Which agent, tool or value it is about.
+    #[serde(default)]
+    pub context: Option<Value>,
+    /// What is wrong with the value, one by one.
+    #[serde(default)]
+    pub issues: Vec<crate::error::Issue>,
+}
+
+// === impl Mount ===
+
+impl Mount {
+    /// Routes directly below the server's base path.
+    pub fn at_base() -> Self {
+        Self::with_prefix(Prefix::Base(String::new()))
+    }
+
+    /// Routes below `prefix`, below the server's base path.
+    pub fn below_base(prefix: impl Into<String>) -> Self {
+        Self::with_prefix(Prefix::Base(prefix.into()))
+    }
+
+    /// Routes below `prefix`, wherever the base path is.
+    pub fn absolute(prefix: impl Into<String>) -> Self {
+        Self::with_prefix(Prefix::Absolute(prefix.into()))
+    }
+
+    fn with_prefix(prefix: Prefix) -> Self {
+        let info = MountInfo {
+            prefix,
+            access: Access::default(),
+            slashes: Slashes::default(),
+            method_mismatch: MethodMismatch::default(),
+            renders_errors: false,
+            endpoints: Vec::new(),
+        };
+        Self { info, endpoints: Vec::new(), authenticate: None, render_error: None }
+    }
+
+    /// Adds an endpoint.
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.info.endpoints.push(endpoint.info.clone());
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// Lets everybody in, without the secret and without guards.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.info.access = Access::Public;
+        self
+    }
+
+    /// Authenticates by itself: the server's secret and authenticating guards do not apply.
+    ///
+    /// `Pass` and `NoCredentials` let nobody in: the answer must be `Authenticated` or `Respond`.
+    #[must_use]
+    pub fn authenticated_by<A, F>(mut self, authenticate: A) -> Self
+    where
+        A: Fn(Request) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<GuardVerdict>> + Send + 'static,
+    {
+        self.info.access = Access::Own;
+        self.authenticate = Some(Arc::new(move |request| Box::pin(authenticate(request))));
+        self
+    }
+
+    /// Renders its errors by itself, also those that the host or a guard raises.
+    #[must_use]
+    pub fn render_error(
+        mut self,
+        render: impl Fn(&RouteError) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.info.renders_errors = true;
+        self.render_error = Some(Arc::new(render));
+        self
+    }
+
+    /// Takes double and trailing slashes seriously.
+    #[must_use]
+    pub fn strict_slashes(mut self) -> Self {
+        self.info.slashes = Slashes::Strict;
+        self
+    }
+
+    /// Answers 404 instead of 405 to a method that a path does not have.
+    #[must_use]
+    pub fn method_mismatch_is_not_found(mut self) -> Self {
+        self.info.method_mismatch = MethodMismatch::NotFound;
+        self
+    }
+}
+
+impl fmt::Debug for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mount").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// An endpoint for these methods.
+    pub fn new<H, F>(methods: &[&str], path: impl Into<String>, handle: H) -> Self
+    where
+        H: Fn(EndpointCall) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Response>> + Send + 'static,
+    {
+        let info = EndpointInfo {
+            methods: methods.iter().map(|method| method.to_ascii_uppercase()).collect(),
+            path: path.into(),
+            public: false,
+            operation: None,
+        };
+        Self { info, handle: Arc::new(move |call| Box::pin(handle(call))) }
+    }
+
+    /// An endpoint for GET.
+    pub fn get<H, F>(path: impl Into<String>, handle: H) -> Self
+    where
+        H: Fn(EndpointCall) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Response>> + Send + 'static,
+    {
+        Self::new(&["GET"], path, handle)
+    }
+
+    /// An endpoint for POST.
+    pub fn post<H, F>(path: impl Into<String>, handle: H) -> Self
+    where
+        H: Fn(EndpointCall) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Response>> + Send + 'static,
+    {
+        Self::new(&["POST"], path, handle)
+    }
+
+    /// Open to everybody: exactly these methods of exactly this path.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.info.public = true;
+        self
+    }
+
+    /// Its OpenAPI operation, without path and method.
+    #[must_use]
+    pub fn operation(mut self, operation: Value) -> Self {
+        self.info.operation = Some(operation);
+        self
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+// === impl EndpointCall ===
+
+impl EndpointCall {
+    pub(crate) fn new(request: Request, body: Body) -> Self {
+        Self { request, body }
+    }
+}
+
+// === impl RouteError ===
+
+impl RouteError {
+    /// An error with the status that the host would answer.
+    pub fn new(status: u16, error: &Error) -> Self {
+        Self {
+            status,
+            code: error.code().unwrap_or("INTERNAL").to_owned(),
+            message: error.message().to_owned(),
+            context: error.context().cloned().map(Value::Object),
+            issues: error.issues().to_vec(),
+        }
+    }
+}

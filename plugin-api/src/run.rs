@@ -1,0 +1,169 @@
+//! What a plugin knows of the run at hand, and may ask in it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::backend::RunBackend;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::host::Host;
+use crate::message::{Item, ModelResponse};
+use crate::model::{ChunkStream, ModelRequest};
+use crate::request::Principal;
+
+/// The run at hand, for agents, models, tools and hooks. Cheap to clone.
+#[derive(Clone)]
+pub struct RunContext {
+    info: Arc<RunInfo>,
+    backend: Arc<dyn RunBackend>,
+    host: Host,
+}
+
+/// What is known of a run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct RunInfo {
+    /// The run's id.
+    pub run_id: String,
+    /// Its agent.
+    pub agent: String,
+    /// The conversation that it continues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
+    /// The context that the client sent, validated against the agent's schema.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<Value>,
+    /// Who asked.
+    pub principal: Principal,
+    /// The request that started it.
+    pub request_id: String,
+    /// The step at hand, from 0.
+    pub step: u32,
+    /// For tools: the message that made the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// For tools: the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+}
+
+/// What came of a tool call that an agent asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolOutcome {
+    /// The result, or a `tool_error` object.
+    pub result: Value,
+    /// Whether the tool failed.
+    #[serde(default)]
+    pub is_error: bool,
+}
+
+// === impl RunContext ===
+
+impl RunContext {
+    pub(crate) fn new(info: Arc<RunInfo>, backend: Arc<dyn RunBackend>, host: Host) -> Self {
+        Self { info, backend, host }
+    }
+
+    /// What is known of the run.
+    pub fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    /// The context that the client sent, `null` where there is none.
+    pub fn context(&self) -> &Value {
+        self.info.context.as_ref().unwrap_or(&Value::Null)
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Shows an event to whoever watches the run.
+    ///
+    /// Events appear in the order of these calls. Waits only while the run's queue is full. Fails
+    /// with `ABORTED` once the run has ended.
+    pub async fn emit(&self, event: Event) -> Result<()> {
+        self.backend.emit(event).await
+    }
+
+    /// Shows a value, as a `DATA_PART` event.
+    pub async fn emit_data(&self, id: Option<&str>, data: Value) -> Result<()> {
+        self.emit(Event::data(id.map(Into::into), data)).await
+    }
+
+    /// Says a whole text: its start, the text as one delta, its end.
+    pub async fn say(&self, text: &str) -> Result<()> {
+        self.call("run.say", json!({ "text": text })).await.map(drop)
+    }
+
+    /// Shows the chunks of a model's answer as they come, and returns the whole answer.
+    ///
+    /// The calls that the model makes are shown, but not executed: see
+    /// [`call_tool`](Self::call_tool).
+    pub async fn generate(&self, model: &str, request: &ModelRequest) -> Result<ModelResponse> {
+        let payload = json!({ "model": model, "request": request });
+        Ok(serde_json::from_value(self.call("run.generate", payload).await?)?)
+    }
+
+    /// The chunks of a model's answer, shown to nobody.
+    ///
+    /// `model` is `instance/name` as in the configuration.
+    pub async fn generate_chunks(&self, model: &str, request: ModelRequest) -> Result<ChunkStream> {
+        self.backend.generate(model, request).await
+    }
+
+    /// Calls a tool: shown in the stream, validated, approved where needed, and, for client
+    /// tools, answered by the client.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for a tool this agent does not have; what the tool fails with is no error
+    /// here but an outcome, unless the tool's error mode is `throw`.
+    pub async fn call_tool(&self, name: &str, arguments: Value) -> Result<ToolOutcome> {
+        let payload = json!({ "name": name, "arguments": arguments });
+        Ok(serde_json::from_value(self.call("run.call_tool", payload).await?)?)
+    }
+
+    /// The stored history of the conversation, oldest first.
+    pub async fn history(&self) -> Result<Vec<Item>> {
+        Ok(serde_json::from_value(self.call("run.history", Value::Null).await?)?)
+    }
+
+    /// Whether the run is being cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.backend.is_cancelled()
+    }
+
+    /// Resolves when the run is being cancelled. What is awaited after that has a second to end.
+    pub async fn cancelled(&self) {
+        self.backend.cancelled().await;
+    }
+
+    /// Fails with `ABORTED` if the run is being cancelled: for long loops.
+    pub fn check_cancelled(&self) -> Result<()> {
+        if self.is_cancelled() {
+            return Err(Error::aborted(format!("run '{}' was aborted", self.info.run_id)));
+        }
+        Ok(())
+    }
+
+    /// Aborts the run.
+    pub async fn abort(&self) -> Result<()> {
+        self.call("run.abort", Value::Null).await.map(drop)
+    }
+
+    async fn call(&self, service: &str, payload: Value) -> Result<Value> {
+        self.backend.call(service, payload).await
+    }
+}
+
+impl fmt::Debug for RunContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunContext").field("info", &self.info).finish_non_exhaustive()
+    }
+}

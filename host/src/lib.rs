@@ -1,1 +1,4 @@
 //! Host.
+
+pub mod config;
+mod schema;

@@ -1,0 +1,81 @@
+//! The `[plugins]` section: which libraries are loaded, in the order of their hooks.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{FreeTable, InstanceName, LibraryName};
+
+/// Which libraries are loaded.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Plugins {
+    /// The folder of the libraries, relative to the configuration file.
+    pub dir: PathBuf,
+    /// Also load every library of the folder that is not named here, with its default
+    /// configuration.
+    pub autoload: bool,
+    /// The instances to load. Their order is the order of their hooks.
+    pub load: Vec<PluginEntry>,
+}
+
+/// One plugin instance. The order of the entries is the order of their hooks.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PluginEntry {
+    /// The name of the instance; no two are equal.
+    pub name: InstanceName,
+    /// The library: `jwt_auth` is the file `libjwt_auth.so` in the folder. Unset means the name
+    /// with `_` for `-`.
+    #[serde(default)]
+    pub library: Option<LibraryName>,
+    /// What the plugin itself wants to know. `{ env = "NAME" }` and `{ file = "path" }` stand for
+    /// a secret, at any depth.
+    #[serde(default)]
+    pub config: FreeTable,
+    /// Refuse to start if the plugin does not load.
+    #[serde(default = "yes")]
+    pub required: bool,
+    /// What a failing hook of this plugin does to the request, instead of what the hook says.
+    #[serde(default)]
+    pub on_error: Option<OnError>,
+    /// What the plugin may reach beyond the usual.
+    #[serde(default)]
+    pub grants: Vec<String>,
+}
+
+/// What a failing hook does to the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// The request is refused.
+    Deny,
+    /// The request goes on as if the hook were not there.
+    Skip,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("plugins"),
+            autoload: false,
+            load: Vec::new(),
+        }
+    }
+}
+
+impl PluginEntry {
+    /// The library that the instance is loaded from.
+    pub fn library(&self) -> LibraryName {
+        self.library
+            .clone()
+            .unwrap_or_else(|| LibraryName::of_instance(&self.name))
+    }
+}

@@ -1,0 +1,59 @@
+//! The `[runs]` section: what every run may take.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Deadline, Period};
+
+/// What every run may take.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Runs {
+    /// What becomes of a run when the client that watches it hangs up. `"continue"` needs
+    /// `store.streams`.
+    pub on_request_disconnect: OnRequestDisconnect,
+    /// How long a run waits for the client's result of a client tool.
+    pub client_tool_result_timeout: Deadline,
+    /// How long a run waits for somebody to approve a tool call.
+    pub tool_approval_timeout: Deadline,
+    /// How often a silent event stream says that it is alive.
+    pub sse_heartbeat: Period,
+    /// How long one run may take, waits included.
+    pub max_duration: Deadline,
+    /// How long one tool call may take.
+    pub tool_timeout: Period,
+    /// How long one hook may take.
+    pub hook_timeout: Period,
+    /// How long plugin code may go on after it was told to stop.
+    pub cancel_grace: Period,
+    /// How many events one reader may lag behind before its stream is cut.
+    #[schemars(range(min = 16))]
+    pub event_queue: usize,
+}
+
+/// What becomes of a run when the client that watches it hangs up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRequestDisconnect {
+    /// It ends.
+    Abort,
+    /// It goes on, and the client may come back to it.
+    Continue,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self {
+            on_request_disconnect: OnRequestDisconnect::Abort,
+            client_tool_result_timeout: Deadline::from_secs(30),
+            tool_approval_timeout: Deadline::from_secs(30),
+            sse_heartbeat: Period::from_secs(15),
+            max_duration: Deadline::from_secs(60 * 60),
+            tool_timeout: Period::from_secs(5 * 60),
+            hook_timeout: Period::from_secs(10),
+            cancel_grace: Period::from_secs(1),
+            event_queue: 1024,
+        }
+    }
+}

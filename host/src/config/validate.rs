@@ -1,0 +1,262 @@
+//! What needs more than one key to judge, and the limits of single values. All of it is reported
+//! at once.
+
+use std::time::Duration;
+
+use super::{
+    Agent, Config, ConfigError, Deadline, FreeTable, OnRequestDisconnect, Period, Problem,
+    Problems, Tool, document::Document,
+};
+use crate::schema::Schema;
+
+/// The checks of one configuration and what they found.
+struct Checks<'a> {
+    document: &'a Document,
+    problems: Vec<Problem>,
+}
+
+impl Config {
+    /// Checks what the sections say about each other. `Config::load` has done so.
+    ///
+    /// # Errors
+    /// All contradictions, each with its place and its remedy.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut checks = Checks {
+            document: &self.document,
+            problems: Vec::new(),
+        };
+        checks.server(self);
+        checks.runs(self);
+        checks.store(self);
+        checks.plugins(self);
+        for (name, tool) in &self.tools.named {
+            checks.tool(name, tool);
+        }
+        for (name, agent) in &self.agents {
+            checks.agent(name.as_str(), agent);
+        }
+        Ok(Problems::collect(checks.problems)?)
+    }
+}
+
+impl Checks<'_> {
+    fn report(&mut self, pointer: &str, message: impl Into<String>, help: &str) {
+        let problem = self
+            .document
+            .problem_at(pointer, message.into(), Some(help.to_owned()));
+        self.problems.push(problem);
+    }
+
+    fn server(&mut self, config: &Config) {
+        let server = &config.server;
+        if !server.has_valid_host() {
+            self.report(
+                "/server/host",
+                format!(
+                    "`server.host`: {:?} is no address or host name",
+                    server.host
+                ),
+                "write the host alone, such as \"127.0.0.1\"; the port is `server.port`",
+            );
+        } else if !server.is_loopback() && server.secret.is_none() && !server.insecure {
+            self.report(
+                "/server/host",
+                format!(
+                    "other machines reach `server.host` {:?}, and there is no `server.secret`",
+                    server.host
+                ),
+                "set server.secret, listen on \"127.0.0.1\", or accept it with \
+                 server.insecure = true",
+            );
+        }
+        if self.document.has("/server/port") && self.document.has("/server/ports") {
+            self.report(
+                "/server/ports",
+                "`server.port` and `server.ports` are both set",
+                "keep one: `port` for a fixed port, `ports` for the first free one of a list",
+            );
+        }
+        if self.document.has("/server/ports") && server.ports.is_empty() {
+            self.report(
+                "/server/ports",
+                "`server.ports` is empty",
+                "name at least one port",
+            );
+        }
+        if server.body_limit.0 == 0 {
+            self.report(
+                "/server/body_limit",
+                "`server.body_limit` must be greater than 0",
+                "write a size such as \"1 MiB\"",
+            );
+        }
+        if server.max_connections == 0 {
+            self.report(
+                "/server/max_connections",
+                "`server.max_connections` must be at least 1",
+                "the default is 10000",
+            );
+        }
+        self.period("server.header_timeout", server.header_timeout);
+    }
+
+    fn runs(&mut self, config: &Config) {
+        let runs = &config.runs;
+        if runs.on_request_disconnect == OnRequestDisconnect::Continue
+            && !config.store.keeps_streams()
+        {
+            self.report(
+                "/runs/on_request_disconnect",
+                "`runs.on_request_disconnect` is \"continue\", but `store.streams` keeps nothing \
+                 that a client could come back to",
+                "set store.streams = true and a store.url other than \"none\", or write \"abort\"",
+            );
+        }
+        self.deadline(
+            "runs.client_tool_result_timeout",
+            runs.client_tool_result_timeout,
+        );
+        self.deadline("runs.tool_approval_timeout", runs.tool_approval_timeout);
+        self.deadline("runs.max_duration", runs.max_duration);
+        self.period("runs.sse_heartbeat", runs.sse_heartbeat);
+        self.period("runs.tool_timeout", runs.tool_timeout);
+        self.period("runs.hook_timeout", runs.hook_timeout);
+        if runs.event_queue < 16 {
+            self.report(
+                "/runs/event_queue",
+                "`runs.event_queue` must be at least 16",
+                "the default is 1024",
+            );
+        }
+    }
+
+    fn store(&mut self, config: &Config) {
+        if config.store.max_conversations == 0 {
+            self.report(
+                "/store/max_conversations",
+                "`store.max_conversations` must be at least 1",
+                "to keep none, set store.conversations = false",
+            );
+        }
+    }
+
+    fn plugins(&mut self, config: &Config) {
+        let entries = &config.plugins.load;
+        for (index, entry) in entries.iter().enumerate() {
+            if entries[..index].iter().any(|it| it.name == entry.name) {
+                self.report(
+                    &format!("/plugins/load/{index}/name"),
+                    format!("two plugins are named {:?}", entry.name.as_str()),
+                    "give each instance a name of its own, and the same `library`",
+                );
+            }
+        }
+    }
+
+    fn tool(&mut self, name: &str, tool: &Tool) {
+        let pointer = format!("/tools/{}", escaped(name));
+        if tool.schema.is_some() && !tool.client {
+            self.report(
+                &format!("{pointer}/schema"),
+                format!("`tools.{name}.schema` is set, but a library's tool brings its own"),
+                "set client = true if the client runs this tool, or remove the schema",
+            );
+        }
+        self.deadline_at(
+            &pointer,
+            &format!("tools.{name}"),
+            "result_timeout",
+            tool.result_timeout,
+        );
+        if let Some(approval) = &tool.approval {
+            let pointer = format!("{pointer}/approval");
+            let path = format!("tools.{name}.approval");
+            self.deadline_at(&pointer, &path, "timeout", approval.timeout);
+        }
+        self.schema_at(
+            &pointer,
+            &format!("tools.{name}"),
+            "schema",
+            tool.schema.as_ref(),
+        );
+    }
+
+    fn agent(&mut self, name: &str, agent: &Agent) {
+        let pointer = format!("/agents/{}", escaped(name));
+        let path = format!("agents.{name}");
+        if agent.model.is_some() && agent.agent.is_some() {
+            self.report(
+                &format!("{pointer}/agent"),
+                format!("`{path}` has both a `model` and an `agent`"),
+                "keep `model` for an agent declared here, `agent` for one of a library",
+            );
+        }
+        if agent.max_steps == Some(0) {
+            self.report(
+                &format!("{pointer}/max_steps"),
+                format!("`{path}.max_steps` must be at least 1"),
+                "remove the key for the server's limit",
+            );
+        }
+        for (key, deadline) in [
+            (
+                "client_tool_result_timeout",
+                agent.client_tool_result_timeout,
+            ),
+            ("tool_approval_timeout", agent.tool_approval_timeout),
+        ] {
+            self.deadline_at(&pointer, &path, key, deadline);
+        }
+        for (key, schema) in [
+            ("output_schema", &agent.output_schema),
+            ("context_schema", &agent.context_schema),
+        ] {
+            self.schema_at(&pointer, &path, key, schema.as_ref());
+        }
+    }
+
+    fn period(&mut self, path: &str, period: Period) {
+        self.positive(&format!("/{}", path.replace('.', "/")), path, period.0);
+    }
+
+    fn deadline(&mut self, path: &str, deadline: Deadline) {
+        if let Deadline::After(duration) = deadline {
+            self.positive(&format!("/{}", path.replace('.', "/")), path, duration);
+        }
+    }
+
+    fn deadline_at(&mut self, pointer: &str, path: &str, key: &str, deadline: Option<Deadline>) {
+        if let Some(Deadline::After(duration)) = deadline {
+            self.positive(
+                &format!("{pointer}/{key}"),
+                &format!("{path}.{key}"),
+                duration,
+            );
+        }
+    }
+
+    fn positive(&mut self, pointer: &str, path: &str, duration: Duration) {
+        if duration.is_zero() {
+            self.report(
+                pointer,
+                format!("`{path}` must be greater than 0"),
+                "write a duration such as \"30s\"",
+            );
+        }
+    }
+
+    fn schema_at(&mut self, pointer: &str, path: &str, key: &str, schema: Option<&FreeTable>) {
+        let Some(Err(error)) = schema.map(|it| Schema::compile(it.value())) else {
+            return;
+        };
+        self.report(
+            &format!("{pointer}/{key}{}", error.pointer()),
+            format!("`{path}.{key}`: {error}"),
+            "see https://json-schema.org for what a JSON Schema may say",
+        );
+    }
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}

@@ -109,7 +109,7 @@ impl Schema {
 }
 
 /// The branches whose errors Ajv lists: it stops at the second match of `oneOf`.
-fn tried_branches<'a>(kind: &'a ValidationErrorKind) -> Vec<&'a [ValidationError<'static>]> {
+fn tried_branches(kind: &ValidationErrorKind) -> Vec<&[ValidationError<'static>]> {
     let mut matches = 0;
     match kind {
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
@@ -139,10 +139,7 @@ impl SchemaError {
     fn from_compile(error: &ValidationError<'_>) -> Self {
         Self {
             pointer: error.instance_path().as_str().to_owned(),
-            message: match error.kind() {
-                ValidationErrorKind::Referencing(error) => error.to_string(),
-                _ => error.to_string(),
-            },
+            message: error.to_string(),
         }
     }
 }

@@ -23,7 +23,8 @@ pub struct Agent {
     /// How many times the model may be asked in one run. Unset means the server's limit.
     #[schemars(range(min = 1))]
     pub max_steps: Option<u32>,
-    /// What a failing tool does to the run. Unset means what the tool says.
+    /// What a failing tool does to the run, unless the tool says it itself. Unset means
+    /// `"tool_error"`.
     pub tool_error_mode: Option<ToolErrorMode>,
     /// The JSON Schema of the answer.
     pub output_schema: Option<FreeTable>,

@@ -232,11 +232,12 @@ impl Places {
         }
     }
 
-    /// The dotted path of the key or value that covers exactly this span.
+    /// The dotted path of the innermost key or value that covers exactly this span.
     pub(super) fn path_of(&self, span: &Range<usize>) -> Option<String> {
         let (pointer, _) = self
             .0
             .iter()
+            .rev()
             .find(|(_, place)| place.value == *span || place.key == *span)?;
         Some(dotted(pointer))
     }
@@ -248,7 +249,7 @@ fn dotted(pointer: &str) -> String {
     for segment in pointer.split('/').skip(1) {
         let segment = segment.replace("~1", "/").replace("~0", "~");
         if segment.parse::<usize>().is_ok() {
-            path.push_str(&format!("[{segment}]"));
+            path.extend(["[", &segment, "]"]);
             continue;
         }
         if !path.is_empty() {

@@ -240,13 +240,19 @@ impl Diagnostic for Problem {
 // === impl Excerpt ===
 
 impl miette::SourceCode for Excerpt {
+    /// The report asks without lines around it for the position, with them for what to show.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
-        _lines_before: usize,
-        _lines_after: usize,
+        lines_before: usize,
+        lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let contents = self.text.read_span(span, 0, 0)?;
+        let span = if lines_before == 0 && lines_after == 0 {
+            *span
+        } else {
+            self.lines_of(*span)
+        };
+        let contents = self.text.read_span(&span, 0, 0)?;
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
             contents.data(),
@@ -255,5 +261,17 @@ impl miette::SourceCode for Excerpt {
             contents.column(),
             contents.line_count(),
         )))
+    }
+}
+
+impl Excerpt {
+    /// The whole lines that a span is on.
+    fn lines_of(&self, span: SourceSpan) -> SourceSpan {
+        let end = span.offset() + span.len();
+        let before = self.text.get(..span.offset()).unwrap_or_default();
+        let after = self.text.get(end..).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = end + after.find('\n').unwrap_or(after.len());
+        (line_start..line_end).into()
     }
 }

@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Environment, Problem, document::Texts};
+use super::{Environment, Problem, document::Texts, secret};
 
 const PREFIX: &str = "MORTISE__";
 const SEPARATOR: &str = "__";
@@ -61,18 +61,15 @@ fn path(name: &str, start: usize) -> Vec<(String, Range<usize>)> {
         .collect()
 }
 
-/// A TOML value if the text is one, else the text; a secret that looks like a number is text.
+/// A TOML value if the text is one, else the text. A secret is text whatever it looks like, unless
+/// it says where to read it.
 fn parse(text: &str, start: usize, is_secret: bool) -> Spanned<DeValue<'_>> {
-    let as_text = || {
-        let value = DeValue::String(Cow::Borrowed(text));
-        Spanned::new(start..start + text.len(), value)
-    };
-    if is_secret && !text.trim_start().starts_with('{') {
-        return as_text();
-    }
     match DeValue::parse(text) {
-        Ok(value) => shifted(value, start),
-        Err(_) => as_text(),
+        Ok(value) if !is_secret || secret::is_reference(value.get_ref()) => shifted(value, start),
+        _ => {
+            let value = DeValue::String(Cow::Borrowed(text));
+            Spanned::new(start..start + text.len(), value)
+        }
     }
 }
 

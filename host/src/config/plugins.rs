@@ -72,6 +72,18 @@ impl Default for Plugins {
 }
 
 impl PluginEntry {
+    /// An instance of the library of the same name, with an empty configuration.
+    pub fn new(name: InstanceName) -> Self {
+        Self {
+            name,
+            library: None,
+            config: FreeTable::default(),
+            required: true,
+            on_error: None,
+            grants: Vec::new(),
+        }
+    }
+
     /// The library that the instance is loaded from.
     pub fn library(&self) -> LibraryName {
         self.library

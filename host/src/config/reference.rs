@@ -18,8 +18,8 @@ pub fn reference() -> String {
         definitions: schema.get("$defs").unwrap_or(&Value::Null),
         text: String::new(),
     };
-    page.section("", &schema);
-    page.text
+    page.keys("", &schema);
+    page.text.trim_start().to_owned()
 }
 
 /// The page as far as it is written.
@@ -29,20 +29,29 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// A heading, the meaning of the section, its keys, then the sections inside.
-    fn section(&mut self, path: &str, section: &'a Value) {
+    /// The keys of a section, then the sections inside.
+    fn keys(&mut self, path: &str, section: &'a Value) {
         let mut rows = String::new();
         let mut inner = Vec::new();
+        let mut lists = Vec::new();
         for (key, property) in entries(section, "properties") {
             let key_path = joined(path, key);
+            let is_required = section["required"]
+                .as_array()
+                .is_some_and(|required| required.iter().any(|it| it == key));
+            let default = if is_required {
+                "required".to_owned()
+            } else {
+                default(property)
+            };
             match self.shape(property) {
                 Shape::Section(schema) => inner.push((key_path, schema)),
                 Shape::Named(schema) => inner.push((joined(&key_path, "NAME"), schema)),
                 Shape::List(schema) => {
-                    rows.push_str(&self.row(&key_path, property));
-                    inner.push((key_path, schema));
+                    rows.push_str(&self.row(&key_path, property, &default));
+                    lists.push((key_path, schema));
                 }
-                Shape::Value => rows.push_str(&self.row(&key_path, property)),
+                Shape::Value => rows.push_str(&self.row(&key_path, property, &default)),
             }
         }
         if let Some(named) = section
@@ -51,35 +60,29 @@ impl<'a> Page<'a> {
         {
             inner.push((joined(path, "NAME"), self.resolved(named)));
         }
-        self.heading(path, section);
         if !rows.is_empty() {
             self.text
                 .push_str("\n| key | type | default | limit | meaning |\n|---|---|---|---|---|\n");
             self.text.push_str(&rows);
         }
+        for (path, schema) in lists {
+            self.heading(&format!("[[{path}]]"), schema);
+            self.keys(&path, schema);
+        }
         for (path, schema) in inner {
-            self.section(&path, schema);
+            self.heading(&format!("[{path}]"), schema);
+            self.keys(&path, schema);
         }
     }
 
-    fn heading(&mut self, path: &str, section: &Value) {
-        let title = if path.is_empty() {
-            "## Top level".to_owned()
-        } else {
-            format!("\n## `[{path}]`")
-        };
+    fn heading(&mut self, title: &str, section: &Value) {
         let meaning = description(section);
         // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "{title}\n\n{meaning}");
+        let _ = writeln!(self.text, "\n## `{title}`\n\n{meaning}");
     }
 
-    fn row(&self, path: &str, property: &'a Value) -> String {
+    fn row(&self, path: &str, property: &'a Value, default: &str) -> String {
         let resolved = self.resolved(property);
-        let default = match property.get("default") {
-            None | Some(Value::Null) => "unset".to_owned(),
-            Some(Value::Object(table)) if table.is_empty() => "`{}`".to_owned(),
-            Some(value) => format!("`{value}`"),
-        };
         let meaning = match description(property) {
             "" => description(resolved),
             meaning => meaning,
@@ -194,6 +197,13 @@ fn words(schema: &Value) -> Vec<String> {
         .collect()
 }
 
+fn default(property: &Value) -> String {
+    match property.get("default") {
+        None | Some(Value::Null) => "unset".to_owned(),
+        Some(value) => format!("`{value}`"),
+    }
+}
+
 fn limit(schema: &Value) -> String {
     let bound = |key| {
         schema
@@ -203,6 +213,7 @@ fn limit(schema: &Value) -> String {
     };
     match (bound("minimum"), bound("maximum")) {
         (Some(minimum), Some(maximum)) => format!("{minimum} to {maximum}"),
+        (Some(minimum), None) if minimum == "0" => String::new(),
         (Some(minimum), None) => format!("at least {minimum}"),
         (None, Some(maximum)) => format!("at most {maximum}"),
         (None, None) => String::new(),

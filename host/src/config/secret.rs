@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, fs, path::Path};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -12,7 +12,11 @@ use toml::{
 use super::{Environment, Problem, Problems, document::Texts};
 
 /// Text that nothing prints. Comparing it in constant time is the caller's task.
-#[derive(Clone)]
+///
+/// A configuration says it as text, `{ env = "NAME" }` or `{ file = "path" }`; `resolve` has put
+/// the text in place of the other two before this is read.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Secret(Box<[u8]>);
 
 /// No key or password is longer; a wrong path is.
@@ -35,12 +39,12 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl<'de> Deserialize<'de> for Secret {
-    /// `resolve` has put the text in place of `{ env }` and `{ file }`.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl TryFrom<String> for Secret {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
         if text.is_empty() {
-            return Err(de::Error::custom("the secret is empty"));
+            return Err("the secret is empty");
         }
         Ok(Self(text.into_bytes().into()))
     }
@@ -140,7 +144,7 @@ impl Resolver<'_> {
     fn resolve_server_secret(&mut self, value: &mut Spanned<DeValue<'_>>) {
         match value.get_ref() {
             DeValue::String(_) => {}
-            DeValue::Table(it) if reference(it).is_some() => self.resolve_all(value),
+            it if is_reference(it) => self.resolve_all(value),
             // Left to serde, the error would print the value.
             _ => {
                 let message = "`server.secret` is not a secret".to_owned();
@@ -220,6 +224,11 @@ fn read_file(path: &Path) -> std::io::Result<Option<String>> {
         }
     }
     Ok(String::from_utf8(bytes).ok())
+}
+
+/// Whether a value says where a secret is, rather than what it is.
+pub(super) fn is_reference(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::Table(table) if reference(table).is_some())
 }
 
 fn reference(table: &DeTable<'_>) -> Option<Reference> {

@@ -111,7 +111,11 @@ fn text(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
             "the file is not UTF-8 text",
             Some("save it as UTF-8; TOML has no other encoding".to_owned()),
         )
-        .at(name, &super::secret::masked(&shown), at..at + 1)
+        .at(
+            name,
+            &super::secret::masked(&shown),
+            at..at + char::REPLACEMENT_CHARACTER.len_utf8(),
+        )
     })
 }
 

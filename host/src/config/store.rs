@@ -23,6 +23,7 @@ pub struct Store {
     /// How long a finished run is kept.
     pub keep_finished_for: Period,
     /// How many conversations are kept; the one unused for longest goes first.
+    #[schemars(range(min = 1))]
     pub max_conversations: usize,
 }
 

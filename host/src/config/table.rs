@@ -24,6 +24,12 @@ impl FreeTable {
     }
 }
 
+impl From<Map<String, Value>> for FreeTable {
+    fn from(table: Map<String, Value>) -> Self {
+        Self(Value::Object(table))
+    }
+}
+
 impl Default for FreeTable {
     fn default() -> Self {
         Self(Value::Object(Map::new()))

@@ -33,7 +33,7 @@ pub struct Tool {
     pub schema: Option<FreeTable>,
     /// How long a run waits for the client's result. Unset means `runs.client_tool_result_timeout`.
     pub result_timeout: Option<Deadline>,
-    /// What a failure of the tool does to the run. Unset means what the agent says.
+    /// What a failure of the tool does to the run. Unset means `agents.NAME.tool_error_mode`.
     pub error_mode: Option<ToolErrorMode>,
     /// Who must agree before the tool runs.
     pub approval: Option<Approval>,

@@ -50,7 +50,7 @@ impl Issue {
 /// The issues of one error: one for each property that is too many.
 pub(super) fn issues(error: &ValidationError<'_>, root: &Value) -> Vec<Issue> {
     let path = error.schema_path().as_str();
-    let (parent_path, last) = path.rsplit_once('/').unwrap_or(("", path));
+    let parent_path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
     let parent = root.pointer(parent_path).unwrap_or(&Value::Null);
     let (keyword, schema_path, words) = match error.kind() {
         Kind::FalseSchema => (
@@ -58,7 +58,7 @@ pub(super) fn issues(error: &ValidationError<'_>, root: &Value) -> Vec<Issue> {
             format!("#{path}/false schema"),
             vec![words(json!({}), "boolean schema is false")],
         ),
-        Kind::Required { property } => required(property, root, parent_path, last),
+        Kind::Required { property } => required(property, error.instance(), root, path),
         Kind::Contains => (
             "contains",
             format!("#{parent_path}/contains"),
@@ -230,34 +230,35 @@ fn contains(parent: &Value) -> Words {
 /// A missing property, wanted by `required` or because another one is there.
 fn required(
     property: &Value,
+    instance: &Value,
     root: &Value,
-    parent_path: &str,
-    last: &str,
+    path: &str,
 ) -> (&'static str, String, Vec<Words>) {
     let missing = property.as_str().unwrap_or_default();
-    let keyword = match parent_path.rsplit('/').next() {
-        Some("dependentRequired") => "dependentRequired",
-        Some("dependencies") => "dependencies",
-        _ => {
-            let words = words(
-                json!({ "missingProperty": missing }),
-                format!("must have required property '{missing}'"),
-            );
-            return ("required", format!("#{parent_path}/required"), vec![words]);
-        }
+    let Some((keyword, path)) = dependency_keyword(path) else {
+        let words = words(
+            json!({ "missingProperty": missing }),
+            format!("must have required property '{missing}'"),
+        );
+        return ("required", format!("#{path}"), vec![words]);
     };
-    let present = last.replace("~1", "/").replace("~0", "~");
-    let wanted = root.pointer(&format!("{parent_path}/{last}"));
-    let wanted: Vec<_> = wanted
-        .and_then(Value::as_array)
+    let dependencies = root.pointer(path).and_then(Value::as_object);
+    let (present, wanted) = dependencies
         .into_iter()
         .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let (noun, list) = match wanted.len() {
-        0 | 1 => ("property", missing.to_owned()),
-        _ => ("properties", wanted.join(", ")),
+        .filter_map(|(present, wanted)| Some((present, wanted.as_array()?)))
+        .find(|(present, wanted)| instance.get(present).is_some() && wanted.contains(property))
+        .map(|(present, wanted)| {
+            let wanted: Vec<_> = wanted.iter().filter_map(Value::as_str).collect();
+            (present.as_str(), wanted)
+        })
+        .unwrap_or_default();
+    let noun = if wanted.len() > 1 {
+        "properties"
+    } else {
+        "property"
     };
+    let list = wanted.join(", ");
     let words = words(
         json!({
             "property": present,
@@ -267,7 +268,20 @@ fn required(
         }),
         format!("must have {noun} {list} when property {present} is present"),
     );
-    (keyword, format!("#{parent_path}"), vec![words])
+    (keyword, format!("#{path}"), vec![words])
+}
+
+/// The keyword that wants a property because of another one, and where it stands.
+fn dependency_keyword(path: &str) -> Option<(&'static str, &str)> {
+    let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+    for keyword in ["dependentRequired", "dependencies"] {
+        for path in [path, above] {
+            if path.rsplit('/').next() == Some(keyword) {
+                return Some((keyword, path));
+            }
+        }
+    }
+    None
 }
 
 /// Ajv looks from the end, and names a pair the other way round where the items are plain.

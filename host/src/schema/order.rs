@@ -26,9 +26,10 @@ pub(super) struct Condition {
 const LAST: usize = usize::MAX;
 
 /// Ajv's order: numbers, texts, any type, arrays, objects.
-const KEYWORDS: [&str; 45] = [
+const KEYWORDS: [&str; 43] = [
     "$ref",
     "$dynamicRef",
+    "$recursiveRef",
     "type",
     "maximum",
     "minimum",
@@ -69,13 +70,14 @@ const KEYWORDS: [&str; 45] = [
     "unevaluatedProperties",
     "dependentRequired",
     "dependentSchemas",
-    "discriminator",
-    "$recursiveRef",
-    "$defs",
 ];
 
 const FIRST_FOR_ARRAYS: &str = "maxItems";
 const FIRST_FOR_OBJECTS: &str = "maxProperties";
+/// Where the keywords for arrays begin.
+const ARRAYS: usize = 22;
+/// Where the keywords for objects begin.
+const OBJECTS: usize = 32;
 
 /// Follows an evaluation path through the schema.
 pub(super) fn position(root: &Value, evaluation_path: &str, instance_path: &str) -> Position {
@@ -92,7 +94,9 @@ pub(super) fn position(root: &Value, evaluation_path: &str, instance_path: &str)
         let rank = keyword_rank(&keyword, node);
         let value = node.get(&keyword).unwrap_or(&Value::Null);
         if segments.peek().is_none() {
-            position.rank.push((rank, LAST));
+            // What a property drags along comes before the schemas that it drags along.
+            let last = if keyword == "dependencies" { 0 } else { LAST };
+            position.rank.push((rank, last));
             break;
         }
         let schema_path = format!("#{walked}/if");
@@ -142,7 +146,7 @@ pub(super) fn position(root: &Value, evaluation_path: &str, instance_path: &str)
             ) => {
                 let name = segments.next().unwrap_or_default();
                 let index = entries.keys().position(|key| *key == name).unwrap_or(0);
-                position.rank.push((rank, index));
+                position.rank.push((rank, index + 1));
                 walked = format!("{walked}/{}", escaped(&name));
                 node = entries.get(&name).unwrap_or(&Value::Null);
             }
@@ -172,20 +176,16 @@ fn keyword_rank(keyword: &str, node: &Value) -> usize {
     rank.unwrap_or(KEYWORDS.len())
 }
 
-/// Ajv checks a single array or object type together with the keywords for that type.
+/// Ajv checks a single array or object type together with the keywords for that type, if the
+/// schema has any.
 fn type_stands_at(node: &Value) -> &'static str {
-    let group = match node.get("type").and_then(Value::as_str) {
-        Some("array") => FIRST_FOR_ARRAYS,
-        Some("object") => FIRST_FOR_OBJECTS,
+    let (first, mut group) = match node.get("type").and_then(Value::as_str) {
+        Some("array") => (FIRST_FOR_ARRAYS, KEYWORDS[ARRAYS..OBJECTS].iter()),
+        Some("object") => (FIRST_FOR_OBJECTS, KEYWORDS[OBJECTS..].iter()),
         _ => return "type",
     };
-    let start = KEYWORDS.iter().position(|it| *it == group).unwrap_or(0);
-    let end = KEYWORDS
-        .iter()
-        .position(|it| *it == FIRST_FOR_OBJECTS && group == FIRST_FOR_ARRAYS)
-        .unwrap_or(KEYWORDS.len() - 2);
-    if KEYWORDS[start..end].iter().any(|it| node.get(it).is_some()) {
-        group
+    if group.any(|keyword| node.get(keyword).is_some()) {
+        first
     } else {
         "type"
     }
@@ -197,4 +197,15 @@ fn unescaped(segment: &str) -> String {
 
 fn escaped(segment: &str) -> String {
     segment.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_groups_begin_where_the_constants_say() {
+        assert_eq!(KEYWORDS[ARRAYS], FIRST_FOR_ARRAYS);
+        assert_eq!(KEYWORDS[OBJECTS], FIRST_FOR_OBJECTS);
+    }
 }

@@ -114,7 +114,10 @@ impl AgentInfo {
 impl RunResult {
     /// A result that is one text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { response: ModelResponse::text(text), structured: None }
+        Self {
+            response: ModelResponse::text(text),
+            structured: None,
+        }
     }
 
     /// Adds a structured value.

@@ -67,9 +67,17 @@ impl Error {
     /// [`with_retryable`](Self::with_retryable) says otherwise.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         let code = code.into();
-        let retryable =
-            matches!(code.as_str(), "RATE_LIMITED" | "UPSTREAM_FAILED" | "TIMEOUT" | "UNAVAILABLE");
-        Self { code: Some(code), message: message.into(), retryable, context: None, issues: Vec::new() }
+        let retryable = matches!(
+            code.as_str(),
+            "RATE_LIMITED" | "UPSTREAM_FAILED" | "TIMEOUT" | "UNAVAILABLE"
+        );
+        Self {
+            code: Some(code),
+            message: message.into(),
+            retryable,
+            context: None,
+            issues: Vec::new(),
+        }
     }
 
     /// An internal failure: clients see a masked error, the log sees the message.
@@ -128,14 +136,19 @@ impl Error {
     /// Adds a value to the context that clients are shown.
     #[must_use]
     pub fn with_context(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.context.get_or_insert_default().insert(key.into(), value.into());
+        self.context
+            .get_or_insert_default()
+            .insert(key.into(), value.into());
         self
     }
 
     /// Adds one thing that is wrong with a value.
     #[must_use]
     pub fn with_issue(mut self, path: impl Into<String>, message: impl Into<String>) -> Self {
-        self.issues.push(Issue { message: message.into(), path: path.into() });
+        self.issues.push(Issue {
+            message: message.into(),
+            path: path.into(),
+        });
         self
     }
 

@@ -9,7 +9,11 @@ use crate::message::{ModelResponse, Visibility};
 
 /// What happened in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "SCREAMING_SNAKE_CASE",
+    rename_all_fields = "camelCase"
+)]
 pub enum Event {
     /// The run began.
     RunStarted {
@@ -383,12 +387,19 @@ impl Event {
             Self::ReasoningMessageContent { .. } => "REASONING_MESSAGE_CONTENT",
             Self::ReasoningMessageEnd { .. } => "REASONING_MESSAGE_END",
             Self::DataPart { .. } => "DATA_PART",
-            Self::Custom(value) => value.get("type").and_then(Value::as_str).unwrap_or_default(),
+            Self::Custom(value) => value
+                .get("type")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
         }
     }
 
     /// A value to show while a tool or an agent works; the host sets the time.
     pub fn data(id: Option<String>, data: Value) -> Self {
-        Self::DataPart { id, data, timestamp: 0 }
+        Self::DataPart {
+            id,
+            data,
+            timestamp: 0,
+        }
     }
 }

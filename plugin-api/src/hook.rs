@@ -596,7 +596,8 @@ impl HookInfo {
     /// Wants only events of these types.
     #[must_use]
     pub fn events(mut self, kinds: &[&str]) -> Self {
-        self.events.extend(kinds.iter().map(|&kind| kind.to_owned()));
+        self.events
+            .extend(kinds.iter().map(|&kind| kind.to_owned()));
         self
     }
 

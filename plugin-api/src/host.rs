@@ -135,27 +135,44 @@ impl Host {
 
     /// Adds to a counter. `labels` are `key=value` pairs, joined with commas.
     pub fn count(&self, name: &str, value: f64, labels: &str) {
-        self.backend.metric(Metric { kind: MetricKind::Counter, name, value, labels });
+        self.backend.metric(Metric {
+            kind: MetricKind::Counter,
+            name,
+            value,
+            labels,
+        });
     }
 
     /// Sets a gauge.
     pub fn gauge(&self, name: &str, value: f64, labels: &str) {
-        self.backend.metric(Metric { kind: MetricKind::Gauge, name, value, labels });
+        self.backend.metric(Metric {
+            kind: MetricKind::Gauge,
+            name,
+            value,
+            labels,
+        });
     }
 
     /// Records into a histogram.
     pub fn record(&self, name: &str, value: f64, labels: &str) {
-        self.backend.metric(Metric { kind: MetricKind::Histogram, name, value, labels });
+        self.backend.metric(Metric {
+            kind: MetricKind::Histogram,
+            name,
+            value,
+            labels,
+        });
     }
 
     /// Runs an agent and waits for the result.
     pub async fn run_agent(&self, request: &RunRequest) -> Result<RunResult> {
-        self.typed("agents.run", serde_json::to_value(request)?).await
+        self.typed("agents.run", serde_json::to_value(request)?)
+            .await
     }
 
     /// Starts a run and returns its id; [`events`](Self::events) watches it.
     pub async fn start_agent(&self, request: &RunRequest) -> Result<String> {
-        self.typed("agents.start", serde_json::to_value(request)?).await
+        self.typed("agents.start", serde_json::to_value(request)?)
+            .await
     }
 
     /// The events of a run after that number, then live, until it ends.
@@ -210,7 +227,11 @@ impl Host {
 
     /// The stored items of a conversation, `None` where there is none.
     pub async fn conversation(&self, agent: &str, id: &str) -> Result<Option<Vec<Item>>> {
-        self.typed("conversations.load", json!({ "agent": agent, "conversationId": id })).await
+        self.typed(
+            "conversations.load",
+            json!({ "agent": agent, "conversationId": id }),
+        )
+        .await
     }
 
     /// Enqueues a run to be done later and returns the job's id.
@@ -218,7 +239,8 @@ impl Host {
     /// # Errors
     /// `UNAVAILABLE`: this host has no jobs yet.
     pub async fn enqueue_job(&self, request: &RunRequest) -> Result<String> {
-        self.typed("jobs.enqueue", serde_json::to_value(request)?).await
+        self.typed("jobs.enqueue", serde_json::to_value(request)?)
+            .await
     }
 
     /// Runs a workflow and waits for the result.
@@ -226,7 +248,8 @@ impl Host {
     /// # Errors
     /// `UNAVAILABLE`: this host has no workflows yet.
     pub async fn run_workflow(&self, id: &str, input: Value) -> Result<Value> {
-        self.call("workflows.run", json!({ "workflow": id, "input": input })).await
+        self.call("workflows.run", json!({ "workflow": id, "input": input }))
+            .await
     }
 
     /// A value of this instance's state, `None` where there is none.
@@ -236,7 +259,8 @@ impl Host {
 
     /// Sets a value of this instance's state; `null` removes it.
     pub async fn state_set(&self, key: &str, value: Value) -> Result<()> {
-        self.typed("state.set", json!({ "key": key, "value": value })).await
+        self.typed("state.set", json!({ "key": key, "value": value }))
+            .await
     }
 
     /// Sets a value if the present one is `expected`; says whether it was.
@@ -255,7 +279,8 @@ impl Host {
     /// # Errors
     /// `UNAVAILABLE`: this host has no buckets yet.
     pub async fn take_tokens(&self, bucket: &str, tokens: u32) -> Result<bool> {
-        self.typed("limits.take", json!({ "bucket": bucket, "tokens": tokens })).await
+        self.typed("limits.take", json!({ "bucket": bucket, "tokens": tokens }))
+            .await
     }
 
     /// Sends an HTTP request through the host's client.
@@ -281,7 +306,9 @@ impl Host {
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("instance", &self.instance()).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("instance", &self.instance())
+            .finish_non_exhaustive()
     }
 }
 

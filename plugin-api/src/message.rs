@@ -42,7 +42,11 @@ pub struct ToolCallItem {
     #[serde(default)]
     pub arguments: String,
     /// The result, on the item that answers the call (`null` is a result).
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_value")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_value"
+    )]
     pub result: Option<Value>,
     /// Whether the result tells of a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -236,6 +240,9 @@ impl Part {
 impl ModelResponse {
     /// An answer that is one text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { output: vec![Item::assistant(text)], ..Self::default() }
+        Self {
+            output: vec![Item::assistant(text)],
+            ..Self::default()
+        }
     }
 }

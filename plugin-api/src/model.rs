@@ -147,7 +147,11 @@ pub struct StructuredOutput {
 /// A text or a reasoning begins with its first delta and ends with the next chunk of another
 /// kind; tool calls have a start, pieces of arguments, and an end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
 #[non_exhaustive]
 pub enum Chunk {
     /// The provider's own id of the message; without it the host makes one.
@@ -218,7 +222,10 @@ pub struct ChunkStream {
 impl ModelInfo {
     /// A model that takes text and instructions, calls tools, and can be held to a schema.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), capabilities: ModelCapabilities::default() }
+        Self {
+            name: name.into(),
+            capabilities: ModelCapabilities::default(),
+        }
     }
 
     /// The same model with other capabilities.
@@ -278,12 +285,20 @@ impl ModelCapabilities {
 impl ModelRequest {
     /// A request with this conversation.
     pub fn new(input: Vec<Item>) -> Self {
-        Self { input, ..Self::default() }
+        Self {
+            input,
+            ..Self::default()
+        }
     }
 
     /// The text of the last message of the user, empty where there is none.
     pub fn prompt(&self) -> String {
-        self.input.iter().rev().find(|item| item.is_message_of("user")).map(Item::text).unwrap_or_default()
+        self.input
+            .iter()
+            .rev()
+            .find(|item| item.is_message_of("user"))
+            .map(Item::text)
+            .unwrap_or_default()
     }
 }
 
@@ -292,27 +307,40 @@ impl ModelRequest {
 impl Chunk {
     /// A piece of text.
     pub fn text(delta: impl Into<String>) -> Self {
-        Self::Text { delta: delta.into() }
+        Self::Text {
+            delta: delta.into(),
+        }
     }
 
     /// A piece of reasoning, shown as a summary.
     pub fn reasoning(delta: impl Into<String>) -> Self {
-        Self::Reasoning { delta: delta.into(), visibility: Visibility::Summary }
+        Self::Reasoning {
+            delta: delta.into(),
+            visibility: Visibility::Summary,
+        }
     }
 
     /// The start of a tool call.
     pub fn tool_call_start(call_id: impl Into<String>, name: impl Into<String>) -> Self {
-        Self::ToolCallStart { call_id: call_id.into(), name: name.into() }
+        Self::ToolCallStart {
+            call_id: call_id.into(),
+            name: name.into(),
+        }
     }
 
     /// A piece of the arguments of a tool call.
     pub fn tool_call_arguments(call_id: impl Into<String>, delta: impl Into<String>) -> Self {
-        Self::ToolCallArguments { call_id: call_id.into(), delta: delta.into() }
+        Self::ToolCallArguments {
+            call_id: call_id.into(),
+            delta: delta.into(),
+        }
     }
 
     /// The end of a tool call.
     pub fn tool_call_end(call_id: impl Into<String>) -> Self {
-        Self::ToolCallEnd { call_id: call_id.into() }
+        Self::ToolCallEnd {
+            call_id: call_id.into(),
+        }
     }
 
     /// The end of the answer.
@@ -326,7 +354,9 @@ impl Chunk {
 impl ChunkStream {
     /// A stream of chunks.
     pub fn new(stream: impl Stream<Item = Result<Chunk>> + Send + 'static) -> Self {
-        Self { inner: Box::pin(stream) }
+        Self {
+            inner: Box::pin(stream),
+        }
     }
 
     /// Chunks that are known already.

@@ -33,7 +33,8 @@ pub struct Mount {
     pub(crate) render_error: Option<RenderError>,
 }
 
-pub(crate) type Handle = Arc<dyn Fn(EndpointCall) -> BoxFuture<'static, Result<Response>> + Send + Sync>;
+pub(crate) type Handle =
+    Arc<dyn Fn(EndpointCall) -> BoxFuture<'static, Result<Response>> + Send + Sync>;
 pub(crate) type Authenticate =
     Arc<dyn Fn(Request) -> BoxFuture<'static, Result<GuardVerdict>> + Send + Sync>;
 pub(crate) type RenderError = Arc<dyn Fn(&RouteError) -> Response + Send + Sync>;
@@ -188,7 +189,12 @@ impl Mount {
             renders_errors: false,
             endpoints: Vec::new(),
         };
-        Self { info, endpoints: Vec::new(), authenticate: None, render_error: None }
+        Self {
+            info,
+            endpoints: Vec::new(),
+            authenticate: None,
+            render_error: None,
+        }
     }
 
     /// Adds an endpoint.
@@ -248,7 +254,9 @@ impl Mount {
 
 impl fmt::Debug for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mount").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("Mount")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
     }
 }
 
@@ -262,12 +270,18 @@ impl Endpoint {
         F: Future<Output = Result<Response>> + Send + 'static,
     {
         let info = EndpointInfo {
-            methods: methods.iter().map(|method| method.to_ascii_uppercase()).collect(),
+            methods: methods
+                .iter()
+                .map(|method| method.to_ascii_uppercase())
+                .collect(),
             path: path.into(),
             public: false,
             operation: None,
         };
-        Self { info, handle: Arc::new(move |call| Box::pin(handle(call))) }
+        Self {
+            info,
+            handle: Arc::new(move |call| Box::pin(handle(call))),
+        }
     }
 
     /// An endpoint for GET.
@@ -305,7 +319,9 @@ impl Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("Endpoint")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
     }
 }
 

@@ -142,13 +142,18 @@ impl Tool for ClientTool {
     }
 
     async fn call(&self, _run: crate::RunContext, _arguments: Value) -> Result<Value> {
-        Err(crate::Error::new("NOT_IMPLEMENTED", "a client tool has no body on the server"))
+        Err(crate::Error::new(
+            "NOT_IMPLEMENTED",
+            "a client tool has no body on the server",
+        ))
     }
 }
 
 /// The JSON Schema of a type, without the meta keys that only tools for people read.
 pub(crate) fn schema_of<T: JsonSchema>() -> Value {
-    let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<T>().to_value();
+    let mut schema = schemars::SchemaGenerator::default()
+        .into_root_schema_for::<T>()
+        .to_value();
     if let Some(object) = schema.as_object_mut() {
         object.remove("$schema");
         object.remove("title");

@@ -113,7 +113,10 @@ impl Principal {
 
     /// A principal of the default tenant.
     pub fn new(subject: impl Into<String>) -> Self {
-        Self { subject: subject.into(), ..Self::default() }
+        Self {
+            subject: subject.into(),
+            ..Self::default()
+        }
     }
 
     /// Nobody in particular: no credential was asked for.
@@ -301,17 +304,23 @@ impl RequestKind {
 impl Body {
     /// No bytes.
     pub fn empty() -> Self {
-        Self { inner: BodyInner::Full(None) }
+        Self {
+            inner: BodyInner::Full(None),
+        }
     }
 
     /// These bytes.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self { inner: BodyInner::Full(Some(bytes.into())) }
+        Self {
+            inner: BodyInner::Full(Some(bytes.into())),
+        }
     }
 
     /// Chunks as they come.
     pub fn from_stream(stream: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
-        Self { inner: BodyInner::Stream(Box::pin(stream)) }
+        Self {
+            inner: BodyInner::Stream(Box::pin(stream)),
+        }
     }
 
     /// The next chunk, `None` at the end.
@@ -344,8 +353,9 @@ impl Body {
     /// `BAD_REQUEST` when it is no valid JSON or does not fit `T`.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
         let bytes = self.bytes(1024 * 1024).await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Error::bad_request(format!("the body is not what is expected: {error}")))
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::bad_request(format!("the body is not what is expected: {error}"))
+        })
     }
 
     pub(crate) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
@@ -378,7 +388,11 @@ impl fmt::Debug for Body {
 impl Response {
     /// A response without a body.
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Body::empty() }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Body::empty(),
+        }
     }
 
     /// 200 with a JSON body.
@@ -387,7 +401,9 @@ impl Response {
     /// When the value cannot be written as JSON (a map whose keys are no strings).
     pub fn json(value: &impl Serialize) -> Result<Self> {
         let bytes = serde_json::to_vec(value)?;
-        Ok(Self::new(200).with_header("content-type", "application/json").with_body(bytes))
+        Ok(Self::new(200)
+            .with_header("content-type", "application/json")
+            .with_body(bytes))
     }
 
     /// 200 with a text.
@@ -421,7 +437,11 @@ impl Response {
         let writing = write(BodyWriter { sender });
         Self::new(200)
             .with_header("content-type", content_type.to_owned())
-            .with_stream(Written { receiver, writing: Some(Box::pin(writing)), failure: None })
+            .with_stream(Written {
+                receiver,
+                writing: Some(Box::pin(writing)),
+                failure: None,
+            })
     }
 
     /// Another status.
@@ -447,7 +467,10 @@ impl Response {
 
     /// Chunks as they come as the body.
     #[must_use]
-    pub fn with_stream(mut self, stream: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
+    pub fn with_stream(
+        mut self,
+        stream: impl Stream<Item = Result<Bytes>> + Send + 'static,
+    ) -> Self {
         self.body = Body::from_stream(stream);
         self
     }
@@ -459,7 +482,10 @@ impl Response {
 
     /// The first value of a header, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name))?;
+        let (_, value) = self
+            .headers
+            .iter()
+            .find(|(own, _)| own.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(value).ok()
     }
 
@@ -531,7 +557,10 @@ fn decode_form(text: &str) -> String {
                 let pair = [ahead.next(), ahead.next()];
                 let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
                 match (digit(pair[0]), digit(pair[1])) {
-                    #[expect(clippy::cast_possible_truncation, reason = "two hex digits fit a byte")]
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        reason = "two hex digits fit a byte"
+                    )]
                     (Some(high), Some(low)) => {
                         bytes.push((high * 16 + low) as u8);
                         rest = ahead;
@@ -559,6 +588,9 @@ mod tests {
     #[test]
     fn principals_are_equal_by_tenant_and_subject_alone() {
         assert_eq!(Principal::new("ann").with_scope("x"), Principal::new("ann"));
-        assert_ne!(Principal::new("ann").with_tenant("acme"), Principal::new("ann"));
+        assert_ne!(
+            Principal::new("ann").with_tenant("acme"),
+            Principal::new("ann")
+        );
     }
 }

@@ -66,7 +66,11 @@ pub struct ToolOutcome {
 
 impl RunContext {
     pub(crate) fn new(info: Arc<RunInfo>, backend: Arc<dyn RunBackend>, host: Host) -> Self {
-        Self { info, backend, host }
+        Self {
+            info,
+            backend,
+            host,
+        }
     }
 
     /// What is known of the run.
@@ -99,7 +103,9 @@ impl RunContext {
 
     /// Says a whole text: its start, the text as one delta, its end.
     pub async fn say(&self, text: &str) -> Result<()> {
-        self.call("run.say", json!({ "text": text })).await.map(drop)
+        self.call("run.say", json!({ "text": text }))
+            .await
+            .map(drop)
     }
 
     /// Shows the chunks of a model's answer as they come, and returns the whole answer.
@@ -108,7 +114,9 @@ impl RunContext {
     /// [`call_tool`](Self::call_tool).
     pub async fn generate(&self, model: &str, request: &ModelRequest) -> Result<ModelResponse> {
         let payload = json!({ "model": model, "request": request });
-        Ok(serde_json::from_value(self.call("run.generate", payload).await?)?)
+        Ok(serde_json::from_value(
+            self.call("run.generate", payload).await?,
+        )?)
     }
 
     /// The chunks of a model's answer, shown to nobody.
@@ -126,12 +134,16 @@ impl RunContext {
     /// here but an outcome, unless the tool's error mode is `throw`.
     pub async fn call_tool(&self, name: &str, arguments: Value) -> Result<ToolOutcome> {
         let payload = json!({ "name": name, "arguments": arguments });
-        Ok(serde_json::from_value(self.call("run.call_tool", payload).await?)?)
+        Ok(serde_json::from_value(
+            self.call("run.call_tool", payload).await?,
+        )?)
     }
 
     /// The stored history of the conversation, oldest first.
     pub async fn history(&self) -> Result<Vec<Item>> {
-        Ok(serde_json::from_value(self.call("run.history", Value::Null).await?)?)
+        Ok(serde_json::from_value(
+            self.call("run.history", Value::Null).await?,
+        )?)
     }
 
     /// Whether the run is being cancelled.
@@ -147,7 +159,10 @@ impl RunContext {
     /// Fails with `ABORTED` if the run is being cancelled: for long loops.
     pub fn check_cancelled(&self) -> Result<()> {
         if self.is_cancelled() {
-            return Err(Error::aborted(format!("run '{}' was aborted", self.info.run_id)));
+            return Err(Error::aborted(format!(
+                "run '{}' was aborted",
+                self.info.run_id
+            )));
         }
         Ok(())
     }
@@ -164,6 +179,8 @@ impl RunContext {
 
 impl fmt::Debug for RunContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunContext").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("RunContext")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
     }
 }

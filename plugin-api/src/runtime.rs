@@ -9,7 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 
-static STATE: Mutex<State> = Mutex::new(State { instances: 0, runtime: None });
+static STATE: Mutex<State> = Mutex::new(State {
+    instances: 0,
+    runtime: None,
+});
 
 struct State {
     instances: usize,
@@ -67,14 +70,20 @@ fn started() -> Option<Handle> {
             .build()
             .ok();
     }
-    state.runtime.as_ref().map(|runtime| runtime.handle().clone())
+    state
+        .runtime
+        .as_ref()
+        .map(|runtime| runtime.handle().clone())
 }
 
 // === impl Instance ===
 
 impl Instance {
     pub(crate) fn new() -> Self {
-        STATE.lock().unwrap_or_else(PoisonError::into_inner).instances += 1;
+        STATE
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .instances += 1;
         Self(())
     }
 }

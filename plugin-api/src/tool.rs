@@ -220,7 +220,10 @@ impl ToolInfo {
 impl ApprovalDecision {
     /// Whether this call must be approved.
     pub fn required(required: bool) -> Self {
-        Self { required: Some(required), ..Self::default() }
+        Self {
+            required: Some(required),
+            ..Self::default()
+        }
     }
 
     /// What approvers are shown about the risk.

@@ -46,7 +46,11 @@ impl AbiBytes {
 
     /// The same memory as a `Bytes` of this side.
     pub fn into_bytes(self) -> Bytes {
-        if self.length == 0 { Bytes::new() } else { Bytes::from_owner(self) }
+        if self.length == 0 {
+            Bytes::new()
+        } else {
+            Bytes::from_owner(self)
+        }
     }
 }
 
@@ -57,7 +61,12 @@ impl From<Bytes> for AbiBytes {
         }
         let (data, length) = (bytes.as_ptr(), bytes.len());
         let owner = Box::into_raw(Box::new(bytes)).cast();
-        Self { data, length, owner, release: release_bytes }
+        Self {
+            data,
+            length,
+            owner,
+            release: release_bytes,
+        }
     }
 }
 

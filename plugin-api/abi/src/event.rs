@@ -11,8 +11,17 @@ use abi_stable::std_types::RString;
     traits(Send, Sync, Debug, Clone),
 )))]
 pub enum Event {
-    TextDelta { message_id: RString, delta: RString, timestamp: u64 },
-    ReasoningDelta { message_id: RString, visibility: RString, delta: RString, timestamp: u64 },
+    TextDelta {
+        message_id: RString,
+        delta: RString,
+        timestamp: u64,
+    },
+    ReasoningDelta {
+        message_id: RString,
+        visibility: RString,
+        delta: RString,
+        timestamp: u64,
+    },
     /// Any event in its native JSON form, `type` included.
     Json { kind: RString, json: RString },
 }

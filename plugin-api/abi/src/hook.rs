@@ -14,9 +14,13 @@ pub type HookObject = Hook_TO<'static, RBox<()>>;
 #[sabi(kind(WithNonExhaustive(size = [usize; 8], traits(Send))))]
 pub enum Verdict {
     Pass,
-    Respond { response: RBox<Response> },
+    Respond {
+        response: RBox<Response>,
+    },
     /// The principal as JSON.
-    Authenticated { principal: RString },
+    Authenticated {
+        principal: RString,
+    },
     NoCredentials,
 }
 
@@ -37,7 +41,10 @@ pub enum EventAnswer {
 #[derive(StableAbi)]
 #[sabi(kind(WithNonExhaustive(size = [usize; 16], traits(Send))))]
 pub enum Observation {
-    Event { run: RunObject, event: RBox<Event_NE> },
+    Event {
+        run: RunObject,
+        event: RBox<Event_NE>,
+    },
     /// `Observation` as JSON.
     Json { json: RString },
 }

@@ -32,7 +32,11 @@ pub trait RunServices: Send + Sync {
     fn emit(&self, event: Event_NE) -> AbiFuture<AbiResult<()>>;
     fn is_cancelled(&self) -> bool;
     fn cancelled(&self) -> AbiFuture<()>;
-    fn generate(&self, model: RStr<'_>, request: AbiBytes) -> AbiFuture<AbiResult<ChunkStreamObject>>;
+    fn generate(
+        &self,
+        model: RStr<'_>,
+        request: AbiBytes,
+    ) -> AbiFuture<AbiResult<ChunkStreamObject>>;
     #[sabi(last_prefix_field)]
     fn call(&self, service: RStr<'_>, request: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>>;
 }

@@ -43,7 +43,9 @@ pub use self::hook::{
     EventAnswer, EventAnswer_NE, Hook, Hook_TO, HookObject, Observation, Observation_NE, Verdict,
     Verdict_NE,
 };
-pub use self::host::{HostObject, HostServices, HostServices_TO, RunObject, RunServices, RunServices_TO};
+pub use self::host::{
+    HostObject, HostServices, HostServices_TO, RunObject, RunServices, RunServices_TO,
+};
 pub use self::model::{
     Chunk, Chunk_NE, ChunkStream, ChunkStream_TO, ChunkStreamObject, Model, Model_TO, ModelObject,
 };
@@ -53,9 +55,7 @@ pub use self::request::{
     Body, Body_TO, BodyObject, Header, HeaderView, Request, Request_TO, RequestObject, Response,
 };
 pub use self::root::{CreateRequest, PluginModule, PluginModule_Ref};
-pub use self::telemetry::{
-    Callsite, Field, FieldValue, Telemetry, Telemetry_TO, TelemetryObject,
-};
+pub use self::telemetry::{Callsite, Field, FieldValue, Telemetry, Telemetry_TO, TelemetryObject};
 pub use self::tool::{Tool, Tool_TO, ToolObject};
 
 /// A future that crosses; `'static`, so that either side may hold it as long as it wants.
@@ -65,16 +65,20 @@ pub type AbiFuture<T> = async_ffi::FfiFuture<T>;
 pub mod stable {
     pub use abi_stable::{
         StableAbi,
-        abi_stability::abi_checking::{AbiInstabilityError, AbiInstabilityErrors, check_layout_compatibility},
+        abi_stability::abi_checking::{
+            AbiInstabilityError, AbiInstabilityErrors, check_layout_compatibility,
+        },
         library::{
-            AbiHeaderRef, CheckTypeLayout, IntoRootModuleResult, LibHeader, LibraryError,
-            ROOT_MODULE_LOADER_NAME_WITH_NUL, RootModule, RootModuleResult,
-            __call_root_module_loader as call_root_module_loader,
+            __call_root_module_loader as call_root_module_loader, AbiHeaderRef, CheckTypeLayout,
+            IntoRootModuleResult, LibHeader, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL,
+            RootModule, RootModuleResult,
         },
         nonexhaustive_enum::NonExhaustive,
         prefix_type::{PrefixTypeTrait, WithMetadata},
         sabi_trait::TD_Opaque,
-        std_types::{RArc, RBox, RNone, ROk, ROption, RErr, RResult, RSlice, RSome, RStr, RString, RVec},
+        std_types::{
+            RArc, RBox, RErr, RNone, ROk, ROption, RResult, RSlice, RSome, RStr, RString, RVec,
+        },
         type_layout::TypeLayout,
     };
     pub use async_ffi::{ContextExt, FfiContext, FfiFuture, FfiPoll, FutureExt};

@@ -18,11 +18,21 @@ pub type ChunkStreamObject = ChunkStream_TO<'static, RBox<()>>;
     traits(Send, Sync, Debug, Clone),
 )))]
 pub enum Chunk {
-    Text { delta: RString },
-    Reasoning { delta: RString, visibility: RString },
-    ToolCallArguments { call_id: RString, delta: RString },
+    Text {
+        delta: RString,
+    },
+    Reasoning {
+        delta: RString,
+        visibility: RString,
+    },
+    ToolCallArguments {
+        call_id: RString,
+        delta: RString,
+    },
     /// Any chunk in its JSON form.
-    Json { json: RString },
+    Json {
+        json: RString,
+    },
 }
 
 /// A model.
@@ -32,7 +42,11 @@ pub trait Model: Send + Sync {
     fn info(&self) -> RString;
     /// Takes a `ModelRequest` as JSON.
     #[sabi(last_prefix_field)]
-    fn generate(&self, run: RunObject, request: AbiBytes) -> AbiFuture<AbiResult<ChunkStreamObject>>;
+    fn generate(
+        &self,
+        run: RunObject,
+        request: AbiBytes,
+    ) -> AbiFuture<AbiResult<ChunkStreamObject>>;
 }
 
 /// The chunks of one answer; dropping the stream cancels the call.

@@ -3,9 +3,7 @@
 use abi_stable::sabi_trait;
 use abi_stable::std_types::{RBox, RVec};
 
-use crate::{
-    AbiFuture, AbiResult, AgentObject, HookObject, ModelObject, MountObject, ToolObject,
-};
+use crate::{AbiFuture, AbiResult, AgentObject, HookObject, ModelObject, MountObject, ToolObject};
 
 pub type PluginObject = Plugin_TO<'static, RBox<()>>;
 

@@ -65,5 +65,6 @@ pub trait Request: Send + Sync {
 #[sabi_trait]
 pub trait Body: Send {
     #[sabi(last_prefix_field)]
-    fn poll_chunk(&mut self, context: &mut FfiContext<'_>) -> FfiPoll<ROption<AbiResult<AbiBytes>>>;
+    fn poll_chunk(&mut self, context: &mut FfiContext<'_>)
+    -> FfiPoll<ROption<AbiResult<AbiBytes>>>;
 }

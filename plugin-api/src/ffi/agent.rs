@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::abi::stable::{RString, TD_Opaque};
 use super::abi::{self, AbiBytes, AbiFuture, AbiResult, AgentObject, RunObject};
-use super::guard::{self, Safe};
 use super::convert;
+use super::guard::{self, Safe};
 use crate::agent::{Agent, AgentInfo};
 use crate::backend::BoxFuture;
 use crate::error::Result;
@@ -17,7 +17,11 @@ use crate::run::RunContext;
 /// [`Agent`], as an object.
 pub(crate) trait DynAgent: Send + Sync {
     fn info(&self) -> AgentInfo;
-    fn run(self: Arc<Self>, run: RunContext, input: Vec<Item>) -> BoxFuture<'static, Result<RunResult>>;
+    fn run(
+        self: Arc<Self>,
+        run: RunContext,
+        input: Vec<Item>,
+    ) -> BoxFuture<'static, Result<RunResult>>;
 }
 
 impl<A: Agent> DynAgent for A {
@@ -25,7 +29,11 @@ impl<A: Agent> DynAgent for A {
         Agent::info(self)
     }
 
-    fn run(self: Arc<Self>, run: RunContext, input: Vec<Item>) -> BoxFuture<'static, Result<RunResult>> {
+    fn run(
+        self: Arc<Self>,
+        run: RunContext,
+        input: Vec<Item>,
+    ) -> BoxFuture<'static, Result<RunResult>> {
         Box::pin(async move { Agent::run(&*self, run, input).await })
     }
 }
@@ -36,7 +44,13 @@ struct Adapter {
 }
 
 pub(super) fn to_abi(agent: Arc<dyn DynAgent>, host: Host) -> AgentObject {
-    abi::Agent_TO::from_value(Adapter { agent: Safe::new(agent), host }, TD_Opaque)
+    abi::Agent_TO::from_value(
+        Adapter {
+            agent: Safe::new(agent),
+            host,
+        },
+        TD_Opaque,
+    )
 }
 
 impl abi::Agent for Adapter {

@@ -43,11 +43,14 @@ impl HostBackend for CrossedHost {
             MetricKind::Gauge => 1,
             MetricKind::Histogram => 2,
         };
-        self.object.metric(kind, metric.name.into(), metric.value, metric.labels.into());
+        self.object
+            .metric(kind, metric.name.into(), metric.value, metric.labels.into());
     }
 
     fn call<'a>(&'a self, service: &'a str, payload: Value) -> BoxFuture<'a, Result<Value>> {
-        service_call(payload, move |payload| self.object.call(RStr::from_str(service), payload))
+        service_call(payload, move |payload| {
+            self.object.call(RStr::from_str(service), payload)
+        })
     }
 }
 
@@ -83,7 +86,9 @@ impl RunBackend for CrossedRun {
     }
 
     fn call<'a>(&'a self, service: &'a str, payload: Value) -> BoxFuture<'a, Result<Value>> {
-        service_call(payload, move |payload| self.0.call(RStr::from_str(service), payload))
+        service_call(payload, move |payload| {
+            self.0.call(RStr::from_str(service), payload)
+        })
     }
 }
 
@@ -144,7 +149,10 @@ impl RequestBackend for CrossedRequest {
     }
 
     fn param(&self, name: &str) -> Option<&str> {
-        self.0.param(RStr::from_str(name)).into_option().map(|param| param.as_str())
+        self.0
+            .param(RStr::from_str(name))
+            .into_option()
+            .map(|param| param.as_str())
     }
 
     fn principal(&self) -> Option<Principal> {
@@ -155,4 +163,3 @@ impl RequestBackend for CrossedRequest {
         self.0.body().as_slice()
     }
 }
-

@@ -32,8 +32,10 @@ pub fn error_to_abi(error: Error) -> AbiError {
     let details = if error.context().is_none() && error.issues().is_empty() {
         RString::new()
     } else {
-        let details =
-            Details { context: error.context().cloned(), issues: error.issues().to_vec() };
+        let details = Details {
+            context: error.context().cloned(),
+            issues: error.issues().to_vec(),
+        };
         serde_json::to_string(&details).unwrap_or_default().into()
     };
     AbiError {
@@ -78,29 +80,41 @@ pub fn to_json_text(value: &(impl Serialize + ?Sized)) -> Result<RString> {
 pub fn from_json<T: DeserializeOwned>(bytes: &AbiBytes) -> Result<T> {
     let bytes = bytes.as_slice();
     // A service that answers nothing answers `null`.
-    Ok(serde_json::from_slice(if bytes.is_empty() { b"null" } else { bytes })?)
+    Ok(serde_json::from_slice(if bytes.is_empty() {
+        b"null"
+    } else {
+        bytes
+    })?)
 }
 
 // === events ===
 
 pub fn event_to_abi(event: Event) -> Result<abi::Event_NE> {
     let event = match event {
-        Event::TextMessageContent { message_id, delta, timestamp } => abi::Event::TextDelta {
+        Event::TextMessageContent {
+            message_id,
+            delta,
+            timestamp,
+        } => abi::Event::TextDelta {
             message_id: message_id.into(),
             delta: delta.into(),
             timestamp,
         },
-        Event::ReasoningMessageContent { message_id, visibility, delta, timestamp } => {
-            abi::Event::ReasoningDelta {
-                message_id: message_id.into(),
-                visibility: visibility_name(visibility).into(),
-                delta: delta.into(),
-                timestamp,
-            }
-        }
-        other => {
-            abi::Event::Json { kind: other.kind().into(), json: to_json_text(&other)? }
-        }
+        Event::ReasoningMessageContent {
+            message_id,
+            visibility,
+            delta,
+            timestamp,
+        } => abi::Event::ReasoningDelta {
+            message_id: message_id.into(),
+            visibility: visibility_name(visibility).into(),
+            delta: delta.into(),
+            timestamp,
+        },
+        other => abi::Event::Json {
+            kind: other.kind().into(),
+            json: to_json_text(&other)?,
+        },
     };
     Ok(abi::Event_NE::new(event))
 }
@@ -111,17 +125,26 @@ pub fn event_from_abi(event: abi::Event_NE) -> Result<Event> {
         .into_enum()
         .map_err(|_| Error::unavailable("an event crossed in a form newer than this side"))?;
     Ok(match event {
-        abi::Event::TextDelta { message_id, delta, timestamp } => {
-            Event::TextMessageContent { message_id: message_id.into(), delta: delta.into(), timestamp }
-        }
-        abi::Event::ReasoningDelta { message_id, visibility, delta, timestamp } => {
-            Event::ReasoningMessageContent {
-                message_id: message_id.into(),
-                visibility: visibility_from(&visibility),
-                delta: delta.into(),
-                timestamp,
-            }
-        }
+        abi::Event::TextDelta {
+            message_id,
+            delta,
+            timestamp,
+        } => Event::TextMessageContent {
+            message_id: message_id.into(),
+            delta: delta.into(),
+            timestamp,
+        },
+        abi::Event::ReasoningDelta {
+            message_id,
+            visibility,
+            delta,
+            timestamp,
+        } => Event::ReasoningMessageContent {
+            message_id: message_id.into(),
+            visibility: visibility_from(&visibility),
+            delta: delta.into(),
+            timestamp,
+        },
         abi::Event::Json { json, .. } => serde_json::from_str(&json)?,
     })
 }
@@ -134,22 +157,31 @@ fn visibility_name(visibility: Visibility) -> &'static str {
 }
 
 fn visibility_from(name: &str) -> Visibility {
-    if name == "full" { Visibility::Full } else { Visibility::Summary }
+    if name == "full" {
+        Visibility::Full
+    } else {
+        Visibility::Summary
+    }
 }
 
 // === chunks ===
 
 pub fn chunk_to_abi(chunk: Chunk) -> Result<abi::Chunk_NE> {
     let chunk = match chunk {
-        Chunk::Text { delta } => abi::Chunk::Text { delta: delta.into() },
+        Chunk::Text { delta } => abi::Chunk::Text {
+            delta: delta.into(),
+        },
         Chunk::Reasoning { delta, visibility } => abi::Chunk::Reasoning {
             delta: delta.into(),
             visibility: visibility_name(visibility).into(),
         },
-        Chunk::ToolCallArguments { call_id, delta } => {
-            abi::Chunk::ToolCallArguments { call_id: call_id.into(), delta: delta.into() }
-        }
-        other => abi::Chunk::Json { json: to_json_text(&other)? },
+        Chunk::ToolCallArguments { call_id, delta } => abi::Chunk::ToolCallArguments {
+            call_id: call_id.into(),
+            delta: delta.into(),
+        },
+        other => abi::Chunk::Json {
+            json: to_json_text(&other)?,
+        },
     };
     Ok(abi::Chunk_NE::new(chunk))
 }
@@ -159,13 +191,17 @@ pub fn chunk_from_abi(chunk: abi::Chunk_NE) -> Result<Chunk> {
         .into_enum()
         .map_err(|_| Error::unavailable("a chunk crossed in a form newer than this side"))?;
     Ok(match chunk {
-        abi::Chunk::Text { delta } => Chunk::Text { delta: delta.into() },
-        abi::Chunk::Reasoning { delta, visibility } => {
-            Chunk::Reasoning { delta: delta.into(), visibility: visibility_from(&visibility) }
-        }
-        abi::Chunk::ToolCallArguments { call_id, delta } => {
-            Chunk::ToolCallArguments { call_id: call_id.into(), delta: delta.into() }
-        }
+        abi::Chunk::Text { delta } => Chunk::Text {
+            delta: delta.into(),
+        },
+        abi::Chunk::Reasoning { delta, visibility } => Chunk::Reasoning {
+            delta: delta.into(),
+            visibility: visibility_from(&visibility),
+        },
+        abi::Chunk::ToolCallArguments { call_id, delta } => Chunk::ToolCallArguments {
+            call_id: call_id.into(),
+            delta: delta.into(),
+        },
         abi::Chunk::Json { json } => serde_json::from_str(&json)?,
     })
 }
@@ -176,13 +212,21 @@ pub fn response_to_abi(response: Response) -> abi::Response {
     let headers: RVec<abi::Header> = response
         .headers
         .into_iter()
-        .map(|(name, value)| abi::Header { name: name.into(), value: value.into() })
+        .map(|(name, value)| abi::Header {
+            name: name.into(),
+            value: value.into(),
+        })
         .collect();
     let (full, stream) = match response.body.into_full() {
         Ok(bytes) => (bytes.into(), ROption::RNone),
         Err(body) => (AbiBytes::empty(), ROption::RSome(stream::body_to_abi(body))),
     };
-    abi::Response { status: response.status, headers, full, stream }
+    abi::Response {
+        status: response.status,
+        headers,
+        full,
+        stream,
+    }
 }
 
 pub fn response_from_abi(response: abi::Response) -> Response {
@@ -195,19 +239,23 @@ pub fn response_from_abi(response: abi::Response) -> Response {
         ROption::RSome(stream) => stream::body_from_abi(stream),
         ROption::RNone => Body::full(response.full.into_bytes()),
     };
-    Response { status: response.status, headers, body }
+    Response {
+        status: response.status,
+        headers,
+        body,
+    }
 }
 
 pub fn verdict_to_abi(verdict: GuardVerdict) -> Result<abi::Verdict_NE> {
     Ok(abi::Verdict_NE::new(match verdict {
         GuardVerdict::Pass => abi::Verdict::Pass,
         GuardVerdict::NoCredentials => abi::Verdict::NoCredentials,
-        GuardVerdict::Respond(response) => {
-            abi::Verdict::Respond { response: abi::stable::RBox::new(response_to_abi(response)) }
-        }
-        GuardVerdict::Authenticated(principal) => {
-            abi::Verdict::Authenticated { principal: to_json_text(&principal)? }
-        }
+        GuardVerdict::Respond(response) => abi::Verdict::Respond {
+            response: abi::stable::RBox::new(response_to_abi(response)),
+        },
+        GuardVerdict::Authenticated(principal) => abi::Verdict::Authenticated {
+            principal: to_json_text(&principal)?,
+        },
     }))
 }
 
@@ -232,10 +280,12 @@ pub fn event_verdict_to_abi(verdict: EventVerdict) -> Result<abi::EventAnswer_NE
         EventVerdict::Keep => abi::EventAnswer::Keep,
         EventVerdict::Drop => abi::EventAnswer::Drop,
         EventVerdict::Hold => abi::EventAnswer::Hold,
-        EventVerdict::Abort(reason) => abi::EventAnswer::Abort { reason: reason.into() },
-        EventVerdict::Replace(event) => {
-            abi::EventAnswer::Replace { event: abi::stable::RBox::new(event_to_abi(event)?) }
-        }
+        EventVerdict::Abort(reason) => abi::EventAnswer::Abort {
+            reason: reason.into(),
+        },
+        EventVerdict::Replace(event) => abi::EventAnswer::Replace {
+            event: abi::stable::RBox::new(event_to_abi(event)?),
+        },
     }))
 }
 
@@ -259,7 +309,11 @@ pub fn event_verdict_from_abi(verdict: abi::EventAnswer_NE) -> Result<EventVerdi
 /// A run context over an object that crossed.
 pub fn run_from_abi(run: abi::RunObject, host: crate::Host) -> Result<crate::RunContext> {
     let info = serde_json::from_str(&run.info())?;
-    Ok(crate::RunContext::new(Arc::new(info), Arc::new(super::context::CrossedRun(run)), host))
+    Ok(crate::RunContext::new(
+        Arc::new(info),
+        Arc::new(super::context::CrossedRun(run)),
+        host,
+    ))
 }
 
 /// A request over an object that crossed.

@@ -30,7 +30,10 @@ pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T> {
         let message = told.unwrap_or_else(|| payload_text(payload.as_ref()).to_owned());
         // The payload is the author's value: even its drop may panic.
         if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            #[expect(clippy::mem_forget, reason = "a value whose drop panics twice is better leaked")]
+            #[expect(
+                clippy::mem_forget,
+                reason = "a value whose drop panics twice is better leaked"
+            )]
             std::mem::forget(second);
         }
         Error::new(Error::PANIC, message).with_retryable(false)
@@ -64,7 +67,10 @@ where
     T: 'static,
     U: 'static,
 {
-    AbiFuture::new(Guarded { inner: Some(future), convert })
+    AbiFuture::new(Guarded {
+        inner: Some(future),
+        convert,
+    })
 }
 
 /// Calls and converts, for what crosses at once.

@@ -10,8 +10,8 @@ use super::abi::{
     self, AbiBytes, AbiFuture, AbiResult, Event_NE, EventAnswer_NE, HookObject, Observation_NE,
     RequestObject, RunObject, Verdict_NE,
 };
-use super::guard::{self, Safe};
 use super::convert;
+use super::guard::{self, Safe};
 use crate::backend::BoxFuture;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -27,7 +27,11 @@ pub(crate) trait DynHook: Send + Sync {
     fn info(&self) -> HookInfo;
     fn guard_now(&self, request: &Request) -> Result<GuardVerdict>;
     fn guard(self: Arc<Self>, request: Request) -> BoxFuture<'static, Result<GuardVerdict>>;
-    fn event(self: Arc<Self>, run: RunContext, event: Event) -> BoxFuture<'static, Result<EventVerdict>>;
+    fn event(
+        self: Arc<Self>,
+        run: RunContext,
+        event: Event,
+    ) -> BoxFuture<'static, Result<EventVerdict>>;
     fn observe(self: Arc<Self>, observation: Observation) -> BoxFuture<'static, Result<()>>;
     fn stage(
         self: Arc<Self>,
@@ -50,7 +54,11 @@ impl<H: Hook> DynHook for H {
         Box::pin(async move { Hook::guard(&*self, request).await })
     }
 
-    fn event(self: Arc<Self>, run: RunContext, event: Event) -> BoxFuture<'static, Result<EventVerdict>> {
+    fn event(
+        self: Arc<Self>,
+        run: RunContext,
+        event: Event,
+    ) -> BoxFuture<'static, Result<EventVerdict>> {
         Box::pin(async move { Hook::event(&*self, run, event).await })
     }
 
@@ -105,7 +113,13 @@ struct Adapter {
 }
 
 pub(super) fn to_abi(hook: Arc<dyn DynHook>, host: Host) -> HookObject {
-    abi::Hook_TO::from_value(Adapter { hook: Safe::new(hook), host }, TD_Opaque)
+    abi::Hook_TO::from_value(
+        Adapter {
+            hook: Safe::new(hook),
+            host,
+        },
+        TD_Opaque,
+    )
 }
 
 impl abi::Hook for Adapter {
@@ -115,17 +129,15 @@ impl abi::Hook for Adapter {
 
     fn guard_now(&self, request: &RequestObject) -> AbiResult<Verdict_NE> {
         guard::call(|| {
-            let request = convert::request_from_abi(abi::Request_TO::from_sabi(
-                request.obj.shallow_clone(),
-            ));
+            let request =
+                convert::request_from_abi(abi::Request_TO::from_sabi(request.obj.shallow_clone()));
             convert::verdict_to_abi(self.hook.guard_now(&request)?)
         })
     }
 
     fn guard(&self, request: RequestObject) -> AbiFuture<AbiResult<Verdict_NE>> {
         let hook = Arc::clone(&self.hook);
-        let verdict =
-            Box::pin(async move { hook.guard(convert::request_from_abi(request)).await });
+        let verdict = Box::pin(async move { hook.guard(convert::request_from_abi(request)).await });
         guard::future(verdict, convert::verdict_to_abi)
     }
 
@@ -187,10 +199,12 @@ fn observation_from_abi(observation: Observation_NE, host: Host) -> Result<Optio
             event: convert::event_from_abi(RBox::into_inner(event))?,
         }),
         abi::Observation::Json { json } => {
-            serde_json::from_str(&json).ok().map(|observed| match observed {
-                ObservationJson::Request(request) => Observation::Request(request),
-                ObservationJson::Phase(phase) => Observation::Phase(phase),
-            })
+            serde_json::from_str(&json)
+                .ok()
+                .map(|observed| match observed {
+                    ObservationJson::Request(request) => Observation::Request(request),
+                    ObservationJson::Phase(phase) => Observation::Phase(phase),
+                })
         }
     })
 }

@@ -43,7 +43,11 @@ impl Manifest {
     }
 }
 
-const PANIC: &str = if cfg!(panic = "unwind") { "unwind" } else { "abort" };
+const PANIC: &str = if cfg!(panic = "unwind") {
+    "unwind"
+} else {
+    "abort"
+};
 
 const BEFORE_NAME: &str = r#"{"name":""#;
 const BEFORE_VERSION: &str = r#"","version":""#;
@@ -81,11 +85,7 @@ pub const fn length(name: &str, version: &str, grants: &[&str]) -> usize {
 }
 
 /// The section's text; a name that would need escaping does not compile.
-pub const fn text<const LENGTH: usize>(
-    name: &str,
-    version: &str,
-    grants: &[&str],
-) -> [u8; LENGTH] {
+pub const fn text<const LENGTH: usize>(name: &str, version: &str, grants: &[&str]) -> [u8; LENGTH] {
     let mut text = [0; LENGTH];
     let mut at = put(&mut text, 0, BEFORE_NAME);
     at = put_name(&mut text, at, name);

@@ -28,8 +28,8 @@ pub use mortise_plugin_abi as abi;
 
 pub(crate) use self::agent::DynAgent;
 pub(crate) use self::hook::DynHook;
-pub(crate) use self::model::DynModel;
 pub use self::hook::ObservationJson;
 pub use self::metadata::Manifest;
+pub(crate) use self::model::DynModel;
 pub use self::plugin::{config_schema, create};
 pub(crate) use self::tool::DynTool;

@@ -42,7 +42,13 @@ struct Adapter {
 }
 
 pub(super) fn to_abi(model: Arc<dyn DynModel>, host: Host) -> ModelObject {
-    abi::Model_TO::from_value(Adapter { model: Safe::new(model), host }, TD_Opaque)
+    abi::Model_TO::from_value(
+        Adapter {
+            model: Safe::new(model),
+            host,
+        },
+        TD_Opaque,
+    )
 }
 
 impl abi::Model for Adapter {
@@ -50,7 +56,11 @@ impl abi::Model for Adapter {
         super::plugin::info_text(|| self.model.info())
     }
 
-    fn generate(&self, run: RunObject, request: AbiBytes) -> AbiFuture<AbiResult<ChunkStreamObject>> {
+    fn generate(
+        &self,
+        run: RunObject,
+        request: AbiBytes,
+    ) -> AbiFuture<AbiResult<ChunkStreamObject>> {
         let (model, host) = (Arc::clone(&self.model), self.host.clone());
         let generated = Box::pin(async move {
             let run = convert::run_from_abi(run, host)?;

@@ -28,31 +28,45 @@ pub extern "C" fn config_schema<P: Plugin>() -> RString {
 pub extern "C" fn create<P: Plugin>(request: CreateRequest) -> AbiResult<PluginObject> {
     guard::install_panic_hook();
     guard::call(|| {
-        let CreateRequest { instance, config, host, telemetry } = request;
+        let CreateRequest {
+            instance,
+            config,
+            host,
+            telemetry,
+        } = request;
         telemetry::install(telemetry);
         let instance = instance.into_string();
-        let host = Host::new(Arc::new(CrossedHost { object: host, instance }));
+        let host = Host::new(Arc::new(CrossedHost {
+            object: host,
+            instance,
+        }));
         let config: P::Config = serde_json::from_slice(config.as_slice()).map_err(|error| {
-            Error::invalid(format!("the configuration is not what the plugin expects: {error}"))
+            Error::invalid(format!(
+                "the configuration is not what the plugin expects: {error}"
+            ))
         })?;
         // Counted before the author's code runs: that may start the image's runtime already.
         let running = Instance::new();
         let plugin = crate::runtime::entered(|| P::create(config, host.clone()))?;
         let mut registrar = Registrar::new(host);
         plugin.register(&mut registrar);
-        let adapter = Adapter { plugin: Safe::new(Arc::new(plugin)), registrar, _running: running };
+        let adapter = Adapter {
+            plugin: Safe::new(Arc::new(plugin)),
+            registrar,
+            _running: running,
+        };
         Ok(abi::Plugin_TO::from_value(adapter, TD_Opaque))
     })
 }
 
 /// The JSON of what an author's `info` says; empty when it panics, which the host refuses.
 pub(super) fn info_text<T: Serialize>(info: impl FnOnce() -> T) -> RString {
-    guard::guarded(|| convert::to_json_text(&info())).and_then(|text| text).unwrap_or_else(
-        |error| {
+    guard::guarded(|| convert::to_json_text(&info()))
+        .and_then(|text| text)
+        .unwrap_or_else(|error| {
             let refused: Value = serde_json::json!({ "error": error.message() });
             refused.to_string().into()
-        },
-    )
+        })
 }
 
 struct Adapter<P> {
@@ -65,26 +79,42 @@ struct Adapter<P> {
 impl<P: Plugin> abi::Plugin for Adapter<P> {
     fn agents(&self) -> RVec<AgentObject> {
         let Registrar { agents, host, .. } = &self.registrar;
-        agents.iter().map(|own| agent::to_abi(Arc::clone(own), host.clone())).collect()
+        agents
+            .iter()
+            .map(|own| agent::to_abi(Arc::clone(own), host.clone()))
+            .collect()
     }
 
     fn models(&self) -> RVec<ModelObject> {
         let Registrar { models, host, .. } = &self.registrar;
-        models.iter().map(|own| model::to_abi(Arc::clone(own), host.clone())).collect()
+        models
+            .iter()
+            .map(|own| model::to_abi(Arc::clone(own), host.clone()))
+            .collect()
     }
 
     fn tools(&self) -> RVec<ToolObject> {
         let Registrar { tools, host, .. } = &self.registrar;
-        tools.iter().map(|own| tool::to_abi(Arc::clone(own), host.clone())).collect()
+        tools
+            .iter()
+            .map(|own| tool::to_abi(Arc::clone(own), host.clone()))
+            .collect()
     }
 
     fn hooks(&self) -> RVec<HookObject> {
         let Registrar { hooks, host, .. } = &self.registrar;
-        hooks.iter().map(|own| hook::to_abi(Arc::clone(own), host.clone())).collect()
+        hooks
+            .iter()
+            .map(|own| hook::to_abi(Arc::clone(own), host.clone()))
+            .collect()
     }
 
     fn mounts(&self) -> RVec<MountObject> {
-        self.registrar.mounts.iter().map(|own| mount::to_abi(Arc::clone(own))).collect()
+        self.registrar
+            .mounts
+            .iter()
+            .map(|own| mount::to_abi(Arc::clone(own)))
+            .collect()
     }
 
     fn start(&self) -> AbiFuture<AbiResult<()>> {

@@ -8,8 +8,8 @@ use futures_core::Stream;
 
 use super::abi::stable::{ContextExt, FfiContext, FfiPoll, ROption, TD_Opaque};
 use super::abi::{self, AbiBytes, AbiResult, BodyObject, ChunkStreamObject};
-use super::guard::{self, Safe, guarded};
 use super::convert;
+use super::guard::{self, Safe, guarded};
 use crate::error::{Error, Result};
 use crate::model::{Chunk, ChunkStream};
 use crate::request::Body;
@@ -42,20 +42,32 @@ struct OwnBody(Option<Safe<Body>>);
 struct CrossedChunks(Option<ChunkStreamObject>);
 struct CrossedBody(Option<BodyObject>);
 
+// The objects are owned pointers: moving one moves nothing that points into it.
+impl Unpin for CrossedChunks {}
+impl Unpin for CrossedBody {}
+
 impl abi::ChunkStream for OwnChunks {
     fn poll_next(
         &mut self,
         context: &mut FfiContext<'_>,
     ) -> FfiPoll<ROption<AbiResult<abi::Chunk_NE>>> {
-        poll_own(&mut self.0, context, |stream, context| Pin::new(stream).poll_next(context), |chunk| {
-            convert::chunk_to_abi(chunk)
-        })
+        poll_own(
+            &mut self.0,
+            context,
+            |stream, context| Pin::new(stream).poll_next(context),
+            |chunk| convert::chunk_to_abi(chunk),
+        )
     }
 }
 
 impl abi::Body for OwnBody {
-    fn poll_chunk(&mut self, context: &mut FfiContext<'_>) -> FfiPoll<ROption<AbiResult<AbiBytes>>> {
-        poll_own(&mut self.0, context, Body::poll_chunk, |chunk| Ok(chunk.into()))
+    fn poll_chunk(
+        &mut self,
+        context: &mut FfiContext<'_>,
+    ) -> FfiPoll<ROption<AbiResult<AbiBytes>>> {
+        poll_own(&mut self.0, context, Body::poll_chunk, |chunk| {
+            Ok(chunk.into())
+        })
     }
 }
 
@@ -82,7 +94,9 @@ fn poll_own<S, T, U>(
         }
         Ok(Poll::Ready(Some(Err(error)))) | Err(error) => {
             *source = None;
-            FfiPoll::Ready(ROption::RSome(AbiResult::RErr(convert::error_to_abi(error))))
+            FfiPoll::Ready(ROption::RSome(AbiResult::RErr(convert::error_to_abi(
+                error,
+            ))))
         }
     }
 }
@@ -91,9 +105,12 @@ impl Stream for CrossedChunks {
     type Item = Result<Chunk>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        poll_crossed(&mut self.get_mut().0, context, |stream, context| stream.poll_next(context), |chunk| {
-            convert::chunk_from_abi(chunk)
-        })
+        poll_crossed(
+            &mut self.get_mut().0,
+            context,
+            |stream, context| stream.poll_next(context),
+            |chunk| convert::chunk_from_abi(chunk),
+        )
     }
 }
 
@@ -101,9 +118,12 @@ impl Stream for CrossedBody {
     type Item = Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        poll_crossed(&mut self.get_mut().0, context, |body, context| body.poll_chunk(context), |chunk| {
-            Ok(chunk.into_bytes())
-        })
+        poll_crossed(
+            &mut self.get_mut().0,
+            context,
+            |body, context| body.poll_chunk(context),
+            |chunk| Ok(chunk.into_bytes()),
+        )
     }
 }
 

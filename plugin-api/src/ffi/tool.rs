@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::abi::stable::{RString, TD_Opaque};
 use super::abi::{self, AbiBytes, AbiFuture, AbiResult, RunObject, ToolObject};
-use super::guard::{self, Safe};
 use super::convert;
+use super::guard::{self, Safe};
 use crate::backend::BoxFuture;
 use crate::error::Result;
 use crate::host::Host;
@@ -22,7 +22,11 @@ pub(crate) trait DynTool: Send + Sync {
         run: RunContext,
         arguments: Value,
     ) -> BoxFuture<'static, Result<ApprovalDecision>>;
-    fn call(self: Arc<Self>, run: RunContext, arguments: Value) -> BoxFuture<'static, Result<Value>>;
+    fn call(
+        self: Arc<Self>,
+        run: RunContext,
+        arguments: Value,
+    ) -> BoxFuture<'static, Result<Value>>;
 }
 
 impl<T: Tool> DynTool for T {
@@ -38,7 +42,11 @@ impl<T: Tool> DynTool for T {
         Box::pin(async move { Tool::approval(&*self, run, arguments).await })
     }
 
-    fn call(self: Arc<Self>, run: RunContext, arguments: Value) -> BoxFuture<'static, Result<Value>> {
+    fn call(
+        self: Arc<Self>,
+        run: RunContext,
+        arguments: Value,
+    ) -> BoxFuture<'static, Result<Value>> {
         Box::pin(async move { Tool::call(&*self, run, arguments).await })
     }
 }
@@ -49,7 +57,13 @@ struct Adapter {
 }
 
 pub(super) fn to_abi(tool: Arc<dyn DynTool>, host: Host) -> ToolObject {
-    abi::Tool_TO::from_value(Adapter { tool: Safe::new(tool), host }, TD_Opaque)
+    abi::Tool_TO::from_value(
+        Adapter {
+            tool: Safe::new(tool),
+            host,
+        },
+        TD_Opaque,
+    )
 }
 
 impl abi::Tool for Adapter {

@@ -1,4 +1,8 @@
-//! Host.
+//! The Mortise agent server, as a crate.
 
 pub mod config;
+mod pipeline;
+mod plugin;
+mod problem;
+mod runtime;
 mod schema;

@@ -1,0 +1,90 @@
+//! A request as guards and endpoints see it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
+use mortise_plugin_api::{Principal, RequestKind};
+
+/// A request; the principal becomes known while guards run.
+pub(crate) struct RequestView {
+    pub(crate) id: Arc<str>,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) peer: SocketAddr,
+    pub(crate) kind: RequestKind,
+    pub(crate) agent: Option<String>,
+    /// The instance whose mount was matched.
+    pub(crate) mount: Option<Arc<str>>,
+    pub(crate) params: Vec<(String, String)>,
+    /// The buffered JSON body of native routes, else empty.
+    pub(crate) body: Bytes,
+    principal: RwLock<Option<Arc<Principal>>>,
+    /// The form in which it crosses, made once for all guards.
+    pub(super) crossed: OnceLock<mortise_plugin_abi::RequestObject>,
+}
+
+/// What a request is made of.
+pub(crate) struct RequestParts {
+    pub(crate) id: Arc<str>,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) peer: SocketAddr,
+    pub(crate) kind: RequestKind,
+    pub(crate) agent: Option<String>,
+    pub(crate) mount: Option<Arc<str>>,
+    pub(crate) params: Vec<(String, String)>,
+    pub(crate) body: Bytes,
+}
+
+// === impl RequestView ===
+
+impl RequestView {
+    pub(crate) fn new(parts: RequestParts) -> Arc<Self> {
+        let RequestParts {
+            id,
+            method,
+            uri,
+            headers,
+            peer,
+            kind,
+            agent,
+            mount,
+            params,
+            body,
+        } = parts;
+        Arc::new(Self {
+            id,
+            method,
+            uri,
+            headers,
+            peer,
+            kind,
+            agent,
+            mount,
+            params,
+            body,
+            principal: RwLock::new(None),
+            crossed: OnceLock::new(),
+        })
+    }
+
+    /// Who is asking, once that is known.
+    pub(crate) fn principal(&self) -> Option<Arc<Principal>> {
+        self.principal
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_principal(&self, principal: Principal) {
+        let mut known = self
+            .principal
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::new(principal));
+    }
+}

@@ -1,0 +1,77 @@
+//! Error codes and what they mean on the wire: the status and title that go with each.
+//!
+//! A leaf, since the same numbers stand in responses and inside `RUN_ERROR` events.
+
+use mortise_plugin_api::Error;
+use serde_json::{Map, Value, json};
+
+/// The status, the title and the retryability of a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CodeInfo {
+    pub(crate) status: u16,
+    pub(crate) title: &'static str,
+}
+
+/// The code of failures whose text stays inside.
+pub(crate) const INTERNAL: &str = "INTERNAL";
+
+/// What clients read in place of an internal failure.
+pub(crate) const MASKED: &str = "Server request failed.";
+
+/// What a code means; one that is not listed is a failure of the server.
+pub(crate) fn code_info(code: &str) -> CodeInfo {
+    let (status, title) = match code {
+        "BAD_REQUEST" => (400, "Bad Request"),
+        "UNAUTHORIZED" => (401, "Unauthorized"),
+        "FORBIDDEN" => (403, "Forbidden"),
+        "NOT_FOUND" => (404, "Not Found"),
+        "METHOD_NOT_ALLOWED" => (405, "Method Not Allowed"),
+        "CONFLICT" => (409, "Conflict"),
+        "PAYLOAD_TOO_LARGE" => (413, "Payload Too Large"),
+        "UNSUPPORTED_MEDIA_TYPE" => (415, "Unsupported Media Type"),
+        "VALIDATION_FAILED" => (422, "Unprocessable Entity"),
+        "RATE_LIMITED" => (429, "Too Many Requests"),
+        "ABORTED" => (499, "Client Closed Request"),
+        "UPSTREAM_FAILED" => (502, "Upstream Failed"),
+        "UNAVAILABLE" => (503, "Service Unavailable"),
+        "TIMEOUT" => (504, "Gateway Timeout"),
+        _ => (500, "Internal Server Error"),
+    };
+    CodeInfo { status, title }
+}
+
+/// The code that clients read: a contained panic and an error without a code are internal.
+pub(crate) fn public_code(error: &Error) -> &str {
+    match error.code() {
+        Some(code) if code != Error::PANIC => code,
+        _ => INTERNAL,
+    }
+}
+
+/// An error as it stands in events: the form of RFC 7807.
+pub(crate) fn problem(error: &Error) -> Value {
+    let code = public_code(error);
+    let CodeInfo { status, title } = code_info(code);
+    let slug = code.to_ascii_lowercase().replace('_', "-");
+    let mut problem = json!({
+        "type": format!("https://better-agent.com/docs/concepts/errors#{slug}"),
+        "title": title,
+        "status": status,
+        "detail": error.message(),
+        "code": code,
+        "retryable": error.is_retryable(),
+    });
+    if let (Some(context), Some(object)) = (public_context(error), problem.as_object_mut()) {
+        object.insert("context".into(), Value::Object(context.clone()));
+    }
+    problem
+}
+
+/// The context, where it may be shown.
+pub(crate) fn public_context(error: &Error) -> Option<&Map<String, Value>> {
+    if public_code(error) == INTERNAL {
+        None
+    } else {
+        error.context()
+    }
+}

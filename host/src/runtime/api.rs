@@ -1,0 +1,123 @@
+//! The face of the runtime.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mortise_plugin_api::{Error, Item, Principal, RunResult, Usage};
+use serde_json::{Map, Value};
+
+/// A run that somebody asks for; the shape of the body was checked already.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RunRequest {
+    /// A text, a list of items, or one item.
+    pub(crate) input: Value,
+    /// `None` where it was not sent; `null` is a context.
+    pub(crate) context: Option<Value>,
+    pub(crate) output: Option<OutputRequest>,
+    pub(crate) modalities: Option<Vec<String>>,
+    pub(crate) model_options: Option<Map<String, Value>>,
+    pub(crate) conversation_id: Option<String>,
+    pub(crate) omit_unsupported_parts: Option<bool>,
+    pub(crate) replace_history: bool,
+    pub(crate) max_steps: Option<u32>,
+    pub(crate) client_tool_result_timeout: Option<Duration>,
+    pub(crate) tool_approval_timeout: Option<Duration>,
+}
+
+/// The structured output that a request asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct OutputRequest {
+    pub(crate) schema: Value,
+    pub(crate) name: Option<String>,
+    pub(crate) strict: Option<bool>,
+}
+
+/// Who asks, and in which request.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) request_id: Arc<str>,
+}
+
+/// An event of a run's log: its number, and its JSON object without `seq`, encoded once.
+#[derive(Debug, Clone)]
+pub(crate) struct LoggedEvent {
+    pub(crate) seq: u64,
+    pub(crate) json: Bytes,
+}
+
+/// What a reader of a run gets next.
+#[derive(Debug)]
+pub(crate) enum ReadOutcome {
+    /// Events that are ready, at least one.
+    Events(Vec<LoggedEvent>),
+    /// The reader was too slow and is cut; it may resume after this number.
+    Lagged { last: Option<u64> },
+    /// The run has ended. A live reader of a failed or aborted run gets the message of the
+    /// final `event: error` frame; a resumed reader gets `None`.
+    End { failure: Option<String> },
+}
+
+/// The answer to "resume this stream".
+pub(crate) enum Resume {
+    /// There is no stream store: 204.
+    NoStore,
+    /// There is a store and no such run, or it is somebody else's: an empty stream.
+    Unknown,
+    /// The log after the cursor, then live.
+    Reader(super::Reader),
+}
+
+/// A finished JSON run.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) run_id: String,
+    pub(crate) result: RunResult,
+}
+
+/// A streamed run: its id and its live reader.
+pub(crate) struct Streamed {
+    pub(crate) run_id: String,
+    pub(crate) reader: super::Reader,
+}
+
+/// How an agent looks from outside.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AgentSummary {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    /// `declared` or `coded`.
+    pub(crate) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<String>,
+    pub(crate) tools: Vec<ToolSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_steps: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) context_schema: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) output_schema: Option<Value>,
+}
+
+/// How a tool looks from outside.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ToolSummary {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    /// `server` or `client`.
+    pub(crate) target: &'static str,
+    pub(crate) approval: bool,
+    pub(crate) schema: Value,
+}
+
+/// What a run cost, for the `completed` hook.
+pub(crate) type UsageOf = Option<Usage>;
+
+/// Loads of a conversation.
+pub(crate) type Conversation = Option<Vec<Item>>;
+
+/// The result of everything that may fail in a run.
+pub(crate) type RunOutcome<T> = Result<T, Error>;

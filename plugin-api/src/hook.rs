@@ -674,3 +674,102 @@ impl GuardVerdict {
         Ok(Self::Respond(Response::json(&body)?.with_status(status)))
     }
 }
+
+// === what the host makes ===
+
+impl ObservedPhase {
+    /// Something in a run that is no event.
+    pub fn new(phase: impl Into<String>, run: RunInfo, data: Value) -> Self {
+        Self { phase: phase.into(), run, data }
+    }
+}
+
+impl StepInput {
+    /// What a step begins with.
+    pub fn new(step_index: u32, max_steps: Option<u32>, messages: Vec<Item>) -> Self {
+        Self { step_index, max_steps, messages }
+    }
+}
+
+impl ToolCall {
+    /// A tool call that is about to happen.
+    pub fn new(tool_name: String, tool_call_id: String, arguments: Value) -> Self {
+        Self { tool_name, tool_call_id, arguments }
+    }
+}
+
+impl ToolCallEnded {
+    /// A tool call that is over.
+    pub fn new(call: ToolCall, result: Value, error: Option<String>) -> Self {
+        let ToolCall { tool_name, tool_call_id, arguments } = call;
+        Self { tool_name, tool_call_id, arguments, result, error }
+    }
+}
+
+impl ToolCallFailed {
+    /// A tool call that failed.
+    pub fn new(
+        tool_name: String,
+        tool_call_id: String,
+        raw_arguments: String,
+        error_kind: ToolErrorKind,
+        message: String,
+        attempt: u32,
+    ) -> Self {
+        Self { tool_name, tool_call_id, raw_arguments, error_kind, message, attempt }
+    }
+}
+
+impl OutputFailed {
+    /// Structured output that is invalid.
+    pub fn new(error_kind: &str, text: String, issues: Vec<Issue>, attempt: u32) -> Self {
+        Self { error_kind: error_kind.into(), text, issues, attempt }
+    }
+}
+
+impl StepEnded {
+    /// A step that is over.
+    pub fn new(step_index: u32, tool_call_count: u32, response: ModelResponse) -> Self {
+        Self { step_index, tool_call_count, response }
+    }
+}
+
+impl ResponseHead {
+    /// The head of a response to this request.
+    pub fn new(request_id: String, method: String, path: String, status: u16) -> Self {
+        Self { request_id, method, path, status, headers: Vec::new() }
+    }
+}
+
+impl Completed {
+    /// A response that was sent to this request.
+    pub fn new(request_id: String, method: String, path: String, status: u16) -> Self {
+        Self {
+            request_id,
+            method,
+            path,
+            agent: None,
+            principal: None,
+            status,
+            bytes: 0,
+            duration_ms: 0,
+            usage: None,
+        }
+    }
+}
+
+impl ObservedRequest {
+    /// A request that was let in.
+    pub fn new(request_id: String, kind: &str, method: String, path: String) -> Self {
+        Self {
+            request_id,
+            kind: kind.into(),
+            method,
+            path,
+            agent: None,
+            principal: None,
+            headers: Vec::new(),
+            body: None,
+        }
+    }
+}

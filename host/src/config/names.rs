@@ -35,6 +35,12 @@ pub struct CapabilityName {
 #[serde(try_from = "String")]
 pub struct ToolPattern(String);
 
+impl std::fmt::Display for ToolPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 const RESERVED_AGENT_NAMES: [&str; 5] = ["-", "livez", "readyz", "metrics", "openapi.json"];
 
 const LONGEST_NAME: usize = 64;

@@ -3,23 +3,33 @@
 //! `requests.rs` calls the stages of a request, `runs.rs` those of a run, `observers.rs` tells
 //! whoever only watches.
 
+mod observers;
+mod runs;
+
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mortise_plugin_api::Stage;
 
 use crate::plugin::capability::OfferedHook;
+use crate::shutdown::Tasks;
+
+pub(crate) use self::observers::Observers;
+pub(crate) use self::runs::{Held, Processed, to_json};
 
 /// The hooks of all instances, by stage.
-#[derive(Default)]
 pub(crate) struct Pipeline {
     stages: HashMap<Stage, Vec<Arc<OfferedHook>>>,
+    timeout: Duration,
+    observers: Observers,
 }
 
 // === impl Pipeline ===
 
 impl Pipeline {
-    pub(crate) fn new(hooks: Vec<OfferedHook>) -> Self {
+    /// Each hook has `timeout` for an answer.
+    pub(crate) fn new(hooks: Vec<OfferedHook>, timeout: Duration, tasks: &Tasks) -> Self {
         let mut stages: HashMap<Stage, Vec<Arc<OfferedHook>>> = HashMap::new();
         for hook in hooks {
             let hook = Arc::new(hook);
@@ -27,11 +37,28 @@ impl Pipeline {
                 stages.entry(stage).or_default().push(Arc::clone(&hook));
             }
         }
-        Self { stages }
+        let observers =
+            Observers::new(stages.get(&Stage::Observe).map_or(&[], Vec::as_slice), tasks);
+        Self { stages, timeout, observers }
     }
 
     /// The hooks of a stage, in order.
     pub(crate) fn at(&self, stage: Stage) -> &[Arc<OfferedHook>] {
         self.stages.get(&stage).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether any hook has this stage.
+    pub(crate) fn has(&self, stage: Stage) -> bool {
+        !self.at(stage).is_empty()
+    }
+
+    /// Those who only watch.
+    pub(crate) fn observers(&self) -> &Observers {
+        &self.observers
+    }
+
+    /// How long a hook may take for an answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 }

@@ -1,7 +1,28 @@
 //! Runs: what the routes, the host services and the crate's users ask for.
+//!
+//! `service.rs` is the face; `driver.rs` takes a run from its first event to its last, `step.rs`
+//! asks the model, `tools.rs` executes its calls, `log.rs` remembers what was shown.
 
+mod access;
+mod active;
+mod agents;
+mod answer;
 mod api;
+mod driver;
+mod engine;
+mod failure;
+mod host_api;
+mod input;
+mod log;
 mod service;
+mod step;
+mod structured;
+mod template;
+mod tools;
 
+pub(crate) use self::active::{ActiveRuns, Decision};
+pub(crate) use self::agents::{AgentError, Agents};
 pub(crate) use self::api::*;
-pub(crate) use self::service::{Decision, Reader, Runtime};
+pub(crate) use self::engine::Engine;
+pub(crate) use self::log::Reader;
+pub(crate) use self::service::Runtime;

@@ -2,116 +2,260 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::Principal;
-use serde_json::Value;
+use mortise_plugin_api::{Error, Principal, RunResult};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
+use super::active::{ActiveRun, ClientResult, Decision, Mode};
+use super::agents::AgentSpec;
 use super::api::{
-    AgentSummary, Caller, Conversation, Finished, ReadOutcome, Resume, RunOutcome, RunRequest,
-    Streamed,
+    AgentSummary, Caller, Conversation, Finished, Resume, RunOutcome, RunRequest, Streamed,
 };
+use super::driver;
+use super::engine::Engine;
+use super::log::{EventLog, Reader};
+use crate::config::OnRequestDisconnect;
+use crate::store::{ConversationKey, RunState, StoredRun};
 
-/// Every run of this server.
-pub(crate) struct Runtime {}
-
-/// Follows the log of one run. Dropping a live reader tells the run that its client has gone.
-pub(crate) struct Reader {}
-
-/// A decision on an approval.
-#[derive(Debug, Clone)]
-pub(crate) struct Decision {
-    pub(crate) approved: bool,
-    pub(crate) note: Option<String>,
-    pub(crate) actor_id: Option<String>,
+/// Every run of this server. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Runtime {
+    pub(super) engine: Arc<Engine>,
 }
 
+// === impl Runtime ===
+
 impl Runtime {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine: Arc::new(engine) }
+    }
+
     /// The exposed agents, in the order of their names.
     pub(crate) fn agents(&self) -> Vec<AgentSummary> {
-        unimplemented!()
+        self.engine.agents.summaries()
     }
 
     /// Runs and waits; dropping the future aborts the run.
     pub(crate) async fn run(
         &self,
-        _agent: &str,
-        _request: RunRequest,
-        _caller: Caller,
+        agent: &str,
+        request: RunRequest,
+        caller: Caller,
     ) -> RunOutcome<Finished> {
-        unimplemented!()
+        let agent = self.exposed(agent)?;
+        self.run_spec(agent, request, caller).await
     }
 
     /// Starts a streamed run. Fails only for an unknown agent; everything else comes in the stream.
     pub(crate) fn stream(
         &self,
-        _agent: &str,
-        _request: RunRequest,
-        _caller: Caller,
+        agent: &str,
+        request: RunRequest,
+        caller: Caller,
     ) -> RunOutcome<Streamed> {
-        unimplemented!()
+        let agent = self.exposed(agent)?;
+        let run = self.open(agent, request, caller, Mode::Stream);
+        let on_gone = self.watch_client(&run);
+        let reader = Reader::live(Arc::clone(&run.log), on_gone);
+        let run_id = run.id.clone();
+        self.start(run, None);
+        Ok(Streamed { run_id, reader })
     }
 
     /// Aborts a run of this principal; whether there was one.
-    pub(crate) fn abort(&self, _run_id: &str, _principal: &Principal) -> bool {
-        unimplemented!()
+    pub(crate) fn abort(&self, run_id: &str, principal: &Principal) -> bool {
+        let run = self.engine.active.owned(run_id, principal);
+        run.inspect(|run| run.cancel.cancel()).is_some()
     }
 
     /// Answers a client tool; whether the call was pending.
     pub(crate) fn submit_tool_result(
         &self,
-        _run_id: &str,
-        _call_id: &str,
-        _result: Result<Value, String>,
-        _principal: &Principal,
+        run_id: &str,
+        call_id: &str,
+        result: ClientResult,
+        principal: &Principal,
     ) -> bool {
-        unimplemented!()
+        let run = self.engine.active.owned(run_id, principal);
+        run.is_some_and(|run| run.submit_result(call_id, result))
     }
 
     /// Decides on an approval; whether it was pending.
     pub(crate) fn submit_approval(
         &self,
-        _run_id: &str,
-        _call_id: &str,
-        _decision: Decision,
-        _principal: &Arc<Principal>,
+        run_id: &str,
+        call_id: &str,
+        decision: Decision,
+        principal: &Principal,
     ) -> bool {
-        unimplemented!()
+        let run = self.engine.active.owned(run_id, principal);
+        run.is_some_and(|run| run.submit_decision(call_id, decision))
     }
 
-    /// The stored items; `Err` `NOT_FOUND` for an unknown agent.
+    /// The stored items; `NOT_FOUND` for an unknown agent.
     pub(crate) async fn conversation(
         &self,
-        _agent: &str,
-        _id: &str,
-        _principal: &Principal,
+        agent: &str,
+        id: &str,
+        principal: &Principal,
     ) -> RunOutcome<Conversation> {
-        unimplemented!()
+        let agent = self.exposed(agent)?;
+        let key = ConversationKey::new(principal, &agent.name, id);
+        let stored = self.engine.store.load_conversation(&key).await.map_err(internal)?;
+        Ok(stored.map(|stored| stored.items.to_vec()))
     }
 
     /// The log of a run after a cursor, then live.
     pub(crate) async fn resume_stream(
         &self,
-        _run_id: &str,
-        _after: Option<u64>,
-        _principal: &Principal,
+        run_id: &str,
+        after: Option<u64>,
+        principal: &Principal,
     ) -> RunOutcome<Resume> {
-        unimplemented!()
+        let store = &self.engine.store;
+        if !store.keeps().streams {
+            return Ok(Resume::NoStore);
+        }
+        if let Some(run) = self.engine.active.owned(run_id, principal) {
+            return Ok(if run.mode == Mode::Stream {
+                Resume::Reader(Reader::resumed(Arc::clone(&run.log), after))
+            } else {
+                Resume::Unknown
+            });
+        }
+        let stored = store.run(run_id).await.map_err(internal)?;
+        Ok(match stored {
+            Some(run) if *run.owner == *principal => {
+                Resume::Reader(Reader::stored(run_id.into(), Arc::clone(store), after))
+            }
+            _ => Resume::Unknown,
+        })
     }
 
-    /// The active run of a conversation; `None` where there is none. `Err` for an unknown agent.
+    /// The active run of a conversation, `None` where there is none; `NOT_FOUND` for an unknown
+    /// agent.
     pub(crate) async fn resume_conversation(
         &self,
-        _agent: &str,
-        _id: &str,
-        _after: Option<u64>,
-        _principal: &Principal,
+        agent: &str,
+        id: &str,
+        after: Option<u64>,
+        principal: &Principal,
     ) -> RunOutcome<Option<Reader>> {
-        unimplemented!()
+        let agent = self.exposed(agent)?;
+        let keeps = self.engine.store.keeps();
+        if !keeps.streams || !keeps.runtime_state {
+            return Ok(None);
+        }
+        let run = self.engine.active.of_conversation(&agent.name, id, principal);
+        Ok(run.map(|run| Reader::resumed(Arc::clone(&run.log), after)))
+    }
+
+    /// Aborts every run: the server stops.
+    pub(crate) fn abort_all(&self) {
+        self.engine.active.abort_all();
+    }
+
+    pub(super) async fn run_spec(
+        &self,
+        agent: Arc<AgentSpec>,
+        request: RunRequest,
+        caller: Caller,
+    ) -> RunOutcome<Finished> {
+        let run = self.open(agent, request, caller, Mode::Json);
+        let (sender, receiver) = oneshot::channel();
+        // The client has gone when this future is dropped: the run hears of it and may still end
+        // in order, in its own task.
+        let gone = run.cancel.clone().drop_guard();
+        let run_id = run.id.clone();
+        self.start(run, Some(sender));
+        let result = receiver.await;
+        gone.disarm();
+        let result = result.unwrap_or_else(|_| Err(Error::internal("the run's task was lost")))?;
+        Ok(Finished { run_id, result })
+    }
+
+    /// A streamed run that a plugin asks for; nobody's disconnect ends it.
+    pub(super) fn start_spec(
+        &self,
+        agent: Arc<AgentSpec>,
+        request: RunRequest,
+        caller: Caller,
+    ) -> String {
+        let run = self.open(agent, request, caller, Mode::Stream);
+        let run_id = run.id.clone();
+        self.start(run, None);
+        run_id
+    }
+
+    fn exposed(&self, name: &str) -> RunOutcome<Arc<AgentSpec>> {
+        self.engine
+            .agents
+            .get(name)
+            .filter(|agent| agent.exposed)
+            .cloned()
+            .ok_or_else(|| unknown_agent(name))
+    }
+
+    fn open(
+        &self,
+        agent: Arc<AgentSpec>,
+        request: RunRequest,
+        caller: Caller,
+        mode: Mode,
+    ) -> Arc<ActiveRun> {
+        let engine = &self.engine;
+        let id = engine.ids.run();
+        let store = engine.store.keeps().streams.then(|| Arc::clone(&engine.store));
+        let log = EventLog::new(
+            id.clone(),
+            store.filter(|_| mode == Mode::Stream),
+            engine.limits.event_queue,
+        );
+        let run = ActiveRun::new(id, agent, request, mode, caller, log);
+        engine.active.insert(&run);
+        run
+    }
+
+    fn start(&self, run: Arc<ActiveRun>, answer: Option<oneshot::Sender<RunOutcome<RunResult>>>) {
+        use tracing::Instrument;
+
+        let engine = Arc::clone(&self.engine);
+        let span = tracing::Span::current();
+        let task = async move {
+            if run.mode == Mode::Stream {
+                let stored = StoredRun {
+                    owner: Arc::clone(&run.owner),
+                    agent: run.agent.name.to_string(),
+                    state: RunState::Running,
+                };
+                if let Err(error) = engine.store.open_run(&run.id, stored).await {
+                    tracing::error!(run_id = run.id, %error, "a run was not stored");
+                }
+            }
+            let result = driver::drive(&engine, &run).await;
+            // Nobody may be waiting any more: the client has gone.
+            if let Some(answer) = answer {
+                let _ = answer.send(result);
+            }
+        };
+        self.engine.tasks.spawn(task.instrument(span));
+    }
+
+    /// What fires when the client of a streamed run goes, and what that means.
+    fn watch_client(&self, run: &Arc<ActiveRun>) -> Option<CancellationToken> {
+        match self.engine.limits.on_request_disconnect {
+            OnRequestDisconnect::Continue => None,
+            OnRequestDisconnect::Abort => Some(run.cancel.clone()),
+        }
     }
 }
 
-impl Reader {
-    /// Waits for what comes next.
-    pub(crate) async fn next(&mut self) -> ReadOutcome {
-        unimplemented!()
-    }
+/// The error for an agent that is not there, or is not exposed.
+pub(super) fn unknown_agent(name: &str) -> Error {
+    Error::not_found(format!("Agent '{name}' does not exist.")).with_context("agentName", name)
 }
+
+pub(super) fn internal(error: impl std::fmt::Display) -> Error {
+    Error::internal(error.to_string())
+}
+

@@ -1,0 +1,123 @@
+//! Observers: told of everything, in order, and never waited for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mortise_plugin_api::ffi::ObservationJson;
+use mortise_plugin_api::{Event, ObservedPhase, ObservedRequest, RunInfo};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::plugin::capability::{Observed, OfferedHook, RunServices};
+use crate::shutdown::Tasks;
+
+/// How many observations may wait for a slow observer before the next ones are lost to it.
+const QUEUE: usize = 8192;
+
+/// A queue and a task for each hook that observes.
+#[derive(Default)]
+pub(crate) struct Observers {
+    queues: Vec<Queue>,
+}
+
+struct Queue {
+    instance: Arc<str>,
+    /// The event types it wants; empty means all.
+    events: Vec<String>,
+    sender: mpsc::Sender<Observed>,
+    lost: AtomicU64,
+}
+
+// === impl Observers ===
+
+impl Observers {
+    pub(super) fn new(hooks: &[Arc<OfferedHook>], tasks: &Tasks) -> Self {
+        let queues = hooks.iter().map(|hook| {
+            let (sender, receiver) = mpsc::channel(QUEUE);
+            tasks.spawn(drain(Arc::clone(hook), receiver, tasks.clone()));
+            Queue {
+                instance: Arc::clone(&hook.instance),
+                events: hook.capability.info().events.clone(),
+                sender,
+                lost: AtomicU64::new(0),
+            }
+        });
+        Self { queues: queues.collect() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+    }
+
+    /// Whether anybody wants events of this type.
+    pub(crate) fn wants(&self, kind: &str) -> bool {
+        self.queues.iter().any(|queue| queue.wants(kind))
+    }
+
+    /// An event was appended.
+    pub(crate) fn event(&self, run: &Arc<dyn RunServices>, event: &Arc<Event>) {
+        for queue in self.queues.iter().filter(|queue| queue.wants(event.kind())) {
+            queue.tell(Observed::Event { run: Arc::clone(run), event: Arc::clone(event) });
+        }
+    }
+
+    /// A request was let in.
+    pub(crate) fn request(&self, request: ObservedRequest) {
+        self.json(&ObservationJson::Request(request));
+    }
+
+    /// Something happened in a run that is no event.
+    pub(crate) fn phase_of(
+        &self,
+        run: &Arc<dyn RunServices>,
+        phase: &str,
+        data: impl FnOnce() -> Value,
+    ) {
+        if !self.is_empty() {
+            let info = RunInfo::clone(&run.info());
+            self.json(&ObservationJson::Phase(ObservedPhase::new(phase, info, data())));
+        }
+    }
+
+    fn json(&self, observation: &ObservationJson) {
+        match serde_json::to_string(observation) {
+            Ok(json) => {
+                let json: Arc<str> = json.into();
+                for queue in &self.queues {
+                    queue.tell(Observed::Json(Arc::clone(&json)));
+                }
+            }
+            Err(error) => tracing::error!(%error, "an observation is no JSON"),
+        }
+    }
+}
+
+impl Queue {
+    fn wants(&self, kind: &str) -> bool {
+        self.events.is_empty() || self.events.iter().any(|own| own == kind)
+    }
+
+    fn tell(&self, observed: Observed) {
+        if self.sender.try_send(observed).is_err() {
+            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            if lost.is_power_of_two() {
+                tracing::warn!(instance = &*self.instance, lost, "an observer cannot keep up");
+            }
+        }
+    }
+}
+
+/// Tells one observer, one observation after the other, until the server stops.
+async fn drain(hook: Arc<OfferedHook>, mut queue: mpsc::Receiver<Observed>, tasks: Tasks) {
+    loop {
+        let observed = tokio::select! {
+            biased;
+            observed = queue.recv() => observed,
+            () = tasks.stopping().cancelled() => queue.try_recv().ok(),
+        };
+        let Some(observed) = observed else { return };
+        if let Err(error) = hook.capability.observe(observed).await {
+            tracing::warn!(instance = &*hook.instance, %error, "an observer failed");
+        }
+    }
+}

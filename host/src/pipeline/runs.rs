@@ -1,0 +1,179 @@
+//! The stages of a run.
+
+use std::sync::Arc;
+
+use mortise_plugin_api::{Error, Event, EventVerdict, OnError, Result, Stage};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Pipeline;
+use crate::plugin::capability::{OfferedHook, RunServices};
+
+/// Events that hooks hold back until their part ends, by the hook's place.
+#[derive(Default)]
+pub(crate) struct Held(Vec<Vec<Event>>);
+
+/// What the hooks made of an event.
+pub(crate) enum Processed {
+    /// These are shown, in this order.
+    Show(Vec<Event>),
+    /// The run is aborted, for this reason.
+    Abort(String),
+}
+
+// === impl Pipeline ===
+
+impl Pipeline {
+    /// Asks each hook of a stage in turn about `state`; `take` gets each answer and says whether
+    /// to go on.
+    pub(crate) async fn ask<State, Answer: DeserializeOwned>(
+        &self,
+        stage: Stage,
+        run: &Arc<dyn RunServices>,
+        state: &mut State,
+        input: impl Fn(&State) -> Result<Vec<u8>>,
+        take: impl Fn(&mut State, Answer) -> bool,
+    ) -> Result<()> {
+        for hook in self.at(stage) {
+            let called =
+                hook.capability.stage(stage.as_str(), Some(Arc::clone(run)), input(state)?);
+            let answer = self.in_time(called).await.and_then(|answer| {
+                serde_json::from_slice::<Answer>(&answer).map_err(Error::from)
+            });
+            match answer {
+                Ok(answer) => {
+                    if !take(state, answer) {
+                        break;
+                    }
+                }
+                Err(error) => failed(hook, stage, error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets each hook of a stage replace a value.
+    pub(crate) async fn replace<T: Serialize + DeserializeOwned>(
+        &self,
+        stage: Stage,
+        run: &Arc<dyn RunServices>,
+        value: &mut T,
+    ) -> Result<()> {
+        let take = |value: &mut T, answer: Option<T>| {
+            if let Some(changed) = answer {
+                *value = changed;
+            }
+            true
+        };
+        self.ask(stage, run, value, |value| to_json(value), take).await
+    }
+
+    /// Lets every hook that wants it see an event before it is shown.
+    pub(crate) async fn process(
+        &self,
+        run: &Arc<dyn RunServices>,
+        event: Event,
+        held: &mut Held,
+    ) -> Result<Processed> {
+        let hooks = self.at(Stage::Event);
+        held.0.resize_with(hooks.len(), Vec::new);
+        let mut events = vec![event];
+        for (hook, held) in hooks.iter().zip(&mut held.0) {
+            let mut shown = Vec::with_capacity(events.len());
+            for event in events {
+                let ends_part = ends_part(&event);
+                if ends_part && !held.is_empty() {
+                    shown.append(&mut self.release(hook, run, std::mem::take(held)).await?);
+                }
+                if !wants(hook, &event) {
+                    shown.push(event);
+                    continue;
+                }
+                match self.in_time(hook.capability.event(Arc::clone(run), event.clone())).await {
+                    Ok(EventVerdict::Keep) => shown.push(event),
+                    Ok(EventVerdict::Replace(other)) => shown.push(other),
+                    Ok(EventVerdict::Drop) => {}
+                    // The end of a part releases what is held: it cannot be held itself.
+                    Ok(EventVerdict::Hold) if ends_part => shown.push(event),
+                    Ok(EventVerdict::Hold) => held.push(event),
+                    Ok(EventVerdict::Abort(reason)) => return Ok(Processed::Abort(reason)),
+                    Err(error) => {
+                        failed(hook, Stage::Event, error)?;
+                        shown.push(event);
+                    }
+                }
+            }
+            events = shown;
+        }
+        Ok(Processed::Show(events))
+    }
+
+    async fn release(
+        &self,
+        hook: &Arc<OfferedHook>,
+        run: &Arc<dyn RunServices>,
+        held: Vec<Event>,
+    ) -> Result<Vec<Event>> {
+        let payload = to_json(&held)?;
+        let called = hook.capability.stage("release", Some(Arc::clone(run)), payload);
+        let released = self
+            .in_time(called)
+            .await
+            .and_then(|answer| Ok(serde_json::from_slice::<Vec<Event>>(&answer)?));
+        match released {
+            Ok(released) => Ok(released),
+            Err(error) => {
+                failed(hook, Stage::Event, error)?;
+                Ok(held)
+            }
+        }
+    }
+
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::internal(format!("gave no answer within {:?}", self.timeout))),
+        }
+    }
+}
+
+/// A payload for a stage.
+pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    Ok(serde_json::to_vec(value)?)
+}
+
+/// A hook itself failed: either that is the end of what it was asked about, or it is skipped.
+fn failed(hook: &OfferedHook, stage: Stage, error: Error) -> Result<()> {
+    let instance = &*hook.instance;
+    let name = hook.capability.info().name.as_str();
+    match hook.on_error {
+        OnError::Skip => {
+            tracing::warn!(instance, hook = name, stage = stage.as_str(), %error, "skipped a hook that failed");
+            Ok(())
+        }
+        OnError::Deny => {
+            tracing::error!(instance, hook = name, stage = stage.as_str(), %error, "a hook failed");
+            // Without a code: what failed inside is nobody's business outside.
+            Err(Error::internal(format!("the hook '{instance}/{name}' failed: {error}")))
+        }
+    }
+}
+
+fn wants(hook: &OfferedHook, event: &Event) -> bool {
+    let events = &hook.capability.info().events;
+    events.is_empty() || events.iter().any(|kind| kind == event.kind())
+}
+
+/// Whether an event ends a text, a reasoning, a tool call, or everything.
+fn ends_part(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::TextMessageEnd { .. }
+            | Event::ReasoningMessageEnd { .. }
+            | Event::ToolCallEnd { .. }
+            | Event::StepError { .. }
+            | Event::RunFinished { .. }
+            | Event::RunError { .. }
+            | Event::RunAborted { .. }
+    )
+}

@@ -1,0 +1,228 @@
+//! What plugins may ask in a run: the services behind `RunContext`.
+
+use std::sync::Arc;
+
+use mortise_plugin_api::{
+    ChunkStream, Error, Event, ModelRequest, Result, RunInfo, ToolOutcome,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::active::ActiveRun;
+use super::engine::Engine;
+use super::input;
+use super::step::{self, Answered};
+use super::tools::{self, CallOutcome, PendingCall};
+use crate::plugin::capability::{BoxFuture, RunServices};
+
+/// Where in a run a plugin is called.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Place {
+    pub(crate) step: u32,
+    pub(crate) message_id: Option<String>,
+    pub(crate) tool_call_id: Option<String>,
+    /// An event hook cannot emit: it would wait for itself.
+    pub(crate) in_event_stage: bool,
+}
+
+/// The services of a run, at one place in it.
+pub(crate) struct RunAccess {
+    engine: Arc<Engine>,
+    run: Arc<ActiveRun>,
+    place: Place,
+}
+
+#[derive(Deserialize)]
+struct Say {
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Generate {
+    model: String,
+    request: ModelRequest,
+}
+
+#[derive(Deserialize)]
+struct CallTool {
+    name: String,
+    arguments: Value,
+}
+
+// === impl RunAccess ===
+
+impl RunAccess {
+    pub(crate) fn new(engine: Arc<Engine>, run: Arc<ActiveRun>, place: Place) -> Self {
+        Self { engine, run, place }
+    }
+
+    async fn emit_checked(&self, event: Event) -> Result<()> {
+        if self.place.in_event_stage {
+            return Err(Error::bad_request(
+                "an event hook cannot emit: answer `Replace`, or hold and release",
+            ));
+        }
+        if self.run.log.has_ended() {
+            return Err(Error::aborted(format!("the run '{}' has ended", self.run.id)));
+        }
+        let event = stamped(event, self.engine.clock.now_millis())?;
+        self.engine.emit(&self.run, event).await
+    }
+
+    async fn dispatch(&self, service: &str, payload: Value) -> Result<Value> {
+        match service {
+            "run.say" => {
+                let Say { text } = serde_json::from_value(payload)?;
+                self.say(text).await.map(|()| Value::Null)
+            }
+            "run.generate" => {
+                let Generate { model, request } = serde_json::from_value(payload)?;
+                self.generate_shown(&model, request).await
+            }
+            "run.call_tool" => {
+                let CallTool { name, arguments } = serde_json::from_value(payload)?;
+                let outcome = self.call_tool(&name, &arguments).await?;
+                Ok(serde_json::to_value(outcome)?)
+            }
+            "run.history" => {
+                let history = input::load_history(&self.engine, &self.run).await?;
+                Ok(serde_json::to_value(&*history.items)?)
+            }
+            "run.abort" => {
+                self.run.cancel.cancel();
+                Ok(Value::Null)
+            }
+            other => Err(Error::unavailable(format!("a run has no service '{other}'"))),
+        }
+    }
+
+    async fn say(&self, text: String) -> Result<()> {
+        let message_id = self.engine.ids.message();
+        let timestamp = self.engine.clock.now_millis();
+        let start = Event::TextMessageStart {
+            message_id: message_id.clone(),
+            role: "assistant".into(),
+            timestamp,
+        };
+        self.emit_checked(start).await?;
+        let content = Event::TextMessageContent {
+            message_id: message_id.clone(),
+            delta: text,
+            timestamp,
+        };
+        self.emit_checked(content).await?;
+        self.emit_checked(Event::TextMessageEnd { message_id, timestamp }).await
+    }
+
+    async fn generate_shown(&self, model: &str, request: ModelRequest) -> Result<Value> {
+        let entry = self
+            .engine
+            .agents
+            .model(model)
+            .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
+        let Answered { response, .. } =
+            step::ask_model(&self.engine, &self.run, entry, request, self.place.step).await?;
+        Ok(serde_json::to_value(response)?)
+    }
+
+    /// A call that a coded agent makes: shown, validated, approved and answered like any other.
+    async fn call_tool(&self, name: &str, arguments: &Value) -> Result<ToolOutcome> {
+        let call_id = format!("call_{}", self.engine.ids.message().trim_start_matches("msg_"));
+        let message_id = self.engine.ids.message();
+        let arguments = serde_json::to_string(arguments)?;
+        let mut call = PendingCall {
+            call_id,
+            name: name.into(),
+            arguments,
+            message_id,
+            early_result: None,
+            end_is_held: false,
+        };
+        tools::show_call(&self.engine, &self.run, &mut call).await?;
+        let CallOutcome { result, is_error } =
+            tools::execute(&self.engine, &self.run, call, self.place.step).await?;
+        Ok(ToolOutcome { result, is_error })
+    }
+}
+
+impl RunServices for RunAccess {
+    fn info(&self) -> Arc<RunInfo> {
+        let mut info = RunInfo::default();
+        info.run_id.clone_from(&self.run.id);
+        info.agent = self.run.agent.name.to_string();
+        info.conversation_id = self.run.conversation_id().map(str::to_owned);
+        info.context.clone_from(&self.run.request.context);
+        info.principal = (*self.run.owner).clone();
+        info.request_id = self.run.request_id.to_string();
+        info.step = self.place.step;
+        info.message_id.clone_from(&self.place.message_id);
+        info.tool_call_id.clone_from(&self.place.tool_call_id);
+        Arc::new(info)
+    }
+
+    fn emit(self: Arc<Self>, event: Event) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.emit_checked(event).await })
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.run.cancel.is_cancelled()
+    }
+
+    fn cancelled(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.run.cancel.cancelled().await })
+    }
+
+    fn generate(
+        self: Arc<Self>,
+        model: String,
+        request: ModelRequest,
+    ) -> BoxFuture<'static, Result<ChunkStream>> {
+        Box::pin(async move {
+            let entry = self
+                .engine
+                .agents
+                .model(&model)
+                .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
+            let access = self.engine.access(&self.run, self.place.clone());
+            entry.model.generate(access, &request).await
+        })
+    }
+
+    fn call(self: Arc<Self>, service: String, payload: Value) -> BoxFuture<'static, Result<Value>> {
+        Box::pin(async move { self.dispatch(&service, payload).await })
+    }
+}
+
+/// The event with a time, where its maker left that to the host; no maker may end a run this way.
+fn stamped(event: Event, now: u64) -> Result<Event> {
+    if matches!(
+        event,
+        Event::RunStarted { .. }
+            | Event::RunFinished { .. }
+            | Event::RunError { .. }
+            | Event::RunAborted { .. }
+    ) {
+        return Err(Error::bad_request(format!("only the host emits {}", event.kind())));
+    }
+    Ok(match event {
+        Event::DataPart { id, data, timestamp: 0 } => Event::DataPart { id, data, timestamp: now },
+        Event::TextMessageStart { message_id, role, timestamp: 0 } => {
+            Event::TextMessageStart { message_id, role, timestamp: now }
+        }
+        Event::TextMessageContent { message_id, delta, timestamp: 0 } => {
+            Event::TextMessageContent { message_id, delta, timestamp: now }
+        }
+        Event::TextMessageEnd { message_id, timestamp: 0 } => {
+            Event::TextMessageEnd { message_id, timestamp: now }
+        }
+        Event::Custom(mut value) => {
+            let Some(object) = value.as_object_mut().filter(|object| object.get("type").is_some_and(Value::is_string))
+            else {
+                return Err(Error::bad_request("an event is an object with a text `type`"));
+            };
+            object.entry("timestamp").or_insert(now.into());
+            Event::Custom(value)
+        }
+        other => other,
+    })
+}

@@ -1,0 +1,567 @@
+//! Drives a run from its first event to its last.
+
+use std::sync::Arc;
+
+use mortise_plugin_api::{
+    Error, Event, Item, ModelRequest, OutputErrorAnswer, OutputFailed, Result, RunResult, Stage,
+    StepChange, StepEndAnswer, StepEnded, StepInput, TerminationReason, ToolCallItem,
+};
+use serde_json::{Map, Value, json};
+
+use super::access::Place;
+use super::active::{ActiveRun, Mode};
+use super::agents::{AgentKind, AgentSpec, ModelEntry, ToolEntry};
+use super::engine::Engine;
+use super::input::{self, History};
+use super::step::{self, Answered, check_cancelled, stoppable};
+use super::structured::{self, Unfit, Wanted};
+use super::{failure, template, tools};
+use crate::pipeline::to_json;
+use crate::plugin::capability::{AgentCapability, RunServices};
+use crate::store::{ConversationKey, RunState, Saved};
+
+/// A run at work.
+struct Driver<'a> {
+    engine: &'a Arc<Engine>,
+    run: &'a Arc<ActiveRun>,
+}
+
+/// What a run begins with, once everything was checked.
+struct Start {
+    history: History,
+    /// The client's input, as items.
+    input: Vec<Item>,
+}
+
+/// How a step ended.
+struct StepOutcome {
+    response: mortise_plugin_api::ModelResponse,
+    termination: Option<TerminationReason>,
+}
+
+/// Does a run: shows its end, and returns what it came to.
+pub(crate) async fn drive(engine: &Arc<Engine>, run: &Arc<ActiveRun>) -> Result<RunResult> {
+    let driver = Driver { engine, run };
+    let limit = engine.limits.max_duration.limit();
+    let worked = match limit {
+        None => driver.work().await,
+        Some(limit) => match tokio::time::timeout(limit, driver.work()).await {
+            Ok(worked) => worked,
+            Err(_) => Err(Error::timeout(format!("The run took longer than {limit:?}."))),
+        },
+    };
+    driver.end(worked).await
+}
+
+// === impl Driver ===
+
+impl Driver<'_> {
+    async fn work(&self) -> Result<RunResult> {
+        let start = self.prepare().await?;
+        self.emit(|run, timestamp| {
+            let mut run_input = Map::from_iter([("input".to_owned(), run.request.input.clone())]);
+            if let Some(context) = &run.request.context {
+                run_input.insert("context".into(), context.clone());
+            }
+            Event::RunStarted {
+                run_id: run.id.clone(),
+                agent_name: run.agent.name.to_string(),
+                run_input: Value::Object(run_input),
+                timestamp,
+                conversation_id: conversation(run),
+            }
+        })
+        .await?;
+        let (result, said) = match &self.run.agent.kind {
+            AgentKind::Declared(model) => self.loop_steps(model, &start).await?,
+            AgentKind::Coded(agent) => self.run_coded(agent, &start).await?,
+        };
+        check_cancelled(self.run)?;
+        self.save(start, said).await?;
+        Ok(result)
+    }
+
+    /// Checks everything that can be checked before the run begins.
+    async fn prepare(&self) -> Result<Start> {
+        let Self { engine, run } = self;
+        if let Some(schema) = &run.agent.context_schema {
+            let context = run.request.context.as_ref().unwrap_or(&Value::Null);
+            schema
+                .compiled
+                .validate(context)
+                .map_err(|issues| failure::invalid("context schema", &issues))?;
+        }
+        if run.mode == Mode::Json {
+            refuse_interactive(&run.agent)?;
+        }
+        let input = input::items(&run.request.input)?;
+        if let AgentKind::Declared(model) = &run.agent.kind {
+            let info = model.info();
+            input::check_capabilities(&input, &info.capabilities, &run.agent.name, &info.name)?;
+            if run.agent.instructions.is_some() && !info.capabilities.instructions {
+                return Err(step::cannot(&run.agent.name, "instructions"));
+            }
+        }
+        let history = input::load_history(engine, run).await?;
+        Ok(Start { history, input })
+    }
+
+    // === declared agents ===
+
+    /// Step after step until there is a result; also returns what was said.
+    async fn loop_steps(&self, model: &ModelEntry, start: &Start) -> Result<(RunResult, Vec<Item>)> {
+        let wanted = Wanted::of(self.run)?;
+        let capabilities = &model.info().capabilities;
+        if wanted.is_some() && !capabilities.structured_output {
+            return Err(Error::new(
+                "NOT_IMPLEMENTED",
+                format!("Agent '{}' model does not support structured output.", self.run.agent.name),
+            ));
+        }
+        let mut conversation = if self.run.request.replace_history {
+            Vec::new()
+        } else {
+            let omit = self.run.request.omit_unsupported_parts.unwrap_or(true);
+            input::replayed(&start.history.items, capabilities, omit)
+        };
+        conversation.extend(start.input.iter().cloned());
+        let mut said = Vec::new();
+        let mut repairs = 0;
+        let mut index = 0;
+        loop {
+            let stepped = self.step(model, index, &mut conversation, &mut said, wanted.as_ref());
+            let stepped = match stepped.await {
+                Ok(stepped) => stepped,
+                Err(error) => {
+                    self.show_step_error(index, &error).await;
+                    return Err(error);
+                }
+            };
+            index += 1;
+            if stepped.termination.is_none() {
+                continue;
+            }
+            let Some(wanted) = &wanted else {
+                return Ok((RunResult { response: stepped.response, structured: None }, said));
+            };
+            let unfit = match wanted.value_of(&stepped.response) {
+                Ok(value) => {
+                    let structured = Some(value);
+                    return Ok((RunResult { response: stepped.response, structured }, said));
+                }
+                Err(unfit) => unfit,
+            };
+            match self.repair(wanted, unfit, &mut repairs).await? {
+                Repaired::Value(value) => {
+                    let structured = Some(value);
+                    return Ok((RunResult { response: stepped.response, structured }, said));
+                }
+                Repaired::AskAgain(prompt) => conversation.push(prompt),
+            }
+        }
+    }
+
+    async fn step(
+        &self,
+        model: &ModelEntry,
+        index: u32,
+        conversation: &mut Vec<Item>,
+        said: &mut Vec<Item>,
+        wanted: Option<&Wanted<'_>>,
+    ) -> Result<StepOutcome> {
+        let Self { engine, run } = self;
+        check_cancelled(run)?;
+        let place = Place { step: index, ..Place::default() };
+        let access = engine.access(run, place);
+        let change = self.ask_step_hooks(&access, index, conversation).await?;
+        self.emit(|run, timestamp| Event::StepStart {
+            run_id: run.id.clone(),
+            agent_name: run.agent.name.to_string(),
+            step_index: index,
+            max_steps: max_steps(run),
+            timestamp,
+            conversation_id: self::conversation(run),
+        })
+        .await?;
+        engine.pipeline.observers().phase_of(&access, "step.start", || {
+            json!({
+                "stepIndex": index,
+                "maxSteps": max_steps(run),
+                "messageCount": conversation.len(),
+            })
+        });
+        let request = self.model_request(model, conversation, &change, wanted);
+        let Answered { response, calls } =
+            step::ask_model(engine, run, model, request, index).await?;
+        let messages = response.output.iter().filter(|item| !matches!(item, Item::ToolCall(_)));
+        conversation.extend(messages.clone().cloned());
+        said.extend(messages.cloned());
+        let call_count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
+        for call in calls {
+            check_cancelled(run)?;
+            let mut item = ToolCallItem {
+                call_id: call.call_id.clone(),
+                name: call.name.clone(),
+                arguments: call.arguments.clone(),
+                result: None,
+                is_error: false,
+            };
+            let outcome = tools::execute(engine, run, call, index).await?;
+            conversation.push(Item::ToolCall(item.clone()));
+            said.push(Item::ToolCall(item.clone()));
+            item.result = Some(outcome.result);
+            conversation.push(Item::ToolCall(item.clone()));
+            said.push(Item::ToolCall(item));
+        }
+        check_cancelled(run)?;
+        let termination = self.termination(&access, index, call_count, &response).await?;
+        self.emit(|run, timestamp| Event::StepFinish {
+            run_id: run.id.clone(),
+            agent_name: run.agent.name.to_string(),
+            step_index: index,
+            max_steps: max_steps(run),
+            tool_call_count: call_count,
+            termination_reason: termination,
+            timestamp,
+            conversation_id: self::conversation(run),
+        })
+        .await?;
+        Ok(StepOutcome { response, termination })
+    }
+
+    fn model_request(
+        &self,
+        model: &ModelEntry,
+        conversation: &[Item],
+        change: &StepChange,
+        wanted: Option<&Wanted<'_>>,
+    ) -> ModelRequest {
+        let run = self.run;
+        let instructions = change.instructions.clone().or_else(|| {
+            let template = run.agent.instructions.as_deref()?;
+            Some(template::render(template, run.request.context.as_ref()))
+        });
+        let mut input = Vec::with_capacity(conversation.len() + 1);
+        input.extend(instructions.map(|text| Item::message("system", text)));
+        input.extend_from_slice(conversation);
+        let mut request = ModelRequest::new(input);
+        if model.info().capabilities.tools {
+            let is_active = |tool: &&Arc<ToolEntry>| {
+                change.active_tools.as_ref().is_none_or(|names| names.contains(&tool.info.name))
+            };
+            request.tools =
+                run.agent.tools.iter().filter(is_active).map(|tool| tool.spec.clone()).collect();
+            request.tool_choice = change.tool_choice.clone().unwrap_or_default();
+        }
+        request.structured_output = wanted.map(Wanted::for_model);
+        request.modalities = run.request.modalities.clone().unwrap_or_default();
+        request.options = run.agent.model_options.clone();
+        if let Some(own) = &run.request.model_options {
+            merge(&mut request.options, own);
+        }
+        request
+    }
+
+    async fn ask_step_hooks(
+        &self,
+        access: &Arc<dyn RunServices>,
+        index: u32,
+        conversation: &mut Vec<Item>,
+    ) -> Result<StepChange> {
+        if !self.engine.pipeline.has(Stage::Step) {
+            return Ok(StepChange::default());
+        }
+        let limit = max_steps(self.run);
+        let mut state = (StepChange::default(), std::mem::take(conversation));
+        let take = |(change, messages): &mut (StepChange, Vec<Item>), answer: StepChange| {
+            if let Some(changed) = answer.messages {
+                *messages = changed;
+            }
+            change.instructions = answer.instructions.or(change.instructions.take());
+            change.tool_choice = answer.tool_choice.or(change.tool_choice.take());
+            change.active_tools = answer.active_tools.or(change.active_tools.take());
+            true
+        };
+        let input = |(_, messages): &(StepChange, Vec<Item>)| {
+            to_json(&StepInput::new(index, limit, messages.clone()))
+        };
+        let asked = self.engine.pipeline.ask(Stage::Step, access, &mut state, input, take).await;
+        let (change, messages) = state;
+        *conversation = messages;
+        asked.map(|()| change)
+    }
+
+    async fn termination(
+        &self,
+        access: &Arc<dyn RunServices>,
+        index: u32,
+        call_count: u32,
+        response: &mortise_plugin_api::ModelResponse,
+    ) -> Result<Option<TerminationReason>> {
+        if call_count == 0 {
+            return Ok(Some(TerminationReason::NoToolCalls));
+        }
+        if self.engine.pipeline.has(Stage::StepEnd) {
+            let ended = StepEnded::new(index, call_count, response.clone());
+            let mut answer = StepEndAnswer::Continue;
+            let take = |kept: &mut StepEndAnswer, answer| {
+                *kept = answer;
+                *kept == StepEndAnswer::Continue
+            };
+            let pipeline = &self.engine.pipeline;
+            pipeline
+                .ask(Stage::StepEnd, access, &mut answer, |_| to_json(&ended), take)
+                .await?;
+            if answer == StepEndAnswer::Stop {
+                return Ok(Some(TerminationReason::StopWhen));
+            }
+        }
+        let is_last = max_steps(self.run).is_some_and(|limit| index + 1 >= limit);
+        Ok(is_last.then_some(TerminationReason::MaxSteps))
+    }
+
+    /// What becomes of invalid structured output.
+    async fn repair(&self, wanted: &Wanted<'_>, unfit: Unfit, repairs: &mut u32) -> Result<Repaired> {
+        *repairs += 1;
+        if *repairs > self.run.agent.repairs {
+            return Err(unfit.error);
+        }
+        let failed =
+            OutputFailed::new(unfit.kind, unfit.text.clone(), unfit.issues.clone(), *repairs);
+        let access = self.engine.access(self.run, Place::default());
+        let mut answer = OutputErrorAnswer::Continue;
+        let take = |kept: &mut OutputErrorAnswer, answer| {
+            *kept = answer;
+            *kept == OutputErrorAnswer::Continue
+        };
+        let pipeline = &self.engine.pipeline;
+        pipeline
+            .ask(Stage::OutputError, &access, &mut answer, |_| to_json(&failed), take)
+            .await?;
+        let repaired = match answer {
+            OutputErrorAnswer::Throw => return Err(unfit.error),
+            OutputErrorAnswer::Continue => {
+                return Ok(Repaired::AskAgain(structured::repair_prompt(&unfit)));
+            }
+            OutputErrorAnswer::RepairText(text) => wanted.parse(text),
+            OutputErrorAnswer::RepairValue(value) => wanted.check(value, unfit.text),
+        };
+        repaired.map(Repaired::Value).map_err(|unfit| unfit.error)
+    }
+
+    // === coded agents ===
+
+    async fn run_coded(
+        &self,
+        agent: &Arc<dyn AgentCapability>,
+        start: &Start,
+    ) -> Result<(RunResult, Vec<Item>)> {
+        let mut items = if self.run.request.replace_history {
+            Vec::new()
+        } else {
+            start.history.items.to_vec()
+        };
+        items.extend(start.input.iter().cloned());
+        let access = self.engine.access(self.run, Place::default());
+        let result = stoppable(self.engine, self.run, agent.run(access, &items)).await?;
+        if let (Some(output), Some(value)) = (&self.run.agent.output, &result.structured) {
+            output
+                .schema
+                .compiled
+                .validate(value)
+                .map_err(|issues| failure::invalid("schema", &issues))?;
+        }
+        let said = result.response.output.clone();
+        Ok((result, said))
+    }
+
+    // === the end ===
+
+    /// Stores the conversation: what was there, what the client sent, what was said.
+    async fn save(&self, start: Start, said: Vec<Item>) -> Result<()> {
+        let Self { engine, run } = self;
+        let Some(id) = run.conversation_id().filter(|_| engine.store.keeps().conversations) else {
+            return Ok(());
+        };
+        let mut items = if run.request.replace_history {
+            Vec::new()
+        } else {
+            start.history.items.to_vec()
+        };
+        items.extend(start.input);
+        items.extend(said);
+        let access = engine.access(run, Place::default());
+        engine.pipeline.replace(Stage::BeforeSave, &access, &mut items).await?;
+        engine.pipeline.observers().phase_of(&access, "save.before", || {
+            json!({ "itemCount": items.len() })
+        });
+        let key = ConversationKey::new(&run.owner, &run.agent.name, id);
+        let saved = engine.store.save_conversation(key, items, start.history.version).await;
+        match saved {
+            Ok(Saved::Version(_)) => Ok(()),
+            Ok(Saved::Conflict) => Err(Error::new(
+                "CONFLICT",
+                "Failed to save conversation messages.: Conversation was updated in another session.",
+            )
+            .with_context("conversationId", id)
+            .with_context("agentName", &*run.agent.name)),
+            Err(error) => Err(Error::internal(error.to_string())),
+        }
+    }
+
+    async fn show_step_error(&self, index: u32, error: &Error) {
+        let error = if self.run.cancel.is_cancelled() {
+            failure::aborted(Some(error.clone()), &self.run.id)
+        } else {
+            failure::of_step(error)
+        };
+        let shown = self
+            .emit(|run, timestamp| Event::StepError {
+                run_id: run.id.clone(),
+                agent_name: run.agent.name.to_string(),
+                step_index: index,
+                max_steps: max_steps(run),
+                error: crate::problem::problem(&error),
+                timestamp,
+                conversation_id: conversation(run),
+            })
+            .await;
+        if let Err(error) = shown {
+            tracing::error!(run_id = self.run.id, %error, "an event was not shown");
+        }
+    }
+
+    /// Shows the end of the run, ends its log, and says what it came to.
+    async fn end(&self, worked: Result<RunResult>) -> Result<RunResult> {
+        let run = self.run;
+        let worked = match worked {
+            Ok(result) => self.finish(result).await,
+            Err(error) => Err(error),
+        };
+        let error = match worked {
+            Ok(result) => {
+                self.close(RunState::Finished, None).await;
+                return Ok(result);
+            }
+            Err(error) => error,
+        };
+        if run.cancel.is_cancelled() {
+            let aborted = failure::aborted(Some(error), &run.id);
+            self.show_last(|run, timestamp| Event::RunAborted {
+                run_id: run.id.clone(),
+                agent_name: run.agent.name.to_string(),
+                timestamp,
+                conversation_id: conversation(run),
+            })
+            .await;
+            let failed = failure::of_run(&aborted);
+            self.close(RunState::Aborted, Some(failed.message().to_owned())).await;
+            return Err(failed);
+        }
+        tracing::warn!(run_id = run.id, agent = &*run.agent.name, %error, "a run failed");
+        let failed = failure::of_run(&error);
+        self.show_last(|run, timestamp| Event::RunError {
+            run_id: run.id.clone(),
+            agent_name: run.agent.name.to_string(),
+            error: crate::problem::problem(&failed),
+            timestamp,
+            conversation_id: conversation(run),
+        })
+        .await;
+        self.close(RunState::Failed, Some(failed.message().to_owned())).await;
+        Err(failed)
+    }
+
+    async fn finish(&self, result: RunResult) -> Result<RunResult> {
+        self.emit(|run, timestamp| Event::RunFinished {
+            run_id: run.id.clone(),
+            agent_name: run.agent.name.to_string(),
+            result: result.clone(),
+            timestamp,
+            conversation_id: conversation(run),
+        })
+        .await?;
+        Ok(result)
+    }
+
+    /// Shows the last event of a run that did not go well, even if it cannot be stored.
+    async fn show_last(&self, event: impl Fn(&ActiveRun, u64) -> Event) {
+        let Err(error) = self.emit(&event).await else { return };
+        tracing::error!(run_id = self.run.id, %error, "the last event of a run was not stored");
+        if self.run.mode == Mode::Stream {
+            let event = event(self.run, self.engine.clock.now_millis());
+            match serde_json::to_vec(&event) {
+                Ok(json) => self.run.log.show_unstored(json.into()),
+                Err(error) => tracing::error!(run_id = self.run.id, %error, "an event is no JSON"),
+            }
+        }
+    }
+
+    async fn close(&self, state: RunState, failure: Option<String>) {
+        if self.run.mode == Mode::Stream
+            && let Err(error) = self.engine.store.close_run(&self.run.id, state).await
+        {
+            tracing::error!(run_id = self.run.id, %error, "the end of a run was not stored");
+        }
+        // Before readers see the end: a conversation whose stream has ended has no active run.
+        self.engine.active.remove(self.run);
+        self.run.log.end(failure);
+    }
+
+    /// Shows an event, if anybody watches.
+    async fn emit(&self, event: impl FnOnce(&ActiveRun, u64) -> Event) -> Result<()> {
+        if !self.engine.is_watched(self.run) {
+            return Ok(());
+        }
+        let event = event(self.run, self.engine.clock.now_millis());
+        self.engine.emit(self.run, event).await
+    }
+}
+
+enum Repaired {
+    Value(Value),
+    AskAgain(Item),
+}
+
+/// A run without a stream cannot wait for a client or an approver.
+fn refuse_interactive(agent: &AgentSpec) -> Result<()> {
+    for tool in &agent.tools {
+        let name = tool.info.name.as_str();
+        let what = if tool.is_client() {
+            "client tool"
+        } else if tool.info.approval.is_some() {
+            "approval-gated tool"
+        } else {
+            continue;
+        };
+        let message = format!(
+            "Non-stream runs do not support interactive tools. Use stream() for {what} '{name}'."
+        );
+        let target = if tool.is_client() { "client" } else { "server" };
+        return Err(Error::bad_request(message)
+            .with_context("agentName", &*agent.name)
+            .with_context("toolName", name)
+            .with_context("toolTarget", target));
+    }
+    Ok(())
+}
+
+fn max_steps(run: &ActiveRun) -> Option<u32> {
+    run.request.max_steps.or(run.agent.max_steps)
+}
+
+fn conversation(run: &ActiveRun) -> Option<String> {
+    run.conversation_id().map(str::to_owned)
+}
+
+/// The options of the agent, with those of the request over them.
+fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
+    for (key, value) in over {
+        match (base.get_mut(key), value) {
+            (Some(Value::Object(base)), Value::Object(over)) => merge(base, over),
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! How failures of a run read, inside its stream and to whoever waits for it.
+
+use mortise_plugin_api::{Error, Issue};
+use serde_json::{Value, json};
+
+use crate::problem;
+use crate::schema;
+
+/// A step failed: as it stands in `STEP_ERROR`. Internal failures are told apart by nobody outside.
+pub(crate) fn of_step(error: &Error) -> Error {
+    if problem::public_code(error) == problem::INTERNAL {
+        Error::internal("Run stream step failed")
+    } else {
+        error.clone()
+    }
+}
+
+/// The run failed: as it stands in `RUN_ERROR`, and as a JSON run answers.
+pub(crate) fn of_run(error: &Error) -> Error {
+    let step = of_step(error);
+    let message = format!("Run failed: {}", step.message());
+    step.with_message(message)
+}
+
+/// The run was aborted, whatever it failed with when that happened.
+pub(crate) fn aborted(error: Option<Error>, run_id: &str) -> Error {
+    error
+        .filter(|error| error.code() == Some(Error::ABORTED))
+        .unwrap_or_else(|| {
+            Error::aborted(format!("Run '{run_id}' was aborted."))
+                .with_context("runId", run_id)
+        })
+}
+
+/// A value does not fit its schema.
+pub(crate) fn invalid(what: &str, issues: &[schema::Issue]) -> Error {
+    let details: Vec<Value> = issues
+        .iter()
+        .map(|issue| {
+            json!({
+                "instancePath": issue.instance_path,
+                "schemaPath": issue.schema_path,
+                "keyword": issue.keyword,
+                "params": issue.params,
+                "message": issue.message,
+            })
+        })
+        .collect();
+    let mut error = Error::invalid(format!("The provided data is invalid according to {what}."))
+        .with_context("issuesCount", issues.len())
+        .with_context("issues", details);
+    for Issue { message, path } in plain(issues) {
+        error = error.with_issue(path, message);
+    }
+    error
+}
+
+/// The issues with their places, `/` for the whole value.
+pub(crate) fn plain(issues: &[schema::Issue]) -> Vec<Issue> {
+    issues
+        .iter()
+        .map(|issue| Issue {
+            message: issue.message.clone(),
+            path: if issue.instance_path.is_empty() {
+                "/".into()
+            } else {
+                issue.instance_path.clone()
+            },
+        })
+        .collect()
+}

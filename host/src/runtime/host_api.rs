@@ -1,0 +1,206 @@
+//! The services behind `Host`: what plugins may ask of the whole server, by name.
+
+use std::sync::Arc;
+
+use mortise_plugin_api::{Error, Principal, Result, RunRequest as PluginRunRequest, RunStatus};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::active::Decision;
+use super::api::{Caller, ReadOutcome, RunRequest};
+use super::log::Reader;
+use super::service::{Runtime, internal, unknown_agent};
+use crate::plugin::capability::{BoxFuture, HostApi};
+use crate::store::ConversationKey;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfRun {
+    run_id: String,
+    #[serde(default)]
+    after: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolResult {
+    run_id: String,
+    tool_call_id: String,
+    #[serde(default)]
+    result: Value,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ApprovalDecision {
+    run_id: String,
+    tool_call_id: String,
+    approved: bool,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfConversation {
+    agent: String,
+    conversation_id: String,
+    #[serde(default)]
+    principal: Option<Principal>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    key: String,
+    #[serde(default)]
+    expected: Option<Value>,
+    #[serde(default)]
+    value: Value,
+}
+
+// === impl Runtime ===
+
+impl HostApi for Runtime {
+    fn call(
+        &self,
+        instance: Arc<str>,
+        service: String,
+        payload: Value,
+    ) -> BoxFuture<'static, Result<Value>> {
+        let runtime = self.clone();
+        Box::pin(async move { runtime.serve(&instance, &service, payload).await })
+    }
+}
+
+impl Runtime {
+    async fn serve(&self, instance: &str, service: &str, payload: Value) -> Result<Value> {
+        match service {
+            "agents.run" => {
+                let (agent, request, caller) = self.requested(instance, payload)?;
+                let finished = self.run_spec(agent, request, caller).await?;
+                Ok(serde_json::to_value(finished.result)?)
+            }
+            "agents.start" => {
+                let (agent, request, caller) = self.requested(instance, payload)?;
+                Ok(self.start_spec(agent, request, caller).into())
+            }
+            "runs.events" => self.events(read(payload)?).await,
+            "runs.status" => self.status(read(payload)?).await,
+            "runs.abort" => {
+                let OfRun { run_id, .. } = read(payload)?;
+                let run = self.engine.active.get(&run_id);
+                Ok(run.inspect(|run| run.cancel.cancel()).is_some().into())
+            }
+            "runs.tool_result" => {
+                let ToolResult { run_id, tool_call_id, result, error } = read(payload)?;
+                let result = error.map_or(Ok(result), Err);
+                let run = self.engine.active.get(&run_id);
+                Ok(run.is_some_and(|run| run.submit_result(&tool_call_id, result)).into())
+            }
+            "runs.approval" => {
+                let ApprovalDecision { run_id, tool_call_id, approved, note } = read(payload)?;
+                let decision = Decision { approved, note, actor_id: None };
+                let run = self.engine.active.get(&run_id);
+                Ok(run.is_some_and(|run| run.submit_decision(&tool_call_id, decision)).into())
+            }
+            "conversations.load" => self.load(read(payload)?).await,
+            "state.get" => {
+                let State { key, .. } = read(payload)?;
+                let value = self.engine.store.state(instance, &key).await.map_err(internal)?;
+                Ok(value.unwrap_or(Value::Null))
+            }
+            "state.set" => {
+                let State { key, value, .. } = read(payload)?;
+                let set = self.engine.store.set_state(instance, &key, None, value);
+                set.await.map_err(internal)?;
+                Ok(Value::Null)
+            }
+            "state.compare_and_set" => {
+                let State { key, expected, value } = read(payload)?;
+                // An absent value and `null` are the same here: `null` removes.
+                let set = self.engine.store.set_state(instance, &key, Some(expected), value);
+                Ok(set.await.map_err(internal)?.into())
+            }
+            "jobs.enqueue" | "workflows.run" | "limits.take" | "http.request" => {
+                Err(Error::unavailable(format!("this server does not offer '{service}' yet")))
+            }
+            other => Err(Error::unavailable(format!("this server has no service '{other}'"))),
+        }
+    }
+
+    fn requested(
+        &self,
+        instance: &str,
+        payload: Value,
+    ) -> Result<(Arc<super::agents::AgentSpec>, RunRequest, Caller)> {
+        let request: PluginRunRequest = read(payload)?;
+        // Not only exposed ones: an agent that is not exposed is there for other code.
+        let agent =
+            self.engine.agents.get(&request.agent).ok_or_else(|| unknown_agent(&request.agent))?;
+        let caller = Caller {
+            principal: Arc::new(request.principal.unwrap_or_default()),
+            request_id: format!("{}@{instance}", self.engine.ids.request()).into(),
+        };
+        let run = RunRequest {
+            input: request.input,
+            context: request.context,
+            conversation_id: request.conversation_id,
+            ..RunRequest::default()
+        };
+        Ok((Arc::clone(agent), run, caller))
+    }
+
+    /// The next events of a run, waiting for at least one; `ended` once there will be no more.
+    async fn events(&self, OfRun { run_id, after }: OfRun) -> Result<Value> {
+        let store = &self.engine.store;
+        let mut reader = match self.engine.active.get(&run_id) {
+            Some(run) => Reader::resumed(Arc::clone(&run.log), after),
+            None => Reader::stored(run_id, Arc::clone(store), after),
+        };
+        match reader.next().await {
+            ReadOutcome::Events(logged) => {
+                let mut events = Vec::with_capacity(logged.len());
+                for event in logged {
+                    let mut json: Value = serde_json::from_slice(&event.json)?;
+                    json["seq"] = event.seq.into();
+                    events.push(json);
+                }
+                Ok(json!({ "events": events, "ended": false }))
+            }
+            ReadOutcome::Lagged { .. } => {
+                Err(Error::unavailable("the events after that number are no longer kept"))
+            }
+            ReadOutcome::End { .. } => Ok(json!({ "events": [], "ended": true })),
+        }
+    }
+
+    async fn status(&self, OfRun { run_id, .. }: OfRun) -> Result<Value> {
+        let status = match self.engine.active.get(&run_id) {
+            Some(run) => {
+                let agent = run.agent.name.to_string();
+                let last_seq = run.log.last_seq();
+                Some(RunStatus::new(run_id, agent, "running", last_seq))
+            }
+            None => self.engine.store.run(&run_id).await.map_err(internal)?.map(|run| {
+                RunStatus::new(run_id, run.agent, run.state.as_str(), None)
+            }),
+        };
+        Ok(serde_json::to_value(status)?)
+    }
+
+    async fn load(&self, wanted: OfConversation) -> Result<Value> {
+        let OfConversation { agent, conversation_id, principal } = wanted;
+        let owner = principal.unwrap_or_default();
+        let key = ConversationKey::new(&owner, &agent, &conversation_id);
+        let stored = self.engine.store.load_conversation(&key).await.map_err(internal)?;
+        Ok(serde_json::to_value(stored.map(|stored| stored.items.to_vec()))?)
+    }
+}
+
+fn read<T: DeserializeOwned>(payload: Value) -> Result<T> {
+    serde_json::from_value(payload)
+        .map_err(|error| Error::bad_request(format!("the payload is not what is expected: {error}")))
+}

@@ -1,0 +1,571 @@
+//! Tool calls: parsed, seen by hooks, validated, approved, executed, and their errors answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mortise_plugin_api::{
+    ApprovalDecision, ApprovalState, ApprovalStatus, BeforeTool, Error, Event, Result, Stage,
+    ToolCall, ToolCallEnded, ToolCallFailed, ToolErrorAnswer, ToolErrorKind, ToolErrorMode,
+};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::access::Place;
+use super::active::{ActiveRun, ClientResult, Decision};
+use super::agents::{ToolBody, ToolEntry};
+use super::engine::Engine;
+use super::step::{call_ref, stoppable};
+use crate::config::Deadline;
+use crate::pipeline::to_json;
+use crate::plugin::capability::RunServices;
+
+/// How often a hook may have a call repaired.
+const REPAIRS: u32 = 2;
+/// How often a hook may have a call tried in all.
+const ATTEMPTS: u32 = 3;
+/// The wait before another attempt, times the number of the attempt.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// A call that a model or a coded agent made.
+pub(crate) struct PendingCall {
+    pub(crate) call_id: String,
+    pub(crate) name: String,
+    pub(crate) arguments: String,
+    pub(crate) message_id: String,
+    /// The client may answer before the call has its turn.
+    pub(crate) early_result: Option<oneshot::Receiver<ClientResult>>,
+    /// The end of the call is shown once its approval was asked for.
+    pub(crate) end_is_held: bool,
+}
+
+/// What came of a call.
+pub(crate) struct CallOutcome {
+    pub(crate) result: Value,
+    pub(crate) is_error: bool,
+}
+
+/// Why a call failed, before anybody has decided what becomes of that.
+struct CallError {
+    kind: ToolErrorKind,
+    message: String,
+    retryable: Option<bool>,
+    /// What the run fails with, where it does.
+    cause: Error,
+}
+
+/// A call at work.
+struct Execution<'a> {
+    engine: &'a Arc<Engine>,
+    run: &'a Arc<ActiveRun>,
+    tool: &'a Arc<ToolEntry>,
+    access: Arc<dyn RunServices>,
+    call: PendingCall,
+}
+
+// === impl PendingCall ===
+
+impl PendingCall {
+    /// The call is complete: if the client runs it, it may answer from now on, or once approved.
+    pub(crate) fn expect_client(&mut self, run: &ActiveRun) {
+        let Some(tool) = run.agent.tool(&self.name).filter(|tool| tool.is_client()) else {
+            return;
+        };
+        if tool.info.approval.is_some() {
+            self.end_is_held = true;
+        } else {
+            self.early_result = Some(run.expect_result(&self.call_id));
+        }
+    }
+}
+
+/// Shows a call that a coded agent makes: start, arguments, end.
+pub(crate) async fn show_call(
+    engine: &Arc<Engine>,
+    run: &Arc<ActiveRun>,
+    call: &mut PendingCall,
+) -> Result<()> {
+    call.expect_client(run);
+    let timestamp = engine.clock.now_millis();
+    let reference = || {
+        call_ref(run, call.message_id.clone(), call.call_id.clone(), call.name.clone())
+    };
+    engine.emit(run, Event::ToolCallStart { call: reference(), timestamp }).await?;
+    let delta = call.arguments.clone();
+    engine.emit(run, Event::ToolCallArgs { call: reference(), delta, timestamp }).await?;
+    if !call.end_is_held {
+        engine.emit(run, Event::ToolCallEnd { call: reference(), timestamp }).await?;
+    }
+    Ok(())
+}
+
+/// Executes a call and shows its result.
+pub(crate) async fn execute(
+    engine: &Arc<Engine>,
+    run: &Arc<ActiveRun>,
+    call: PendingCall,
+    step: u32,
+) -> Result<CallOutcome> {
+    let Some(tool) = run.agent.tool(&call.name) else {
+        let message = format!(
+            "Tool '{}' was requested by the model but is not available for this run.",
+            call.name
+        );
+        return Err(Error::invalid(message)
+            .with_context("runId", run.id.as_str())
+            .with_context("agentName", &*run.agent.name)
+            .with_context("toolName", call.name.as_str()));
+    };
+    let place = Place {
+        step,
+        message_id: Some(call.message_id.clone()),
+        tool_call_id: Some(call.call_id.clone()),
+        in_event_stage: false,
+    };
+    let access = engine.access(run, place);
+    let call_id = call.call_id.clone();
+    let executed = Execution { engine, run, tool, access, call }.execute().await;
+    // Whatever happened: nobody may answer this call any more.
+    run.expect_nothing(&call_id);
+    executed
+}
+
+// === impl Execution ===
+
+impl Execution<'_> {
+    async fn execute(mut self) -> Result<CallOutcome> {
+        let parsed = parse(&self.call.arguments);
+        let mut arguments = parsed.clone().unwrap_or(Value::Null);
+        let mut skipped = None;
+        if parsed.is_some() && self.engine.pipeline.has(Stage::BeforeTool) {
+            (arguments, skipped) = self.before_tool(arguments).await?;
+        }
+        self.engine.pipeline.observers().phase_of(&self.access, "tool.before", || {
+            json!({
+                "toolName": self.call.name, "toolCallId": self.call.call_id, "args": arguments,
+            })
+        });
+        let outcome = match (skipped, parsed) {
+            (Some(result), _) => Ok(result),
+            (None, None) => self.answer_error(parse_error(&self.call.name)).await,
+            (None, Some(_)) => self.attempt(arguments.clone()).await,
+        }?;
+        let (mut outcome, error, kind) = outcome.into_parts();
+        if self.engine.pipeline.has(Stage::AfterTool) {
+            outcome.result = self.after_tool(&arguments, outcome.result, error.clone()).await?;
+        }
+        self.engine.pipeline.observers().phase_of(&self.access, "tool.after", || {
+            json!({
+                "toolName": self.call.name,
+                "toolCallId": self.call.call_id,
+                "args": arguments,
+                "result": outcome.result,
+                "error": error,
+            })
+        });
+        if self.engine.is_watched(self.run) {
+            let event = Event::ToolCallResult {
+                call: self.reference(),
+                result: outcome.result.clone(),
+                is_error: outcome.is_error,
+                error_kind: kind,
+                timestamp: self.engine.clock.now_millis(),
+            };
+            self.engine.emit(self.run, event).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Validates, asks for approval, and does the work; hooks may have it tried again.
+    async fn attempt(&mut self, mut arguments: Value) -> Result<Ended> {
+        let (mut attempt, mut repairs) = (1, 0);
+        loop {
+            let failed = match self.once(&arguments).await? {
+                Ok(ended) => return Ok(ended),
+                Err(failed) => failed,
+            };
+            match self.ask_error_hooks(&failed, attempt).await? {
+                ToolErrorAnswer::Repair(repaired) if repairs < REPAIRS => {
+                    repairs += 1;
+                    arguments = repaired;
+                }
+                ToolErrorAnswer::Retry
+                    if attempt < ATTEMPTS && failed.kind == ToolErrorKind::Execution =>
+                {
+                    let pause = RETRY_PAUSE * attempt;
+                    let pause = async {
+                        tokio::time::sleep(pause).await;
+                        Ok(())
+                    };
+                    stoppable(self.engine, self.run, pause).await?;
+                }
+                other => return self.settle(failed, other),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// The outer error fails the run; the inner one is the tool's.
+    async fn once(&mut self, arguments: &Value) -> Result<Result<Ended, CallError>> {
+        if let Err(issues) = self.tool.arguments.validate(arguments) {
+            tracing::debug!(tool = self.call.name, ?issues, "arguments do not fit the schema");
+            return Ok(Err(CallError {
+                kind: ToolErrorKind::Validation,
+                message: "Tool arguments failed schema validation. The provided data is invalid \
+                          according to schema."
+                    .into(),
+                retryable: Some(false),
+                cause: super::failure::invalid("schema", &issues),
+            }));
+        }
+        if let Some(approval) = &self.tool.info.approval {
+            let decision = self.needed_approval(approval, arguments).await?;
+            if let Some((timeout, meta)) = decision {
+                if let Some(denied) = self.await_approval(arguments, timeout, meta).await? {
+                    return Ok(Ok(Ended::Fine(denied)));
+                }
+            } else {
+                self.show_held_end().await?;
+            }
+        }
+        match &self.tool.body {
+            ToolBody::Server(tool) => {
+                let called = tool.call(Arc::clone(&self.access), arguments);
+                let limit = self.engine.limits.tool_timeout.0;
+                let called = async {
+                    tokio::time::timeout(limit, called).await.unwrap_or_else(|_| {
+                        Err(Error::timeout(format!("The tool gave no result within {limit:?}.")))
+                    })
+                };
+                match stoppable(self.engine, self.run, called).await {
+                    Ok(result) => Ok(Ok(Ended::Fine(result))),
+                    Err(error) if self.run.cancel.is_cancelled() => Err(error),
+                    Err(error) => Ok(Err(self.execution_error(error))),
+                }
+            }
+            ToolBody::Client(_) => self.await_client().await,
+        }
+    }
+
+    fn execution_error(&self, error: Error) -> CallError {
+        // A panic is the plugin's own business: the model reads that the tool failed.
+        let message = if error.is_panic() {
+            format!("The tool '{}' failed.", self.call.name)
+        } else {
+            error.message().to_owned()
+        };
+        let retryable = error.code().filter(|_| !error.is_panic()).map(|_| error.is_retryable());
+        CallError { kind: ToolErrorKind::Execution, message, retryable, cause: error }
+    }
+
+    // === approvals ===
+
+    /// Whether this call must be approved, how long to wait, and what approvers are shown.
+    async fn needed_approval(
+        &self,
+        approval: &mortise_plugin_api::Approval,
+        arguments: &Value,
+    ) -> Result<Option<(Option<Duration>, Option<Value>)>> {
+        let mut decided = ApprovalDecision::default();
+        if let (true, Some(tool)) = (approval.per_call, self.tool.capability()) {
+            let asked = tool.approval(Arc::clone(&self.access), arguments);
+            decided = stoppable(self.engine, self.run, asked).await?;
+        }
+        if !decided.required.unwrap_or(approval.required) {
+            return Ok(None);
+        }
+        let decided_timeout = decided.timeout_ms.map(Duration::from_millis).map(Deadline::After);
+        let requested = self.run.request.tool_approval_timeout.map(Deadline::After);
+        let timeout = decided_timeout
+            .or(self.tool.approval_timeout)
+            .or(requested)
+            .or(self.run.agent.tool_approval_timeout)
+            .unwrap_or(self.engine.limits.tool_approval_timeout);
+        Ok(Some((timeout.limit(), decided.meta.or_else(|| approval.meta.clone()))))
+    }
+
+    /// Waits for a decision; `Some` is the result of a denied call.
+    async fn await_approval(
+        &mut self,
+        arguments: &Value,
+        timeout: Option<Duration>,
+        meta: Option<Value>,
+    ) -> Result<Option<Value>> {
+        let state = |state, decision: Option<&Decision>| ApprovalState {
+            state,
+            tool_input: arguments.clone(),
+            meta: meta.clone(),
+            note: decision.and_then(|decision| decision.note.clone()),
+            actor_id: decision.and_then(|decision| decision.actor_id.clone()),
+        };
+        // Before it is shown: a decision may come as soon as somebody can see the request.
+        let mut decision = self.run.expect_decision(&self.call.call_id);
+        let timestamp = self.engine.clock.now_millis();
+        let requested = state(ApprovalStatus::Requested, None);
+        let (call, approval) = (self.reference(), requested.clone());
+        self.emit(Event::ToolApprovalRequired { call, approval, timestamp }).await?;
+        let (call, approval) = (self.reference(), requested);
+        self.emit(Event::ToolApprovalUpdated { call, approval, timestamp }).await?;
+        self.show_held_end().await?;
+        let waited = tokio::select! {
+            biased;
+            decided = &mut decision => decided.ok(),
+            () = self.run.cancel.cancelled() => {
+                let message = format!(
+                    "Run '{}' was aborted while waiting for approval of '{}'.",
+                    self.run.id, self.call.name,
+                );
+                return Err(self.about_this_call(Error::aborted(message)));
+            }
+            () = passed(timeout) => None,
+        };
+        self.run.expect_nothing(&self.call.call_id);
+        let status = match &waited {
+            Some(decision) if decision.approved => ApprovalStatus::Approved,
+            Some(_) => ApprovalStatus::Denied,
+            None => ApprovalStatus::Expired,
+        };
+        let updated = Event::ToolApprovalUpdated {
+            call: self.reference(),
+            approval: state(status, waited.as_ref()),
+            timestamp: self.engine.clock.now_millis(),
+        };
+        // The client of a client tool may answer as soon as it sees the approval.
+        if status == ApprovalStatus::Approved && self.tool.is_client() {
+            self.call.early_result = Some(self.run.expect_result(&self.call.call_id));
+        }
+        self.emit(updated).await?;
+        match waited {
+            Some(Decision { approved: true, .. }) => Ok(None),
+            Some(Decision { note, .. }) => {
+                let reason = note.map(|note| format!(" Reason: {note}")).unwrap_or_default();
+                let denied = format!("Tool '{}' was denied by the operator.{reason}", self.call.name);
+                Ok(Some(denied.into()))
+            }
+            None => {
+                let message = format!("Timed out waiting for approval of '{}'.", self.call.name);
+                Err(self.about_this_call(Error::timeout(message)))
+            }
+        }
+    }
+
+    fn about_this_call(&self, error: Error) -> Error {
+        error
+            .with_context("runId", self.run.id.as_str())
+            .with_context("toolName", self.call.name.as_str())
+            .with_context("toolCallId", self.call.call_id.as_str())
+    }
+
+    async fn show_held_end(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.call.end_is_held) {
+            return Ok(());
+        }
+        let timestamp = self.engine.clock.now_millis();
+        self.emit(Event::ToolCallEnd { call: self.reference(), timestamp }).await
+    }
+
+    // === client tools ===
+
+    async fn await_client(&mut self) -> Result<Result<Ended, CallError>> {
+        let mut answer = match self.call.early_result.take() {
+            Some(answer) => answer,
+            None => self.run.expect_result(&self.call.call_id),
+        };
+        let requested = self.run.request.client_tool_result_timeout.map(Deadline::After);
+        let timeout = requested
+            .or(self.tool.result_timeout)
+            .or(self.run.agent.client_tool_result_timeout)
+            .unwrap_or(self.engine.limits.client_tool_result_timeout);
+        let answered = tokio::select! {
+            biased;
+            answered = &mut answer => answered.ok(),
+            () = self.run.cancel.cancelled() => {
+                let message = format!(
+                    "Run '{}' was aborted while waiting for the result of '{}'.",
+                    self.run.id, self.call.name,
+                );
+                return Err(self.about_this_call(Error::aborted(message)));
+            }
+            () = passed(timeout.limit()) => None,
+        };
+        Ok(match answered {
+            Some(Ok(result)) => Ok(Ended::Fine(result)),
+            Some(Err(message)) => {
+                let cause = Error::new("TOOL_EXECUTION_FAILED", message.as_str());
+                let kind = ToolErrorKind::Execution;
+                Err(CallError { kind, message, retryable: Some(false), cause })
+            }
+            None => {
+                let message =
+                    format!("Timed out waiting for client tool result for '{}'.", self.call.name);
+                let cause = self.about_this_call(Error::timeout(message.as_str()));
+                let kind = ToolErrorKind::Execution;
+                Err(CallError { kind, message, retryable: Some(true), cause })
+            }
+        })
+    }
+
+    // === errors ===
+
+    async fn answer_error(&self, failed: CallError) -> Result<Ended> {
+        let answer = self.ask_error_hooks(&failed, 1).await?;
+        self.settle(failed, answer)
+    }
+
+    async fn ask_error_hooks(&self, failed: &CallError, attempt: u32) -> Result<ToolErrorAnswer> {
+        if !self.engine.pipeline.has(Stage::ToolError) {
+            return Ok(ToolErrorAnswer::Continue);
+        }
+        let input = ToolCallFailed::new(
+            self.call.name.clone(),
+            self.call.call_id.clone(),
+            self.call.arguments.clone(),
+            failed.kind,
+            failed.message.clone(),
+            attempt,
+        );
+        let mut decided = ToolErrorAnswer::Continue;
+        let take = |decided: &mut ToolErrorAnswer, answer| {
+            *decided = answer;
+            *decided == ToolErrorAnswer::Continue
+        };
+        let pipeline = &self.engine.pipeline;
+        pipeline
+            .ask(Stage::ToolError, &self.access, &mut decided, |_| to_json(&input), take)
+            .await?;
+        Ok(decided)
+    }
+
+    /// What becomes of a failed call in the end.
+    fn settle(&self, failed: CallError, answer: ToolErrorAnswer) -> Result<Ended> {
+        let mode = self.tool.info.error_mode.unwrap_or(self.run.agent.tool_error_mode);
+        match answer {
+            ToolErrorAnswer::Result(value) => return Ok(Ended::Fine(value)),
+            ToolErrorAnswer::Throw => return Err(failed.cause),
+            ToolErrorAnswer::SendToModel(message) => {
+                let failed = CallError { message, ..failed };
+                return Ok(Ended::Failed(failed, self.call.name.clone()));
+            }
+            _ => {}
+        }
+        if mode == ToolErrorMode::Throw {
+            tracing::warn!(tool = self.call.name, run_id = self.run.id, error = %failed.cause, "a tool failed its run");
+            return Err(failed.cause);
+        }
+        tracing::debug!(tool = self.call.name, run_id = self.run.id, error = %failed.cause, "a tool failed");
+        Ok(Ended::Failed(failed, self.call.name.clone()))
+    }
+
+    // === hooks ===
+
+    /// The arguments, and the result of a call that a hook skips.
+    async fn before_tool(&self, arguments: Value) -> Result<(Value, Option<Ended>)> {
+        let mut state = (arguments, None);
+        let call = |arguments: &Value| {
+            ToolCall::new(self.call.name.clone(), self.call.call_id.clone(), arguments.clone())
+        };
+        let take = |(arguments, skipped): &mut (Value, Option<Ended>), answer| {
+            match answer {
+                BeforeTool::Continue => {}
+                BeforeTool::Replace(replaced) => *arguments = replaced,
+                BeforeTool::Skip(result) => *skipped = Some(Ended::Fine(result)),
+            }
+            skipped.is_none()
+        };
+        let pipeline = &self.engine.pipeline;
+        pipeline
+            .ask(Stage::BeforeTool, &self.access, &mut state, |(a, _)| to_json(&call(a)), take)
+            .await?;
+        Ok(state)
+    }
+
+    async fn after_tool(
+        &self,
+        arguments: &Value,
+        result: Value,
+        error: Option<String>,
+    ) -> Result<Value> {
+        let mut result = result;
+        let ended = |result: &Value| {
+            let (name, call_id) = (self.call.name.clone(), self.call.call_id.clone());
+            let call = ToolCall::new(name, call_id, arguments.clone());
+            ToolCallEnded::new(call, result.clone(), error.clone())
+        };
+        let take = |result: &mut Value, answer: Option<Value>| {
+            if let Some(changed) = answer {
+                *result = changed;
+            }
+            true
+        };
+        let pipeline = &self.engine.pipeline;
+        pipeline
+            .ask(Stage::AfterTool, &self.access, &mut result, |value| to_json(&ended(value)), take)
+            .await?;
+        Ok(result)
+    }
+
+    async fn emit(&self, event: Event) -> Result<()> {
+        if self.engine.is_watched(self.run) {
+            self.engine.emit(self.run, event).await?;
+        }
+        Ok(())
+    }
+
+    fn reference(&self) -> mortise_plugin_api::ToolCallRef {
+        call_ref(
+            self.run,
+            self.call.message_id.clone(),
+            self.call.call_id.clone(),
+            self.call.name.clone(),
+        )
+    }
+}
+
+/// How a call ended: with a result, or with an error that the model reads.
+enum Ended {
+    Fine(Value),
+    Failed(CallError, String),
+}
+
+impl Ended {
+    fn into_parts(self) -> (CallOutcome, Option<String>, Option<ToolErrorKind>) {
+        match self {
+            Self::Fine(result) => (CallOutcome { result, is_error: false }, None, None),
+            Self::Failed(error, tool) => {
+                let mut result = json!({
+                    "type": "tool_error",
+                    "toolName": tool,
+                    "errorKind": error.kind,
+                    "message": error.message,
+                });
+                if let Some(retryable) = error.retryable {
+                    result["retryable"] = retryable.into();
+                }
+                (CallOutcome { result, is_error: true }, Some(error.message), Some(error.kind))
+            }
+        }
+    }
+}
+
+fn parse(arguments: &str) -> Option<Value> {
+    let arguments = arguments.trim();
+    serde_json::from_str(if arguments.is_empty() { "{}" } else { arguments }).ok()
+}
+
+fn parse_error(tool: &str) -> CallError {
+    let message = format!(
+        "Tool arguments could not be parsed as valid JSON. Failed to parse arguments for tool '{tool}'"
+    );
+    CallError {
+        kind: ToolErrorKind::Parse,
+        cause: Error::invalid(message.as_str()),
+        message,
+        retryable: Some(false),
+    }
+}
+
+async fn passed(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,85 @@
+//! No store: runs live as long as they run, and plugins share what state there is in memory.
+
+use mortise_plugin_api::Item;
+use serde_json::Value;
+
+use super::{
+    ConversationKey, Keeps, MemoryStore, RunState, Saved, Store, StoreFuture, StoredConversation,
+    StoredEvent, StoredRun,
+};
+
+/// Keeps nothing but the state of plugins.
+pub(crate) struct NoStore {
+    state: MemoryStore,
+}
+
+impl NoStore {
+    pub(crate) fn new(state: MemoryStore) -> Self {
+        Self { state }
+    }
+}
+
+fn done<T: Send + 'static>(value: T) -> StoreFuture<'static, T> {
+    Box::pin(std::future::ready(Ok(value)))
+}
+
+impl Store for NoStore {
+    fn keeps(&self) -> Keeps {
+        Keeps { streams: false, conversations: false, runtime_state: false }
+    }
+
+    fn open_run(&self, _run_id: &str, _run: StoredRun) -> StoreFuture<'_, ()> {
+        done(())
+    }
+
+    fn close_run(&self, _run_id: &str, _state: RunState) -> StoreFuture<'_, ()> {
+        done(())
+    }
+
+    fn run(&self, _run_id: &str) -> StoreFuture<'_, Option<StoredRun>> {
+        done(None)
+    }
+
+    fn append(&self, _run_id: &str, _event: StoredEvent) -> Option<StoreFuture<'static, ()>> {
+        None
+    }
+
+    fn events(
+        &self,
+        _run_id: &str,
+        _after: Option<u64>,
+        _limit: usize,
+    ) -> StoreFuture<'_, Vec<StoredEvent>> {
+        done(Vec::new())
+    }
+
+    fn load_conversation(
+        &self,
+        _key: &ConversationKey,
+    ) -> StoreFuture<'_, Option<StoredConversation>> {
+        done(None)
+    }
+
+    fn save_conversation(
+        &self,
+        _key: ConversationKey,
+        _items: Vec<Item>,
+        _expected: Option<u64>,
+    ) -> StoreFuture<'_, Saved> {
+        done(Saved::Version(0))
+    }
+
+    fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>> {
+        self.state.state(instance, key)
+    }
+
+    fn set_state(
+        &self,
+        instance: &str,
+        key: &str,
+        expected: Option<Option<Value>>,
+        value: Value,
+    ) -> StoreFuture<'_, bool> {
+        self.state.set_state(instance, key, expected, value)
+    }
+}

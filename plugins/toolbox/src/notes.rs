@@ -1,0 +1,113 @@
+//! `remember` and `recall`: notes in the state of the instance.
+
+use mortise_plugin_api::prelude::*;
+
+use crate::no_arguments;
+
+const KEY: &str = "notes";
+// Two runs that note something at once need one retry; whoever loses this often meets a storm.
+const ATTEMPTS: usize = 16;
+
+/// The notes of one instance, shared by all its runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Notebook {
+    host: Host,
+}
+
+pub(crate) struct Remember {
+    notebook: Notebook,
+}
+
+pub(crate) struct Recall {
+    notebook: Notebook,
+}
+
+#[derive(Deserialize)]
+struct Arguments {
+    note: String,
+}
+
+// === impl Notebook ===
+
+impl Notebook {
+    pub(crate) fn new(host: Host) -> Self {
+        Self { host }
+    }
+
+    async fn notes(&self) -> Result<Option<Value>> {
+        self.host.state_get(KEY).await
+    }
+
+    /// Adds a note and says how many there are now.
+    async fn add(&self, note: &str) -> Result<usize> {
+        for _ in 0..ATTEMPTS {
+            let present = self.notes().await?;
+            let mut notes = listed(present.clone());
+            notes.push(note.into());
+            let count = notes.len();
+            if self
+                .host
+                .state_compare_and_set(KEY, present, Value::Array(notes))
+                .await?
+            {
+                return Ok(count);
+            }
+        }
+        Err(Error::new("CONFLICT", "too many notes at once").with_retryable(true))
+    }
+}
+
+fn listed(notes: Option<Value>) -> Vec<Value> {
+    match notes {
+        Some(Value::Array(notes)) => notes,
+        _ => Vec::new(),
+    }
+}
+
+// === impl Remember ===
+
+impl Remember {
+    pub(crate) fn new(notebook: Notebook) -> Self {
+        Self { notebook }
+    }
+}
+
+impl Tool for Remember {
+    fn info(&self) -> ToolInfo {
+        let schema = json!({
+            "type": "object",
+            "properties": { "note": { "type": "string", "minLength": 1 } },
+            "required": ["note"],
+            "additionalProperties": false,
+        });
+        ToolInfo::with_schema("remember", "Keeps a note, once somebody approves", schema)
+            .with_approval()
+            .with_approval_meta(json!({ "risk": "low" }))
+    }
+
+    async fn call(&self, _run: RunContext, arguments: Value) -> Result<Value> {
+        let Arguments { note } = serde_json::from_value(arguments)?;
+        let count = self.notebook.add(&note).await?;
+        Ok(json!({ "remembered": note, "notes": count }))
+    }
+}
+
+// === impl Recall ===
+
+impl Recall {
+    pub(crate) fn new(notebook: Notebook) -> Self {
+        Self { notebook }
+    }
+}
+
+impl Tool for Recall {
+    fn info(&self) -> ToolInfo {
+        ToolInfo::with_schema("recall", "Lists the notes, oldest first", no_arguments())
+            .idempotent()
+    }
+
+    async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
+        let notes = listed(self.notebook.notes().await?);
+        Ok(json!({ "notes": notes }))
+    }
+}

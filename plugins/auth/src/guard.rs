@@ -1,0 +1,85 @@
+//! The guard: whose key is in the header?
+
+use std::sync::Arc;
+
+use mortise_plugin_api::prelude::*;
+
+use crate::config::{Config, ConfigError};
+use crate::keyring::Keyring;
+
+#[derive(Debug, Clone)]
+pub(crate) struct KeyGuard {
+    header: String,
+    keyring: Arc<Keyring>,
+    optional: bool,
+}
+
+// === impl KeyGuard ===
+
+impl KeyGuard {
+    pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+        let header = config.header.trim().to_ascii_lowercase();
+        if !is_header_name(&header) {
+            return Err(ConfigError::Header(config.header));
+        }
+        Ok(Self {
+            header,
+            keyring: Arc::new(Keyring::new(config.keys)?),
+            optional: config.optional,
+        })
+    }
+}
+
+impl Hook for KeyGuard {
+    fn info(&self) -> HookInfo {
+        HookInfo::new("api-key")
+            .on(Stage::Guard)
+            .authenticates()
+            .answers_at_once()
+    }
+
+    fn guard_now(&self, request: &Request) -> Result<GuardVerdict> {
+        let presented = request
+            .header_bytes(&self.header)
+            .filter(|key| !key.trim_ascii().is_empty());
+        match presented.map(|key| self.keyring.holder(key)) {
+            Some(Some(holder)) => Ok(GuardVerdict::Authenticated(holder.clone())),
+            None if self.optional => Ok(GuardVerdict::NoCredentials),
+            Some(None) | None => GuardVerdict::refuse(401, "unauthorized", "Invalid API key."),
+        }
+    }
+}
+
+fn is_header_name(name: &str) -> bool {
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(belongs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_must_have_a_name() {
+        for name in ["", " ", "x api", "x:y", "schlüssel"] {
+            let config = Config {
+                header: name.to_owned(),
+                ..Config::default()
+            };
+            let refused = KeyGuard::new(config).unwrap_err();
+            assert_eq!(refused, ConfigError::Header(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_table_needs_key_and_subject_and_no_more() {
+        let read = |value: Value| serde_json::from_value::<Config>(value);
+        let config = read(json!({ "keys": [{ "key": "k", "subject": "ann" }] })).unwrap();
+        assert_eq!(config.header, "x-api-key");
+        assert_eq!(config.keys[0].tenant, "default");
+        assert!(!config.optional);
+        assert!(read(json!({ "keys": ["k"] })).is_err());
+        assert!(read(json!({ "keys": [{ "key": "k" }] })).is_err());
+        assert!(read(json!({ "keys": [{ "key": "k", "subject": "ann", "user": "x" }] })).is_err());
+    }
+}

@@ -1,1 +1,74 @@
 //! Structured log entries for requests, runs, steps, model and tool calls.
+//!
+//! An observer: nothing waits for it. What is written is decided in [`entry`](crate::entry), where
+//! the entry is written in [`sink`](crate::sink).
+
+mod config;
+mod entry;
+mod redact;
+mod sink;
+
+use std::sync::Arc;
+
+use mortise_plugin_api::prelude::*;
+
+pub use crate::config::{Config, Include, Level};
+use crate::entry::Scribe;
+
+/// The plugin: one observer.
+#[derive(Debug)]
+pub struct RequestLog {
+    scribe: Arc<Scribe>,
+}
+
+struct Observer {
+    scribe: Arc<Scribe>,
+}
+
+impl Plugin for RequestLog {
+    type Config = Config;
+    const NAME: &'static str = "request-log";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
+    fn create(config: Config, _host: Host) -> Result<Self> {
+        Ok(Self {
+            scribe: Arc::new(Scribe::new(config)),
+        })
+    }
+
+    fn register(&self, registrar: &mut Registrar) {
+        registrar.hook(Observer {
+            scribe: Arc::clone(&self.scribe),
+        });
+    }
+}
+
+impl Hook for Observer {
+    fn info(&self) -> HookInfo {
+        HookInfo::new("request-log")
+            .on(Stage::Observe)
+            .on(Stage::Completed)
+    }
+
+    async fn observe(&self, observation: Observation) -> Result<()> {
+        let entry = match observation {
+            Observation::Request(request) => self.scribe.request(request),
+            Observation::Event { run, event } => self.scribe.event(run.info(), &event),
+            Observation::Phase(phase) => self.scribe.phase(phase),
+            _ => None,
+        };
+        if let Some(entry) = entry {
+            sink::write(&entry);
+        }
+        Ok(())
+    }
+
+    async fn completed(&self, completed: Completed) -> Result<()> {
+        if let Some(entry) = self.scribe.completed(&completed) {
+            sink::write(&entry);
+        }
+        Ok(())
+    }
+}
+
+export_plugin!(RequestLog);

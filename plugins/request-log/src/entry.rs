@@ -1,0 +1,249 @@
+//! Which entries there are, and what stands in them.
+
+use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{ObservedPhase, ObservedRequest, RunInfo};
+
+use crate::config::{Config, Level};
+use crate::redact::Redaction;
+
+/// Makes entries of what is observed.
+#[derive(Debug)]
+pub(crate) struct Scribe {
+    config: Config,
+    redaction: Redaction,
+}
+
+/// One line of the log.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) level: Level,
+    pub(crate) event: String,
+    pub(crate) request_id: String,
+    pub(crate) agent: Option<String>,
+    pub(crate) run_id: Option<String>,
+    pub(crate) conversation_id: Option<String>,
+    pub(crate) data: Value,
+}
+
+// === impl Scribe ===
+
+impl Scribe {
+    pub(crate) fn new(config: Config) -> Self {
+        let redaction = Redaction::new(&config.redact_headers, &config.redact_body);
+        Self { config, redaction }
+    }
+
+    pub(crate) fn request(&self, request: ObservedRequest) -> Option<Entry> {
+        if !self.config.include.requests {
+            return None;
+        }
+        let data = json!({
+            "kind": request.kind,
+            "method": request.method,
+            "path": request.path,
+            "principal": request.principal.as_ref().map(named),
+            "headers": self.redaction.headers(request.headers),
+            "body": request.body.map(|body| self.redaction.body(body)),
+        });
+        Some(Entry {
+            level: self.config.level,
+            event: "request.received".to_owned(),
+            request_id: request.request_id,
+            agent: request.agent,
+            run_id: None,
+            conversation_id: None,
+            data,
+        })
+    }
+
+    pub(crate) fn completed(&self, completed: &Completed) -> Option<Entry> {
+        if !self.config.include.requests {
+            return None;
+        }
+        let data = json!({
+            "method": completed.method,
+            "path": completed.path,
+            "principal": completed.principal.as_ref().map(named),
+            "status": completed.status,
+            "bytes": completed.bytes,
+            "durationMs": completed.duration_ms,
+            "usage": completed.usage,
+        });
+        Some(Entry {
+            level: self.config.level,
+            event: "request.completed".to_owned(),
+            request_id: completed.request_id.clone(),
+            agent: completed.agent.clone(),
+            run_id: None,
+            conversation_id: None,
+            data,
+        })
+    }
+
+    pub(crate) fn event(&self, run: &RunInfo, event: &Event) -> Option<Entry> {
+        let kind = event.kind();
+        let failed = kind.ends_with("_ERROR");
+        let included = if failed {
+            self.config.include.errors
+        } else {
+            self.config.include.events && (self.config.deltas || !is_delta(kind))
+        };
+        if !included {
+            return None;
+        }
+        let data = serde_json::to_value(event).unwrap_or_else(|_| json!({ "type": kind }));
+        Some(self.of_run(run, "run.event", self.level(failed), data))
+    }
+
+    pub(crate) fn phase(&self, observed: ObservedPhase) -> Option<Entry> {
+        let include = &self.config.include;
+        let failed = observed
+            .data
+            .get("error")
+            .is_some_and(|error| !error.is_null());
+        let quiet = self.config.level.min(Level::Debug);
+        let (included, level) = match observed.phase.as_str() {
+            "step.start" => (include.steps, self.config.level),
+            "model.before" | "model.after" => (include.model_calls, quiet),
+            "tool.after" if failed => (include.errors, Level::Error),
+            "tool.before" | "tool.after" => (include.tool_calls, self.config.level),
+            "save.before" => (include.saves, quiet),
+            // A newer host may tell of more.
+            _ => (include.events, quiet),
+        };
+        included.then(|| self.of_run(&observed.run, &observed.phase, level, observed.data))
+    }
+
+    fn of_run(&self, run: &RunInfo, event: &str, level: Level, data: Value) -> Entry {
+        Entry {
+            level,
+            event: event.to_owned(),
+            request_id: run.request_id.clone(),
+            agent: Some(run.agent.clone()),
+            run_id: Some(run.run_id.clone()),
+            conversation_id: run.conversation_id.clone(),
+            data: self.redaction.body(data),
+        }
+    }
+
+    fn level(&self, failed: bool) -> Level {
+        if failed {
+            Level::Error
+        } else {
+            self.config.level
+        }
+    }
+}
+
+fn is_delta(kind: &str) -> bool {
+    kind.ends_with("_CONTENT") || kind.ends_with("_ARGS")
+}
+
+fn named(principal: &Principal) -> String {
+    format!("{}/{}", principal.tenant, principal.subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scribe(config: Value) -> Scribe {
+        Scribe::new(serde_json::from_value(config).unwrap())
+    }
+
+    fn run() -> RunInfo {
+        serde_json::from_value(json!({
+            "runId": "r1", "agent": "plain", "conversationId": "c1", "requestId": "q1",
+        }))
+        .unwrap()
+    }
+
+    fn phase(name: &str, data: &Value) -> ObservedPhase {
+        serde_json::from_value(json!({ "phase": name, "run": run(), "data": data })).unwrap()
+    }
+
+    fn event(kind: &str) -> Event {
+        serde_json::from_value(json!({ "type": kind })).unwrap()
+    }
+
+    #[test]
+    fn each_phase_has_its_level() {
+        let scribe = scribe(json!({ "include": { "saves": true } }));
+        let failed = json!({ "error": "tool exploded" });
+        let table = [
+            ("step.start", Value::Null, Level::Info),
+            ("model.before", Value::Null, Level::Debug),
+            ("model.after", Value::Null, Level::Debug),
+            ("tool.before", Value::Null, Level::Info),
+            ("tool.after", json!({ "error": null }), Level::Info),
+            ("tool.after", failed, Level::Error),
+            ("save.before", Value::Null, Level::Debug),
+        ];
+        for (name, data, level) in table {
+            let entry = scribe.phase(phase(name, &data)).unwrap();
+            assert_eq!((entry.event.as_str(), entry.level), (name, level));
+            assert_eq!(entry.run_id.as_deref(), Some("r1"));
+            assert_eq!(entry.conversation_id.as_deref(), Some("c1"));
+            assert_eq!(entry.request_id, "q1");
+        }
+    }
+
+    #[test]
+    fn failures_are_errors_and_deltas_are_left_out() {
+        let quiet = scribe(json!({}));
+        assert_eq!(
+            quiet.event(&run(), &event("X_ERROR")).unwrap().level,
+            Level::Error
+        );
+        assert_eq!(
+            quiet.event(&run(), &event("X_START")).unwrap().level,
+            Level::Info
+        );
+        assert_eq!(quiet.event(&run(), &event("X_CONTENT")), None);
+        assert_eq!(quiet.event(&run(), &event("X_ARGS")), None);
+        assert!(
+            scribe(json!({ "deltas": true }))
+                .event(&run(), &event("X_ARGS"))
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn what_is_not_included_has_no_entry() {
+        let nothing = scribe(json!({ "include": {
+            "requests": false, "events": false, "steps": false, "model_calls": false,
+            "tool_calls": false, "errors": false,
+        }}));
+        assert_eq!(nothing.event(&run(), &event("X_START")), None);
+        assert_eq!(nothing.event(&run(), &event("X_ERROR")), None);
+        for name in ["step.start", "model.after", "tool.before", "save.before"] {
+            assert_eq!(nothing.phase(phase(name, &Value::Null)), None, "{name}");
+        }
+        assert_eq!(
+            nothing.phase(phase("tool.after", &json!({ "error": "x" }))),
+            None
+        );
+    }
+
+    #[test]
+    fn a_request_is_shown_without_its_secrets() {
+        let scribe = scribe(json!({ "redact_body": ["context.token"], "level": "debug" }));
+        let request: ObservedRequest = serde_json::from_value(json!({
+            "requestId": "q1", "kind": "run", "method": "POST", "path": "/plain/run",
+            "agent": "plain", "principal": { "tenant": "acme", "subject": "ann" },
+            "headers": [["cookie", "c"]],
+            "body": { "input": "hi", "context": { "token": "t" } },
+        }))
+        .unwrap();
+        let entry = scribe.request(request).unwrap();
+        assert_eq!(entry.level, Level::Debug);
+        assert_eq!(
+            entry.data,
+            json!({
+                "kind": "run", "method": "POST", "path": "/plain/run", "principal": "acme/ann",
+                "headers": { "cookie": "[REDACTED]" },
+                "body": { "input": "hi", "context": { "token": "[REDACTED]" } },
+            })
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! What is not shown: values of some headers and of some fields.
+
+use mortise_plugin_api::prelude::*;
+use serde_json::Map;
+
+const REDACTED: &str = "[REDACTED]";
+const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "set-cookie", "x-api-key"];
+
+#[derive(Debug)]
+pub(crate) struct Redaction {
+    headers: Vec<String>,
+    paths: Vec<Vec<String>>,
+}
+
+// === impl Redaction ===
+
+impl Redaction {
+    pub(crate) fn new(headers: &[String], paths: &[String]) -> Self {
+        Self {
+            headers: headers
+                .iter()
+                .map(|name| name.trim().to_ascii_lowercase())
+                .collect(),
+            paths: paths
+                .iter()
+                .map(|path| path.split('.').map(str::to_owned).collect())
+                .collect(),
+        }
+    }
+
+    /// Headers as an object; the values of a repeated header are joined with commas.
+    pub(crate) fn headers(&self, headers: Vec<(String, String)>) -> Value {
+        let mut shown: Map<String, Value> = Map::new();
+        for (name, value) in headers {
+            let name = name.to_ascii_lowercase();
+            let value = if self.hides(&name) {
+                REDACTED.to_owned()
+            } else {
+                value
+            };
+            let joined = match shown.get(&name).and_then(Value::as_str) {
+                Some(present) => format!("{present}, {value}"),
+                None => value,
+            };
+            shown.insert(name, joined.into());
+        }
+        Value::Object(shown)
+    }
+
+    /// The same value without what is not shown.
+    pub(crate) fn body(&self, mut body: Value) -> Value {
+        for path in &self.paths {
+            redact(&mut body, path);
+        }
+        body
+    }
+
+    fn hides(&self, header: &str) -> bool {
+        CREDENTIALS.contains(&header) || self.headers.iter().any(|own| own == header)
+    }
+}
+
+fn redact(value: &mut Value, path: &[String]) {
+    if let Value::Array(elements) = value {
+        for element in elements {
+            redact(element, path);
+        }
+        return;
+    }
+    match path {
+        [] => {}
+        [field] => {
+            if let Some(hidden) = value.get_mut(field) {
+                *hidden = REDACTED.into();
+            }
+        }
+        [field, rest @ ..] => {
+            if let Some(inner) = value.get_mut(field) {
+                redact(inner, rest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_and_named_headers_are_hidden() {
+        let redaction = Redaction::new(&["X-Token".to_owned()], &[]);
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let shown = redaction.headers(vec![
+            header("Authorization", "Bearer s3cret"),
+            header("x-token", "t"),
+            header("accept", "a"),
+            header("accept", "b"),
+        ]);
+        assert_eq!(
+            shown,
+            json!({"authorization": "[REDACTED]", "x-token": "[REDACTED]", "accept": "a, b"})
+        );
+    }
+
+    #[test]
+    fn paths_pass_through_lists_and_miss_what_is_not_there() {
+        let paths = [
+            "context.token",
+            "input.content",
+            "nothing.here",
+            "input.role.deep",
+        ];
+        let redaction = Redaction::new(&[], &paths.map(str::to_owned));
+        let body = json!({
+            "context": {"token": "t", "user": "ann"},
+            "input": [{"role": "user", "content": "a"}, {"role": "user", "content": ["b"]}],
+        });
+        assert_eq!(
+            redaction.body(body),
+            json!({
+                "context": {"token": "[REDACTED]", "user": "ann"},
+                "input": [
+                    {"role": "user", "content": "[REDACTED]"},
+                    {"role": "user", "content": "[REDACTED]"},
+                ],
+            })
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! `GET` and `POST /ops/:thing`: what was asked for.
+
+use mortise_plugin_api::prelude::*;
+
+pub(crate) fn endpoint() -> Endpoint {
+    Endpoint::new(&["GET", "POST"], "/ops/:thing", echo).operation(json!({
+        "summary": "Says what was asked for",
+        "tags": ["ops"],
+        "parameters": [
+            { "name": "thing", "in": "path", "required": true, "schema": { "type": "string" } },
+            { "name": "q", "in": "query", "schema": { "type": "string" } },
+        ],
+        "responses": { "200": { "description": "The parameter, the query and the method" } },
+    }))
+}
+
+async fn echo(call: EndpointCall) -> Result<Response> {
+    let request = &call.request;
+    Response::json(&json!({
+        "thing": request.param("thing"),
+        "q": request.query_param("q"),
+        "method": request.method(),
+    }))
+}

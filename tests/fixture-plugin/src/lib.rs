@@ -1,1 +1,76 @@
-//! Test plugin.
+//! Test plugin: the tools, endpoints and hooks of the contract tests.
+//!
+//! One library; the configuration chooses what an instance registers.
+
+mod bad_guard;
+mod editor;
+mod ops;
+mod pass;
+mod spy;
+mod tools;
+mod tracker;
+
+use mortise_plugin_api::prelude::*;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Fixture {
+    config: Config,
+}
+
+/// The `config` table: what to register.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch for each part")]
+pub struct Config {
+    /// Server tools and client tools.
+    pub tools: bool,
+    /// `GET /health`, `/ops/:thing`, and two endpoints that fail.
+    pub endpoints: bool,
+    /// Remembers the id of the run that began last, for `GET /last-run`.
+    pub tracker: bool,
+    /// Remembers what guards are told, for `GET /spy`.
+    pub spy: bool,
+    /// Changes instructions, tool calls, events and what is saved.
+    pub editor: bool,
+    /// A guard that fails where the context says `explode`.
+    pub bad_guard: bool,
+    /// How many guards to register that let everything pass, at once.
+    pub sync_guards: u32,
+}
+
+impl Plugin for Fixture {
+    type Config = Config;
+    const NAME: &'static str = "fixture-plugin";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
+    fn create(config: Config, _host: Host) -> Result<Self> {
+        Ok(Self { config })
+    }
+
+    fn register(&self, registrar: &mut Registrar) {
+        if self.config.tools {
+            tools::register(registrar);
+        }
+        if self.config.endpoints {
+            registrar.mount(ops::mount());
+        }
+        if self.config.tracker {
+            tracker::register(registrar);
+        }
+        if self.config.spy {
+            spy::register(registrar);
+        }
+        if self.config.editor {
+            registrar.hook(editor::Editor);
+        }
+        if self.config.bad_guard {
+            registrar.hook(bad_guard::BadGuard);
+        }
+        for number in 0..self.config.sync_guards {
+            registrar.hook(pass::Pass::new(number));
+        }
+    }
+}
+
+export_plugin!(Fixture);

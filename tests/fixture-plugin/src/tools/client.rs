@@ -1,0 +1,19 @@
+//! `confirm` and `confirm_gate`: tools that the client runs.
+
+use mortise_plugin_api::prelude::*;
+
+use super::no_arguments;
+
+pub(crate) fn confirm() -> ToolInfo {
+    let schema = json!({
+        "type": "object",
+        "properties": { "q": { "type": "string" } },
+        "required": ["q"],
+        "additionalProperties": false,
+    });
+    ToolInfo::with_schema("confirm", "", schema)
+}
+
+pub(crate) fn confirm_gate() -> ToolInfo {
+    ToolInfo::with_schema("confirm_gate", "", no_arguments()).with_approval()
+}

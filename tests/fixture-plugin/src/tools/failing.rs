@@ -1,0 +1,30 @@
+//! `boom` and `boom_throw`: errors without a code, read by the model or ending the run.
+
+use mortise_plugin_api::prelude::*;
+
+use super::no_arguments;
+
+pub(crate) struct Boom;
+
+pub(crate) struct BoomThrow;
+
+impl Tool for Boom {
+    fn info(&self) -> ToolInfo {
+        ToolInfo::with_schema("boom", "", no_arguments())
+    }
+
+    async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
+        Err(Error::internal("tool exploded"))
+    }
+}
+
+impl Tool for BoomThrow {
+    fn info(&self) -> ToolInfo {
+        ToolInfo::with_schema("boom_throw", "", no_arguments())
+            .with_error_mode(ToolErrorMode::Throw)
+    }
+
+    async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
+        Err(Error::internal("tool exploded hard"))
+    }
+}

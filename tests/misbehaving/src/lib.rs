@@ -1,1 +1,93 @@
-//! Test plugin.
+//! Test plugin: panics and hangs wherever it is told to.
+//!
+//! A server that survives this library survives what plugins do by mistake.
+
+mod agent;
+mod endpoint;
+mod hook;
+mod model;
+mod place;
+mod tool;
+
+use mortise_plugin_api::prelude::*;
+
+use crate::place::{Bomb, Place, Spot};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Misbehaving {
+    config: Config,
+    _bomb: Option<Bomb>,
+}
+
+/// The `config` table.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where to panic; nowhere by default.
+    pub panic_in: Option<Place>,
+    /// Where to wait forever, whatever is cancelled; nowhere by default.
+    pub hang_in: Option<Spot>,
+}
+
+impl Plugin for Misbehaving {
+    type Config = Config;
+    const NAME: &'static str = "misbehaving";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
+    fn create(config: Config, _host: Host) -> Result<Self> {
+        config.panic_at(Place::Create);
+        Ok(Self {
+            config,
+            _bomb: config.bomb_at(Place::PluginDrop),
+        })
+    }
+
+    fn register(&self, registrar: &mut Registrar) {
+        let config = self.config;
+        config.panic_at(Place::Register);
+        registrar
+            .agent(agent::Misbehaving::new(config))
+            .agent(agent::Tokio)
+            .model(model::Panicky::new(config))
+            .tool(tool::Misbehave::new(config))
+            .tool(tool::BadResult)
+            .mount(endpoint::mount(config));
+        if let Some(hook) = hook::Misplaced::new(config) {
+            registrar.hook(hook);
+        }
+    }
+
+    async fn start(&self) -> Result<()> {
+        self.config.panic_at(Place::Start);
+        Ok(())
+    }
+
+    async fn shutdown(&self) -> Result<()> {
+        self.config.panic_at(Place::Shutdown);
+        Ok(())
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Panics if this is the place.
+    fn panic_at(self, place: Place) {
+        assert!(self.panic_in != Some(place), "misbehaving in {place:?}");
+    }
+
+    /// Something that panics when it is dropped, if this is the place.
+    fn bomb_at(self, place: Place) -> Option<Bomb> {
+        (self.panic_in == Some(place)).then_some(Bomb)
+    }
+
+    /// Waits forever if this is the spot.
+    async fn hang_at(self, spot: Spot) {
+        if self.hang_in == Some(spot) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+export_plugin!(Misbehaving);

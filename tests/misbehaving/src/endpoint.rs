@@ -1,0 +1,27 @@
+//! `GET /misbehave`, and `GET /misbehave-ok`, which shows that the instance still serves.
+
+use mortise_plugin_api::prelude::*;
+
+use crate::Config;
+use crate::place::{Place, Spot};
+
+pub(crate) fn mount(config: Config) -> Mount {
+    Mount::at_base()
+        .endpoint(Endpoint::get("/misbehave", move |_| misbehave(config)).public())
+        .endpoint(
+            Endpoint::get("/misbehave-ok", |_| async {
+                Response::json(&json!({ "ok": true }))
+            })
+            .public(),
+        )
+}
+
+async fn misbehave(config: Config) -> Result<Response> {
+    config.panic_at(Place::Endpoint);
+    config.hang_at(Spot::Endpoint).await;
+    Ok(Response::stream("text/plain", move |writer| async move {
+        writer.write("part").await?;
+        config.panic_at(Place::EndpointStream);
+        writer.write(" whole").await
+    }))
+}

@@ -1,0 +1,89 @@
+//! The places where something can go wrong.
+
+use mortise_plugin_api::prelude::*;
+
+/// Where to panic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// While the instance is made.
+    Create,
+    /// While it says what it offers.
+    Register,
+    /// When it begins to serve.
+    Start,
+    /// When its last request is over.
+    Shutdown,
+    /// When it is dropped.
+    PluginDrop,
+    /// When its tool is asked for its info.
+    Info,
+    /// In an async guard.
+    Guard,
+    /// In a guard that answers at once.
+    GuardNow,
+    /// In an event hook.
+    Event,
+    /// In an observer.
+    Observe,
+    /// At the beginning of a step.
+    Step,
+    /// At the end of a step.
+    StepEnd,
+    /// Before the model is asked.
+    BeforeModel,
+    /// After it has answered.
+    AfterModel,
+    /// Before a tool call.
+    BeforeTool,
+    /// After a tool call.
+    AfterTool,
+    /// When a tool call has failed.
+    ToolError,
+    /// Before a conversation is stored.
+    BeforeSave,
+    /// Before a response is sent.
+    Response,
+    /// After it was sent.
+    Completed,
+    /// In a tool call.
+    Tool,
+    /// When a value is dropped that a tool call holds: at its end or, with `hang_in = "tool"`,
+    /// with its future.
+    ToolDrop,
+    /// Before a model's first chunk.
+    Model,
+    /// After a model's first chunk.
+    ModelStream,
+    /// In a coded agent.
+    Agent,
+    /// In an endpoint.
+    Endpoint,
+    /// After the first chunk of an endpoint's response.
+    EndpointStream,
+}
+
+/// Where to wait forever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Spot {
+    /// In a tool call.
+    Tool,
+    /// In a coded agent.
+    Agent,
+    /// In a guard.
+    Guard,
+    /// In an endpoint.
+    Endpoint,
+}
+
+/// Panics when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        // A second panic would end the process, and tell nothing of the first one.
+        assert!(std::thread::panicking(), "misbehaving in a drop");
+    }
+}

@@ -1,7 +1,10 @@
 //! The Mortise agent server, as a crate.
 
+mod app;
+pub mod cli;
 mod clock;
 pub mod config;
+mod http;
 mod ids;
 mod pipeline;
 mod plugin;
@@ -10,3 +13,4 @@ mod runtime;
 mod schema;
 mod shutdown;
 mod store;
+mod telemetry;

@@ -1,4 +1,4 @@
-//! Tasks that somebody waits for, and the signal to stop.
+//! Every task of the server, so that somebody waits for each and a shutdown ends them all.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,30 +6,72 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Spawns tasks, tells them to stop, and waits for them. Cheap to clone.
-#[derive(Clone, Default)]
+/// The tasks of the server. Clones share them.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
     stopping: CancellationToken,
+    /// The grace period is over: whatever still runs is dropped.
+    dropping: CancellationToken,
 }
 
 // === impl Tasks ===
 
 impl Tasks {
-    /// Spawns a task that [`close_and_wait`](Self::close_and_wait) waits for.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn(task);
+    pub(crate) fn new() -> Self {
+        Self::default()
     }
 
-    /// Fires when the server stops.
+    /// Runs a future to its end, or to the end of the grace period of a shutdown.
+    ///
+    /// A task that should end earlier watches [`stopping`](Self::stopping).
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let dropping = self.dropping.clone();
+        self.tracker.spawn(async move {
+            dropping.run_until_cancelled_owned(future).await;
+        });
+    }
+
+    /// Cancelled once the server is told to stop.
     pub(crate) fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
 
-    /// Tells the tasks to stop and waits for them; whether all did in time.
-    pub(crate) async fn close_and_wait(&self, grace: Duration) -> bool {
+    /// Tells all tasks to stop and waits for them; after `grace` the rest is dropped.
+    ///
+    /// Returns how many had to be dropped.
+    pub(crate) async fn close_and_wait(&self, grace: Duration) -> usize {
         self.stopping.cancel();
         self.tracker.close();
-        tokio::time::timeout(grace, self.tracker.wait()).await.is_ok()
+        if tokio::time::timeout(grace, self.tracker.wait())
+            .await
+            .is_ok()
+        {
+            return 0;
+        }
+        let left = self.tracker.len();
+        self.dropping.cancel();
+        self.tracker.wait().await;
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_heeds_the_signal_is_waited_for() {
+        let tasks = Tasks::new();
+        let stopping = tasks.stopping().clone();
+        tasks.spawn(async move { stopping.cancelled().await });
+        assert_eq!(tasks.close_and_wait(Duration::from_secs(5)).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_is_dropped_after_the_grace_period() {
+        let tasks = Tasks::new();
+        tasks.spawn(std::future::pending());
+        assert_eq!(tasks.close_and_wait(Duration::from_millis(5)).await, 1);
     }
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use mortise_plugin_api::{Item, Principal};
 use serde_json::Value;
 
-pub(crate) use self::memory::MemoryStore;
+pub(crate) use self::memory::{MemoryLimits, MemoryStore};
 pub(crate) use self::none::NoStore;
 
 pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

@@ -1,0 +1,18 @@
+//! `mortise check`: everything that `serve` does, but serve.
+
+use super::ConfigArgs;
+use super::exit::{self, Failure};
+use super::serve::{load_config, runtime};
+use crate::app::App;
+
+pub(super) fn run(arguments: &ConfigArgs) -> Result<(), Failure> {
+    let (path, config) = load_config(arguments)?;
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let app = App::build(config, &[]).await?;
+        app.discard().await;
+        Ok::<(), Failure>(())
+    })?;
+    exit::print(&format!("{} is fine", path.display()));
+    Ok(())
+}

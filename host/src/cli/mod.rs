@@ -1,0 +1,96 @@
+//! The command line: data on standard output, everything else on standard error.
+
+mod check;
+mod config;
+mod exit;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use self::exit::Failure;
+pub(crate) use self::exit::print as say;
+
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (plugin API 1.0, commit ",
+    env!("MORTISE_COMMIT"),
+    ", ",
+    env!("MORTISE_TARGET"),
+    ")",
+);
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ended well · 1 could not start or serve · 2 wrong usage or configuration";
+
+/// An agent server that is extended by dropping libraries into it.
+#[derive(Debug, Parser)]
+#[command(name = "mortise", version = VERSION, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the agents of a configuration.
+    #[command(after_help = "Example: mortise serve --config /etc/mortise/config.toml")]
+    Serve(ServeArgs),
+    /// Does everything that `serve` does, but serve.
+    #[command(after_help = "Example: mortise check --config config.toml && systemctl restart mortise")]
+    Check(ConfigArgs),
+    /// Tells of the configuration.
+    #[command(subcommand, after_help = "Example: mortise config schema > config.schema.json")]
+    Config(ConfigCommand),
+}
+
+/// Which configuration.
+#[derive(Debug, clap::Args)]
+struct ConfigArgs {
+    /// The configuration file. Without it: MORTISE_CONFIG, ./config.toml,
+    /// /etc/mortise/config.toml, in this order.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Also load this library, wherever it is, under its own name and with its default
+    /// configuration. In development mode only; may be given several times.
+    #[arg(long = "plugin", value_name = "FILE")]
+    plugins: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Prints the JSON Schema of the configuration file.
+    #[command(after_help = "Example: mortise config schema > config.schema.json")]
+    Schema,
+    /// Prints every key with its type, default and meaning, as Markdown.
+    #[command(after_help = "Example: mortise config reference | less")]
+    Reference,
+}
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    exit::code(run(std::env::args_os()))
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    let cli = Cli::try_parse_from(arguments).map_err(Failure::Usage)?;
+    match cli.command {
+        Some(Command::Serve(arguments)) => serve::run(&arguments),
+        Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Config(command)) => config::run(&command),
+        None => {
+            let help = Cli::command().render_help();
+            exit::print(&help.ansi().to_string());
+            Ok(())
+        }
+    }
+}

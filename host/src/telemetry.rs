@@ -1,0 +1,43 @@
+//! The log: what is written, and how it looks. Always on standard error.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use crate::config::{Log, LogFormat};
+
+/// The variable that overrides the configured levels.
+pub(crate) const LOG_VARIABLE: &str = "MORTISE_LOG";
+
+/// Starts the log; a second start in one process changes nothing.
+///
+/// # Errors
+/// When `MORTISE_LOG` or a configured target is no valid filter.
+pub(crate) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseError> {
+    let filter = match overriding {
+        Some(directives) => EnvFilter::builder().parse(directives)?,
+        None => EnvFilter::builder().parse(directives(log))?,
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let pretty = match log.format {
+        LogFormat::Pretty => true,
+        LogFormat::Json => false,
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+    };
+    // An embedding program may have a subscriber of its own: it is kept.
+    let _ = if pretty {
+        builder.with_ansi(std::io::stderr().is_terminal()).try_init()
+    } else {
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    };
+    Ok(())
+}
+
+fn directives(log: &Log) -> String {
+    let mut directives = log.level.as_str().to_owned();
+    for (target, level) in &log.targets {
+        directives.push_str(&format!(",{target}={}", level.as_str()));
+    }
+    directives
+}

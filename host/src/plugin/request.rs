@@ -1,14 +1,26 @@
 //! A request as guards and endpoints see it.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
+use mortise_plugin_abi::RequestObject;
 use mortise_plugin_api::{Principal, RequestKind};
 
 /// A request; the principal becomes known while guards run.
+///
+/// Reads like the [`RequestData`] it is over.
 pub(crate) struct RequestView {
+    data: Arc<RequestData>,
+    /// The form in which it crosses, made once for all guards. It holds the data, so it must not
+    /// be among the data.
+    crossed: OnceLock<RequestObject>,
+}
+
+/// What is known of a request.
+pub(crate) struct RequestData {
     pub(crate) id: Arc<str>,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
@@ -22,8 +34,6 @@ pub(crate) struct RequestView {
     /// The buffered JSON body of native routes, else empty.
     pub(crate) body: Bytes,
     principal: RwLock<Option<Arc<Principal>>>,
-    /// The form in which it crosses, made once for all guards.
-    pub(super) crossed: OnceLock<mortise_plugin_abi::RequestObject>,
 }
 
 /// What a request is made of.
@@ -56,7 +66,7 @@ impl RequestView {
             params,
             body,
         } = parts;
-        Arc::new(Self {
+        let data = Arc::new(RequestData {
             id,
             method,
             uri,
@@ -68,10 +78,32 @@ impl RequestView {
             params,
             body,
             principal: RwLock::new(None),
+        });
+        Arc::new(Self {
+            data,
             crossed: OnceLock::new(),
         })
     }
 
+    pub(super) fn crossed(
+        &self,
+        cross: impl FnOnce(&Arc<RequestData>) -> RequestObject,
+    ) -> &RequestObject {
+        self.crossed.get_or_init(|| cross(&self.data))
+    }
+}
+
+impl Deref for RequestView {
+    type Target = RequestData;
+
+    fn deref(&self) -> &RequestData {
+        &self.data
+    }
+}
+
+// === impl RequestData ===
+
+impl RequestData {
     /// Who is asking, once that is known.
     pub(crate) fn principal(&self) -> Option<Arc<Principal>> {
         self.principal

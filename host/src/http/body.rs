@@ -1,0 +1,239 @@
+//! Bodies of requests: buffered and parsed once for native routes, streamed to plugins.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use mortise_plugin_api::Error;
+use serde_json::{Map, Value};
+
+use super::error::Failure;
+use crate::schema::Schema;
+
+/// How long a whole JSON body may take to arrive.
+const BUFFERING: Duration = Duration::from_secs(30);
+/// How long a body that a plugin reads may pause.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// The body of a native JSON route.
+#[derive(Debug)]
+pub(super) enum JsonBody {
+    Empty,
+    /// No JSON, or no object.
+    NotAnObject,
+    Object(Map<String, Value>),
+}
+
+// === impl JsonBody ===
+
+impl JsonBody {
+    pub(super) fn parse(bytes: &[u8]) -> Self {
+        if bytes.is_empty() {
+            return Self::Empty;
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(object)) => Self::Object(object),
+            _ => Self::NotAnObject,
+        }
+    }
+
+    /// The object, if the content type and the schema allow it.
+    pub(super) fn checked(
+        self,
+        headers: &HeaderMap,
+        schema: &Schema,
+    ) -> Result<Map<String, Value>, Failure> {
+        if !mentions(headers, &CONTENT_TYPE, "application/json") {
+            return Err(Failure::not_json());
+        }
+        let body = match self {
+            Self::Object(object) => Value::Object(object),
+            Self::Empty => {
+                return Err(Failure::invalid_at("/", "Request body must be valid JSON."));
+            }
+            Self::NotAnObject => {
+                return Err(Failure::invalid_at(
+                    "/",
+                    "Request body must be a JSON object.",
+                ));
+            }
+        };
+        schema.validate(&body).map_err(Failure::unfit)?;
+        match body {
+            Value::Object(object) => Ok(object),
+            _ => Ok(Map::new()),
+        }
+    }
+}
+
+/// Whether one of the header's values has this text in it, in any case.
+pub(super) fn mentions(headers: &HeaderMap, name: &http::HeaderName, text: &str) -> bool {
+    headers.get_all(name).iter().any(|value| {
+        value
+            .as_bytes()
+            .windows(text.len())
+            .any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+    })
+}
+
+/// The whole body.
+pub(super) async fn buffer(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Bytes, Failure> {
+    refuse_announced(headers, limit)?;
+    let buffering = Limited::new(body, limit).collect();
+    match tokio::time::timeout(BUFFERING, buffering).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::body_too_large()),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "cannot read the request body");
+            Err(Failure::bad_request("Request body could not be read."))
+        }
+        Err(_) => Err(Failure::body_too_slow()),
+    }
+}
+
+/// The body as a plugin reads it, chunk by chunk.
+pub(super) fn stream(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<mortise_plugin_api::Body, Failure> {
+    refuse_announced(headers, limit)?;
+    let chunks = Limited::new(body, limit).into_data_stream();
+    let chunks = futures_util::stream::unfold(Some(chunks), |chunks| async move {
+        let mut chunks = chunks?;
+        match tokio::time::timeout(PAUSE, chunks.next()).await {
+            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
+            Ok(Some(Err(error))) => Some((Err(read_error(&*error)), None)),
+            Ok(None) => None,
+            Err(_) => Some((Err(Error::timeout("the request body has stopped")), None)),
+        }
+    });
+    Ok(mortise_plugin_api::Body::from_stream(chunks))
+}
+
+fn read_error(error: &(dyn std::error::Error + 'static)) -> Error {
+    if error.is::<LengthLimitError>() {
+        Error::new("PAYLOAD_TOO_LARGE", "Request body is too large.")
+    } else {
+        Error::bad_request("Request body could not be read.")
+    }
+}
+
+/// A length that is too large is refused before a byte is read.
+fn refuse_announced(headers: &HeaderMap, limit: usize) -> Result<(), Failure> {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<u64>().ok());
+    match announced {
+        Some(length) if usize::try_from(length).map_or(true, |length| length > limit) => {
+            Err(Failure::body_too_large())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::super::schemas;
+    use super::*;
+
+    fn json_headers(content_type: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))])
+    }
+
+    async fn refusal(headers: &HeaderMap, body: &str) -> Option<String> {
+        let body = JsonBody::parse(body.as_bytes());
+        let failure = body.checked(headers, &schemas::RUN).err()?;
+        let body = failure.into_response().into_body();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Some(String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_no_objects() {
+        let headers = json_headers("application/json");
+        let deep = "[".repeat(100_000);
+        let cases = [
+            ("", "Request body must be valid JSON."),
+            (" ", "Request body must be a JSON object."),
+            ("{nope", "Request body must be a JSON object."),
+            ("[1]", "Request body must be a JSON object."),
+            ("\"text\"", "Request body must be a JSON object."),
+            ("null", "Request body must be a JSON object."),
+            ("\u{feff}{}", "Request body must be a JSON object."),
+            (
+                "{\"input\":\"hi\"} x",
+                "Request body must be a JSON object.",
+            ),
+            (deep.as_str(), "Request body must be a JSON object."),
+        ];
+        for (body, message) in cases {
+            let expected = format!(
+                r#"{{"code":"VALIDATION_FAILED","message":"Request validation failed.","status":422,"issues":[{{"message":"{message}","path":"/"}}]}}"#
+            );
+            assert_eq!(refusal(&headers, body).await, Some(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_content_type_comes_first_and_in_any_case() {
+        let good = r#"{"input":"hi"}"#;
+        for accepted in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "x application/json y",
+        ] {
+            assert_eq!(refusal(&json_headers(accepted), good).await, None);
+        }
+        let refused = r#"{"code":"UNSUPPORTED_MEDIA_TYPE","message":"Content-Type must include application/json.","status":415}"#;
+        for headers in [
+            HeaderMap::new(),
+            json_headers("text/plain"),
+            json_headers("application/xml"),
+        ] {
+            assert_eq!(refusal(&headers, "{nope").await.as_deref(), Some(refused));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_field_is_at_the_root() {
+        assert_eq!(
+            refusal(&json_headers("application/json"), "{}")
+                .await
+                .as_deref(),
+            Some(
+                r#"{"code":"VALIDATION_FAILED","message":"Request validation failed.","status":422,"issues":[{"message":"must have required property 'input'","path":"/"}]}"#
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn the_limit_is_exact() {
+        let headers = HeaderMap::new();
+        let read = buffer(&headers, Body::from("12345"), 5).await;
+        assert_eq!(&read.unwrap()[..], b"12345");
+        let refused = buffer(&headers, Body::from("123456"), 5).await;
+        let response = refused.unwrap_err().into_response();
+        assert_eq!(response.status(), 413);
+    }
+
+    #[tokio::test]
+    async fn a_length_that_lies_is_found_out_by_plugins_too() {
+        let announced = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("99"))]);
+        assert!(stream(&announced, Body::empty(), 5).is_err());
+        let body = stream(&HeaderMap::new(), Body::from("123456"), 5).unwrap();
+        let error = body.bytes(100).await.unwrap_err();
+        assert_eq!(error.code(), Some("PAYLOAD_TOO_LARGE"));
+    }
+}

@@ -1,0 +1,304 @@
+//! What holds for every request: an id, a span, a valid host, contained panics, and the hooks
+//! that see responses.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http_body::{Frame, SizeHint};
+use mortise_plugin_api::{Stage, Usage};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::error::{self, Failure};
+use super::plugin_response;
+use super::router::{self, Incoming, Seen};
+use super::state::HttpState;
+use crate::pipeline::{Head, Sent};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST_REQUEST_ID: usize = 64;
+
+/// Answers a request, whatever happens.
+pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: SocketAddr) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers()).unwrap_or_else(|| (state.request_ids)());
+    let method = request.method().as_str().to_owned();
+    let path = request.uri().path().to_owned();
+    let span = tracing::info_span!("request", request_id = %id, %method, %path);
+    let watched = Watched {
+        id,
+        method,
+        path,
+        started,
+        seen: Seen::default(),
+    };
+    let answered = contained(&state, &watched, request, peer);
+    let mut response = Box::pin(answered).instrument(span).await;
+    if let Ok(id) = HeaderValue::from_str(&watched.id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if state.pipeline.has(Stage::Completed) {
+        response = watched.until_sent(state, response);
+    }
+    response
+}
+
+/// A request and what is remembered of it until its response was sent.
+struct Watched {
+    id: Arc<str>,
+    method: String,
+    path: String,
+    started: Instant,
+    seen: Seen,
+}
+
+async fn contained(
+    state: &HttpState,
+    watched: &Watched,
+    request: Request,
+    peer: SocketAddr,
+) -> Response {
+    if !has_valid_host(&request) {
+        return Failure::bad_request("Request must have one valid Host header.").into_response();
+    }
+    let incoming = Incoming {
+        id: Arc::clone(&watched.id),
+        peer,
+        seen: Arc::clone(&watched.seen),
+        request,
+    };
+    let routed = AssertUnwindSafe(router::route(state, incoming)).catch_unwind();
+    let response = match routed.await {
+        Ok(response) => response,
+        Err(panic) => {
+            let panic = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            tracing::error!(panic, "a handler panicked");
+            error::masked()
+        }
+    };
+    if state.pipeline.has(Stage::Response) {
+        return edited(state, watched, response).await;
+    }
+    response
+}
+
+/// The response with the head that hooks make of it.
+async fn edited(state: &HttpState, watched: &Watched, response: Response) -> Response {
+    let is_text = |value: &HeaderValue| value.to_str().is_ok();
+    let headers = response.headers().iter().filter_map(|(name, value)| {
+        let value = value.to_str().ok()?;
+        Some((name.as_str().to_owned(), value.to_owned()))
+    });
+    let head = Head {
+        request_id: watched.id.to_string(),
+        method: watched.method.clone(),
+        path: watched.path.clone(),
+        status: response.status().as_u16(),
+        headers: headers.collect(),
+    };
+    let changed = match state.pipeline.response(head, state.hook_timeout).await {
+        Ok(None) => return response,
+        Ok(Some(changed)) => changed,
+        Err(error) => return Failure::Thrown(error).into_response(),
+    };
+    let status = plugin_response::checked_status(changed.status);
+    let headers = plugin_response::checked_headers(&changed.headers);
+    let (status, headers) = match (status, headers) {
+        (Ok(status), Ok(headers)) => (status, headers),
+        (Err(error), _) | (_, Err(error)) => return Failure::Thrown(error).into_response(),
+    };
+    let (mut parts, body) = response.into_parts();
+    parts.status = status;
+    // What is no text was not shown to the hooks, so it stays.
+    let unseen: Vec<_> = parts
+        .headers
+        .iter()
+        .filter(|(_, value)| !is_text(value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    parts.headers = headers;
+    parts.headers.extend(unseen);
+    Response::from_parts(parts, body)
+}
+
+/// An id that the client chose, if it is one that logs and headers can hold.
+fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let is_plain = |it: u8| it.is_ascii_alphanumeric() || b"._-".contains(&it);
+    ((1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(is_plain)).then(|| id.into())
+}
+
+/// HTTP/1.1 wants exactly one; proxies in front may have routed by it.
+fn has_valid_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() != Version::HTTP_11,
+        (Some(host), None) => Authority::try_from(host.as_bytes())
+            .is_ok_and(|authority| !authority.as_str().contains('@')),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    /// Tells the `completed` hooks once the body was sent or given up.
+    fn until_sent(self, state: Arc<HttpState>, response: Response) -> Response {
+        let status = response.status().as_u16();
+        let usage = response.extensions().get::<Usage>().copied();
+        let report = move |bytes: u64| {
+            let request = self.seen.get();
+            let sent = Sent {
+                request_id: self.id.to_string(),
+                agent: request.and_then(|request| request.agent.clone()),
+                principal: request
+                    .and_then(|request| request.principal())
+                    .map(Arc::unwrap_or_clone),
+                method: self.method,
+                path: self.path,
+                status,
+                bytes,
+                duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                usage,
+            };
+            let tasks = state.tasks.clone();
+            tasks.spawn(async move { state.pipeline.completed(&sent, state.hook_timeout).await });
+        };
+        response.map(|body| {
+            Body::new(Counted {
+                body,
+                bytes: 0,
+                report: Some(Box::new(report)),
+            })
+        })
+    }
+}
+
+/// A body that counts what was taken of it, and reports at its end or when it is dropped.
+struct Counted {
+    body: Body,
+    bytes: u64,
+    report: Option<Report>,
+}
+
+type Report = Box<dyn FnOnce(u64) + Send>;
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.bytes += data.len() as u64;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(report) = self.report.take() {
+            report(self.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn with_headers(version: Version, hosts: &[&'static str]) -> Request {
+        let mut request = Request::new(Body::empty());
+        *request.version_mut() = version;
+        for host in hosts {
+            let host = HeaderValue::from_static(host);
+            request.headers_mut().append(HOST, host);
+        }
+        request
+    }
+
+    #[test]
+    fn http_1_1_needs_one_valid_host() {
+        let cases: [(Version, &[&'static str], bool); 9] = [
+            (Version::HTTP_11, &["localhost:3141"], true),
+            (Version::HTTP_11, &["[::1]:80"], true),
+            (Version::HTTP_11, &[], false),
+            (Version::HTTP_11, &["a", "a"], false),
+            (Version::HTTP_11, &["a b"], false),
+            (Version::HTTP_11, &["user@a"], false),
+            (Version::HTTP_11, &["a/b"], false),
+            (Version::HTTP_10, &[], true),
+            (Version::HTTP_2, &[], true),
+        ];
+        for (version, hosts, expected) in cases {
+            let request = with_headers(version, hosts);
+            assert_eq!(has_valid_host(&request), expected, "{version:?} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn a_plain_request_id_is_kept() {
+        let long = "x".repeat(65);
+        for (id, kept) in [
+            ("a.B-c_9", true),
+            ("", false),
+            ("a b", false),
+            ("a/b", false),
+            (&long[..64], true),
+            (&long[..], false),
+        ] {
+            let value = HeaderValue::from_str(id).unwrap();
+            let headers = HeaderMap::from_iter([(REQUEST_ID, value)]);
+            assert_eq!(request_id(&headers).is_some(), kept, "{id:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_are_counted_once_also_when_the_client_goes() {
+        let reported = Arc::new(Mutex::new(Vec::new()));
+        for takes_all in [true, false] {
+            let reports = Arc::clone(&reported);
+            let mut counted = Counted {
+                body: Body::from("12345"),
+                bytes: 0,
+                report: Some(Box::new(move |bytes| reports.lock().unwrap().push(bytes))),
+            };
+            if takes_all {
+                while counted.frame().await.is_some() {}
+            }
+        }
+        assert_eq!(*reported.lock().unwrap(), [5, 0]);
+    }
+}

@@ -1,0 +1,26 @@
+//! HTTP: the native API, the routes of plugins, and the loop that accepts connections.
+//!
+//! This is the only place that knows axum, server-sent events and status codes.
+//!
+//! A request goes through [`serve`] (connections), [`layers`] (what holds for every request),
+//! [`router`] (all built-in routes on one page) and ends in [`routes`] or [`plugin_call`]. What
+//! fails on the way becomes a response in [`error`], and nowhere else.
+
+mod auth;
+mod body;
+mod error;
+mod escapes;
+mod layers;
+mod plugin_call;
+mod plugin_response;
+mod plugin_routes;
+mod router;
+mod routes;
+mod schemas;
+mod serve;
+mod sse;
+mod state;
+
+pub(crate) use plugin_routes::{RouteConflict, RouteTable};
+pub(crate) use serve::{BindError, Limits, bind, serve};
+pub(crate) use state::{HttpState, Settings};

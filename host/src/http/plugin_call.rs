@@ -1,0 +1,93 @@
+//! Calls of plugin endpoints: who lets the request in, and what goes in and out.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use mortise_plugin_api::{Error, GuardVerdict, Principal, RequestKind};
+
+use super::body;
+use super::error::Failure;
+use super::plugin_response;
+use super::plugin_routes::{Admission, Mounted, Reached};
+use super::router::{Incoming, admit};
+use super::state::HttpState;
+use crate::pipeline::Guards;
+use crate::plugin::request::{RequestParts, RequestView};
+
+/// Lets a request in, or not, and calls the endpoint.
+pub(super) async fn call(
+    state: &HttpState,
+    incoming: Incoming,
+    reached: Reached,
+) -> Result<Response, Failure> {
+    let Reached {
+        mount,
+        endpoint,
+        admission,
+        params,
+    } = reached;
+    let Incoming {
+        id,
+        peer,
+        seen,
+        request,
+    } = incoming;
+    let (parts, body) = request.into_parts();
+    let request = RequestView::new(RequestParts {
+        id,
+        method: parts.method,
+        uri: parts.uri,
+        headers: parts.headers,
+        peer,
+        kind: RequestKind::Endpoint,
+        agent: None,
+        mount: Some(Arc::clone(&mount.instance)),
+        params,
+        body: bytes::Bytes::new(),
+    });
+    let _ = seen.set(Arc::clone(&request));
+
+    let_in(state, &mount, admission, &request).await?;
+    state.pipeline.observe_request(&request);
+
+    let body = body::stream(&request.headers, body, state.body_limit)?;
+    let answer = mount.capability.handle(endpoint, &request, body).await?;
+    Ok(plugin_response::into_response(answer)?)
+}
+
+async fn let_in(
+    state: &HttpState,
+    mount: &Mounted,
+    admission: Admission,
+    request: &Arc<RequestView>,
+) -> Result<(), Failure> {
+    match admission {
+        Admission::Public => {
+            request.set_principal(Principal::anonymous());
+            Ok(())
+        }
+        Admission::Protected => {
+            let principal = state.bearer.check(&request.headers)?;
+            request.set_principal(principal);
+            admit(state, request, Guards::All).await
+        }
+        Admission::Own => {
+            let asked = mount.capability.authenticate(request);
+            let verdict = tokio::time::timeout(state.hook_timeout, asked)
+                .await
+                .map_err(|_| Error::internal("the mount took too long to authenticate"))??;
+            match verdict {
+                GuardVerdict::Authenticated(principal) => request.set_principal(principal),
+                GuardVerdict::Respond(answer) => {
+                    let response = plugin_response::into_response(answer)?;
+                    return Err(Failure::AnsweredByMount(Box::new(response)));
+                }
+                // Neither is a yes.
+                GuardVerdict::Pass | GuardVerdict::NoCredentials => {
+                    return Err(Failure::unauthorized());
+                }
+            }
+            admit(state, request, Guards::NonAuthenticating).await
+        }
+    }
+}

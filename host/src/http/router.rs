@@ -1,0 +1,395 @@
+//! Every built-in route, on one page, and the way of a request to its handler.
+//!
+//! axum's own router would decode parameters, answer HEAD by itself and panic on a conflict; what
+//! clients of the native API know is simpler, and stands here.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderValue};
+use http::{HeaderMap, Method};
+use mortise_plugin_api::{Principal, RequestKind};
+
+use super::body::{self, JsonBody};
+use super::error::Failure;
+use super::plugin_routes::{Lookup, RequestPath};
+use super::state::HttpState;
+use super::{plugin_call, routes};
+use crate::pipeline::{GuardOutcome, Guards};
+use crate::plugin::request::{RequestParts, RequestView};
+
+/// A built-in route: a method, a pattern of segments, and what answers.
+struct Route {
+    method: Method,
+    pattern: &'static str,
+    handler: Handler,
+}
+
+/// What answers a built-in route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handler {
+    Run,
+    LoadConversation,
+    ResumeStream,
+    ResumeConversation,
+    AbortRun,
+    ToolResult,
+    ToolApproval,
+    ListAgents,
+}
+
+/// The routes below the base path; they also answer without it.
+static ROUTES: [Route; 8] = [
+    Route::new(Method::POST, "/:name/run", Handler::Run),
+    Route::new(
+        Method::GET,
+        "/:name/conversations/:id",
+        Handler::LoadConversation,
+    ),
+    Route::new(
+        Method::GET,
+        "/:name/stream-events/resume",
+        Handler::ResumeStream,
+    ),
+    Route::new(
+        Method::GET,
+        "/:name/conversations/:id/resume",
+        Handler::ResumeConversation,
+    ),
+    Route::new(Method::POST, "/:name/runs/:runId/abort", Handler::AbortRun),
+    Route::new(Method::POST, "/:name/run/tool-result", Handler::ToolResult),
+    Route::new(
+        Method::POST,
+        "/:name/run/tool-approval",
+        Handler::ToolApproval,
+    ),
+    Route::new(Method::GET, "/-/agents", Handler::ListAgents),
+];
+
+/// The routes at the root, for whoever watches the server: no secret, no guards.
+const PROBES: [&str; 2] = ["/livez", "/readyz"];
+
+/// No built-in route has more segments.
+const MOST_SEGMENTS: usize = 4;
+
+/// A call of a built-in route that was let in.
+pub(super) struct Call<'s> {
+    pub(super) state: &'s HttpState,
+    pub(super) request: Arc<RequestView>,
+    pub(super) body: JsonBody,
+}
+
+/// A request as it leaves the layers.
+pub(super) struct Incoming {
+    pub(super) id: Arc<str>,
+    pub(super) peer: SocketAddr,
+    /// Where the layers read what became known of the request.
+    pub(super) seen: Seen,
+    pub(super) request: Request,
+}
+
+/// What became known of a request on its way.
+pub(super) type Seen = Arc<OnceLock<Arc<RequestView>>>;
+
+/// Where a request goes.
+enum Destination<'p> {
+    Probe,
+    BuiltIn(Handler, Vec<(&'static str, &'p str)>),
+    OtherMethods(Vec<Method>),
+    Unknown,
+}
+
+/// Answers a request.
+pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
+    let uri = incoming.request.uri().clone();
+    let method = incoming.request.method().clone();
+    let path = cut_base(uri.path(), &state.base_path);
+
+    let mut allowed = match destination(&method, path) {
+        Destination::Probe => return routes::probe::answer(state, uri.path()),
+        Destination::BuiltIn(handler, params) => {
+            let answered = Box::pin(built_in(state, incoming, handler, params)).await;
+            return answered.unwrap_or_else(Failure::into_response);
+        }
+        Destination::OtherMethods(methods) => methods,
+        Destination::Unknown => Vec::new(),
+    };
+
+    let mounts = state.mounts.load_full();
+    match mounts.lookup(&method, path) {
+        Lookup::Reached(reached) => {
+            let mount = Arc::clone(&reached.mount);
+            match Box::pin(plugin_call::call(state, incoming, reached)).await {
+                Ok(response) => response,
+                Err(failure) => failure.into_response_of(Some(&mount)).await,
+            }
+        }
+        Lookup::Unfit { mount } => Failure::no_route().into_response_of(Some(&mount)).await,
+        Lookup::OtherMethods { mount, methods } if allowed.is_empty() => {
+            let failure = if mount.hides_paths() {
+                Failure::no_route()
+            } else {
+                Failure::method_not_allowed(allow(&methods))
+            };
+            failure.into_response_of(Some(&mount)).await
+        }
+        Lookup::OtherMethods { mount, methods } => {
+            if !mount.hides_paths() {
+                allowed.extend(methods);
+            }
+            Failure::method_not_allowed(allow(&allowed)).into_response()
+        }
+        Lookup::Unknown if allowed.is_empty() => {
+            let mount = mounts.renderer(&state.base_path, path).map(|it| &**it);
+            Failure::no_route().into_response_of(mount).await
+        }
+        Lookup::Unknown => Failure::method_not_allowed(allow(&allowed)).into_response(),
+    }
+}
+
+/// Lets a request in, or not, and calls the handler.
+async fn built_in(
+    state: &HttpState,
+    incoming: Incoming,
+    handler: Handler,
+    params: Vec<(&'static str, &str)>,
+) -> Result<Response, Failure> {
+    let Incoming {
+        id,
+        peer,
+        seen,
+        request,
+    } = incoming;
+    let (parts, body) = request.into_parts();
+
+    let principal = state.bearer.check(&parts.headers)?;
+    let (bytes, body) = handler.read(&parts.headers, body, state.body_limit).await?;
+    let agent = params.iter().find(|(name, _)| *name == "name");
+    let request = RequestView::new(RequestParts {
+        id,
+        kind: handler.kind(&parts.headers),
+        method: parts.method,
+        uri: parts.uri,
+        headers: parts.headers,
+        peer,
+        agent: agent.map(|&(_, value)| value.to_owned()),
+        mount: None,
+        params: owned(&params),
+        body: bytes,
+    });
+    request.set_principal(principal);
+    let _ = seen.set(Arc::clone(&request));
+    admit(state, &request, Guards::All).await?;
+    state.pipeline.observe_request(&request);
+
+    let call = Call {
+        state,
+        request,
+        body,
+    };
+    match handler {
+        Handler::Run => routes::run::answer(call).await,
+        Handler::LoadConversation => routes::load_conversation::answer(call).await,
+        Handler::ResumeStream => routes::resume_stream::answer(call).await,
+        Handler::ResumeConversation => routes::resume_conversation::answer(call).await,
+        Handler::AbortRun => Ok(routes::abort_run::answer(&call)),
+        Handler::ToolResult => routes::submit_tool_result::answer(call),
+        Handler::ToolApproval => routes::submit_tool_approval::answer(call),
+        Handler::ListAgents => Ok(routes::list_agents::answer(&call)),
+    }
+}
+
+/// Asks the guards.
+pub(super) async fn admit(
+    state: &HttpState,
+    request: &Arc<RequestView>,
+    guards: Guards,
+) -> Result<(), Failure> {
+    let pipeline = &state.pipeline;
+    match pipeline.guard(request, guards, state.hook_timeout).await {
+        GuardOutcome::Admitted => Ok(()),
+        GuardOutcome::Answered(answer) => {
+            let response = super::plugin_response::into_response(answer)?;
+            Err(Failure::Answered(Box::new(response)))
+        }
+        GuardOutcome::Unauthenticated => Err(Failure::unauthorized()),
+        GuardOutcome::Failed(error) => Err(Failure::Thrown(error)),
+    }
+}
+
+fn destination<'p>(method: &Method, path: RequestPath<'p>) -> Destination<'p> {
+    if PROBES.contains(&path.whole) {
+        return match *method {
+            Method::GET => Destination::Probe,
+            _ => Destination::OtherMethods(vec![Method::GET]),
+        };
+    }
+    let mut segments = [""; MOST_SEGMENTS];
+    let mut count = 0;
+    for segment in path.below_base.split('/').filter(|it| !it.is_empty()) {
+        let Some(place) = segments.get_mut(count) else {
+            return Destination::Unknown;
+        };
+        *place = segment;
+        count += 1;
+    }
+    let segments = &segments[..count];
+
+    let mut others = Vec::new();
+    for route in &ROUTES {
+        let Some(params) = route.captures(segments) else {
+            continue;
+        };
+        if route.method == *method {
+            return Destination::BuiltIn(route.handler, params);
+        }
+        if !others.contains(&route.method) {
+            others.push(route.method.clone());
+        }
+    }
+    if others.is_empty() {
+        Destination::Unknown
+    } else {
+        Destination::OtherMethods(others)
+    }
+}
+
+/// Cuts the base path, where it ends at the border of a segment.
+pub(super) fn cut_base<'p>(path: &'p str, base_path: &str) -> RequestPath<'p> {
+    let has_base = !base_path.is_empty() && is_below(path, base_path);
+    RequestPath {
+        whole: path,
+        below_base: if has_base {
+            &path[base_path.len()..]
+        } else {
+            path
+        },
+        has_base,
+    }
+}
+
+/// Whether a path is the prefix, or continues it after a slash.
+pub(super) fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether the server itself has this very pattern; parameters are in braces.
+pub(super) fn is_built_in(method: &Method, pattern: &str) -> bool {
+    let is_same = |route: &Route| {
+        let own = route
+            .pattern
+            .split('/')
+            .map(|segment| match segment.strip_prefix(':') {
+                Some(name) => format!("{{{name}}}"),
+                None => segment.to_owned(),
+            });
+        route.method == *method && own.eq(pattern.split('/'))
+    };
+    ROUTES.iter().any(is_same) || (*method == Method::GET && PROBES.contains(&pattern))
+}
+
+fn allow(methods: &[Method]) -> HeaderValue {
+    let names: Vec<_> = methods.iter().map(Method::as_str).collect();
+    HeaderValue::from_str(&names.join(", ")).expect("methods are tokens")
+}
+
+fn owned(params: &[(&'static str, &str)]) -> Vec<(String, String)> {
+    let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+    params.iter().map(owned).collect()
+}
+
+// === impl Route ===
+
+impl Route {
+    const fn new(method: Method, pattern: &'static str, handler: Handler) -> Self {
+        Self {
+            method,
+            pattern,
+            handler,
+        }
+    }
+
+    /// The parameters, if the segments fit.
+    fn captures<'p>(&self, segments: &[&'p str]) -> Option<Vec<(&'static str, &'p str)>> {
+        let mut params = Vec::new();
+        let mut rest = segments.iter();
+        for own in self.pattern.split('/').skip(1) {
+            let segment = *rest.next()?;
+            match own.strip_prefix(':') {
+                Some(name) => params.push((name, segment)),
+                None if own == segment => {}
+                None => return None,
+            }
+        }
+        rest.next().is_none().then_some(params)
+    }
+}
+
+// === impl Handler ===
+
+impl Handler {
+    fn kind(self, headers: &HeaderMap) -> RequestKind {
+        match self {
+            Self::Run if wants_stream(headers) => RequestKind::Stream,
+            Self::Run => RequestKind::Run,
+            Self::LoadConversation => RequestKind::LoadConversation,
+            Self::ResumeStream => RequestKind::ResumeStream,
+            Self::ResumeConversation => RequestKind::ResumeConversation,
+            Self::AbortRun => RequestKind::AbortRun,
+            Self::ToolResult => RequestKind::ToolResult,
+            Self::ToolApproval => RequestKind::ToolApproval,
+            Self::ListAgents => RequestKind::BuiltIn,
+        }
+    }
+
+    /// The body of a JSON route, as bytes for guards (only an object) and parsed; other routes
+    /// leave theirs unread.
+    async fn read(
+        self,
+        headers: &HeaderMap,
+        body: Body,
+        limit: usize,
+    ) -> Result<(Bytes, JsonBody), Failure> {
+        if !matches!(self, Self::Run | Self::ToolResult | Self::ToolApproval) {
+            return Ok((Bytes::new(), JsonBody::Empty));
+        }
+        let bytes = body::buffer(headers, body, limit).await?;
+        match JsonBody::parse(&bytes) {
+            JsonBody::Object(object) => Ok((bytes, JsonBody::Object(object))),
+            other => Ok((Bytes::new(), other)),
+        }
+    }
+}
+
+fn wants_stream(headers: &HeaderMap) -> bool {
+    body::mentions(headers, &ACCEPT, "text/event-stream")
+}
+
+// === impl Call ===
+
+impl Call<'_> {
+    /// The agent in the path.
+    pub(super) fn agent(&self) -> &str {
+        self.request.agent.as_deref().unwrap_or_default()
+    }
+
+    /// Another parameter of the path, as it was sent.
+    pub(super) fn param(&self, name: &str) -> &str {
+        let params = &self.request.params;
+        let param = params.iter().find(|(own, _)| own == name);
+        param.map_or("", |(_, value)| value.as_str())
+    }
+
+    pub(super) fn principal(&self) -> Arc<Principal> {
+        let known = self.request.principal();
+        known.unwrap_or_else(|| Arc::new(Principal::anonymous()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

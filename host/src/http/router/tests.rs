@@ -1,0 +1,116 @@
+use super::*;
+
+/// `"Handler name=value …"`, `"405 METHODS"` or `"404"`.
+fn reached(method: &str, path: &str, base: &str) -> String {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    match destination(&method, cut_base(path, base)) {
+        Destination::Probe => "Probe".into(),
+        Destination::BuiltIn(handler, params) => {
+            let params = params
+                .iter()
+                .map(|(name, value)| format!(" {name}={value}"));
+            format!("{handler:?}{}", params.collect::<String>())
+        }
+        Destination::OtherMethods(methods) => {
+            format!("405 {}", allow(&methods).to_str().unwrap())
+        }
+        Destination::Unknown => "404".into(),
+    }
+}
+
+#[test]
+fn every_route_by_its_method() {
+    let routes = [
+        ("POST", "/plain/run", "Run name=plain"),
+        (
+            "GET",
+            "/plain/conversations/c",
+            "LoadConversation name=plain id=c",
+        ),
+        (
+            "GET",
+            "/plain/stream-events/resume",
+            "ResumeStream name=plain",
+        ),
+        (
+            "GET",
+            "/plain/conversations/c/resume",
+            "ResumeConversation name=plain id=c",
+        ),
+        ("POST", "/plain/runs/r/abort", "AbortRun name=plain runId=r"),
+        ("POST", "/plain/run/tool-result", "ToolResult name=plain"),
+        (
+            "POST",
+            "/plain/run/tool-approval",
+            "ToolApproval name=plain",
+        ),
+        ("GET", "/-/agents", "ListAgents"),
+    ];
+    for (own, path, expected) in routes {
+        for base in ["", "/api", "/a/b"] {
+            assert_eq!(reached(own, &format!("{base}{path}"), base), expected);
+            assert_eq!(reached(own, path, base), expected, "also outside of {base}");
+        }
+        for method in [
+            "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "FOO",
+        ] {
+            if method != own {
+                assert_eq!(
+                    reached(method, path, ""),
+                    format!("405 {own}"),
+                    "{method} {path}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn paths_are_taken_as_they_come() {
+    let cases = [
+        ("/api/plain/run/", "Run name=plain"),
+        ("/api//plain//run", "Run name=plain"),
+        ("/apix/plain/run", "404"),
+        ("/api/pl%61in/run", "Run name=pl%61in"),
+        ("/api/plain/r%75n", "404"),
+        ("/API/plain/run", "404"),
+        ("/api/plain/Run", "404"),
+        ("/api/plain/run;x=1", "404"),
+        ("/api/plain/run%20", "404"),
+        ("/api/./plain/run", "404"),
+        ("/api/x/../plain/run", "404"),
+        ("//api/plain/run", "404"),
+        ("/api", "404"),
+        ("/api/", "404"),
+        ("/", "404"),
+        ("", "404"),
+        ("*", "404"),
+        ("/api/a/b/c/d/e", "404"),
+        ("/api/plain/conversations/c%2F4%20x", "404"),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(
+            reached("POST", path, "/api").replace("405 GET", "404"),
+            expected,
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn probes_are_at_the_root_only() {
+    assert_eq!(reached("GET", "/livez", "/api"), "Probe");
+    assert_eq!(reached("GET", "/readyz", ""), "Probe");
+    assert_eq!(reached("HEAD", "/livez", ""), "405 GET");
+    assert_eq!(reached("GET", "/api/livez", "/api"), "404");
+    assert_eq!(reached("GET", "/livez/", ""), "404");
+}
+
+#[test]
+fn the_very_pattern_of_a_built_in_route_is_its_own() {
+    assert!(is_built_in(&Method::POST, "/{name}/run"));
+    assert!(is_built_in(&Method::GET, "/livez"));
+    assert!(!is_built_in(&Method::GET, "/{name}/run"));
+    assert!(!is_built_in(&Method::POST, "/{agent}/run"));
+    assert!(!is_built_in(&Method::POST, "/name/run"));
+}

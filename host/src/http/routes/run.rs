@@ -1,0 +1,178 @@
+//! `POST /:name/run`: runs an agent, and answers with JSON or with its events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use http::{HeaderValue, StatusCode};
+use mortise_plugin_api::{Error, RequestKind};
+use serde_json::{Map, Value};
+
+use crate::http::error::{Failure, json_response};
+use crate::http::router::Call;
+use crate::http::sse::{self, Framing};
+use crate::http::{escapes, schemas};
+use crate::runtime::{Caller, OutputRequest, RunRequest};
+
+pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
+    let Call {
+        state,
+        request,
+        body,
+    } = call;
+    let body = body.checked(&request.headers, &schemas::RUN)?;
+    let run = run_request(body);
+    let agent = request.agent.as_deref().unwrap_or_default();
+    let caller = Caller {
+        principal: request.principal().unwrap_or_default(),
+        request_id: Arc::clone(&request.id),
+    };
+    if request.kind != RequestKind::Stream {
+        // When the client goes, this future is dropped, and the run with it.
+        let finished = state.runtime.run(agent, run, caller).await?;
+        let mut response = json_response(StatusCode::OK, &finished.result);
+        response
+            .extensions_mut()
+            .insert(finished.result.response.usage);
+        return Ok(response);
+    }
+
+    let streamed = state.runtime.stream(agent, run, caller)?;
+    let run_id: Arc<str> = streamed.run_id.into();
+    let framing = match escapes::query_param(request.uri.query(), "ids").as_deref() {
+        Some("1") => Framing::Numbered {
+            run_id: Arc::clone(&run_id),
+        },
+        _ => Framing::Live,
+    };
+    let id = HeaderValue::from_str(&run_id)
+        .map_err(|_| Error::internal(format!("the run id {run_id:?} fits no header")))?;
+    let mut response = sse::response(streamed.reader, framing, Some(run_id), state.sse_heartbeat);
+    let headers = response.headers_mut();
+    headers.insert("x-stream-id", id.clone());
+    headers.insert("x-run-id", id);
+    Ok(response)
+}
+
+/// The request in a body that fits its schema.
+fn run_request(mut body: Map<String, Value>) -> RunRequest {
+    let advanced = body.remove("advanced").unwrap_or_default();
+    let replay = body.remove("conversationReplay").unwrap_or_default();
+    RunRequest {
+        input: body.remove("input").unwrap_or_default(),
+        context: body.remove("context"),
+        output: body.remove("output").map(output_request),
+        modalities: body
+            .remove("modalities")
+            .and_then(|value| serde_json::from_value(value).ok()),
+        model_options: body.remove("modelOptions").and_then(object),
+        conversation_id: body.remove("conversationId").and_then(text),
+        omit_unsupported_parts: replay["omitUnsupportedParts"].as_bool(),
+        replace_history: body.get("replaceHistory") == Some(&Value::Bool(true)),
+        max_steps: body.get("maxSteps").and_then(steps),
+        client_tool_result_timeout: timeout(&advanced["clientToolResultTimeoutMs"]),
+        tool_approval_timeout: timeout(&advanced["toolApprovalTimeoutMs"]),
+    }
+}
+
+fn output_request(mut output: Value) -> OutputRequest {
+    OutputRequest {
+        schema: output["schema"].take(),
+        name: text(output["name"].take()),
+        strict: output["strict"].as_bool(),
+    }
+}
+
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A whole number of at least 1, which may be written `2.0`; too many are as many as there may be.
+fn steps(value: &Value) -> Option<u32> {
+    let number = value.as_f64()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates"
+    )]
+    Some(number as u32)
+}
+
+/// Milliseconds; more than a duration holds is for ever.
+fn timeout(value: &Value) -> Option<Duration> {
+    let milliseconds = value.as_f64()?;
+    Some(Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or(Duration::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn request(body: Value) -> RunRequest {
+        run_request(object(body).unwrap())
+    }
+
+    #[test]
+    fn every_field_arrives() {
+        let run = request(json!({
+            "input": [{ "type": "message" }],
+            "context": null,
+            "output": { "schema": { "type": "object" }, "name": "n", "strict": true },
+            "modalities": ["text", "image"],
+            "modelOptions": { "temperature": 0.5 },
+            "conversationId": "c",
+            "conversationReplay": { "omitUnsupportedParts": true, "prepareInput": null },
+            "replaceHistory": true,
+            "maxSteps": 2.0,
+            "advanced": { "clientToolResultTimeoutMs": 400, "toolApprovalTimeoutMs": 0.5 },
+        }));
+        assert_eq!(run.input, json!([{ "type": "message" }]));
+        assert_eq!(run.context, Some(Value::Null));
+        let output = run.output.unwrap();
+        assert_eq!(output.schema, json!({ "type": "object" }));
+        assert_eq!(
+            (output.name.as_deref(), output.strict),
+            (Some("n"), Some(true))
+        );
+        assert_eq!(run.modalities.unwrap(), ["text", "image"]);
+        assert_eq!(run.model_options.unwrap()["temperature"], 0.5);
+        assert_eq!(run.conversation_id.as_deref(), Some("c"));
+        assert_eq!(run.omit_unsupported_parts, Some(true));
+        assert!(run.replace_history);
+        assert_eq!(run.max_steps, Some(2));
+        assert_eq!(
+            run.client_tool_result_timeout,
+            Some(Duration::from_millis(400))
+        );
+        assert_eq!(run.tool_approval_timeout, Some(Duration::from_micros(500)));
+    }
+
+    #[test]
+    fn what_was_not_sent_is_not_there() {
+        let run = request(json!({ "input": "hi" }));
+        assert_eq!(run.input, json!("hi"));
+        assert!(run.context.is_none() && run.output.is_none() && run.max_steps.is_none());
+        assert!(!run.replace_history);
+    }
+
+    #[test]
+    fn numbers_that_are_too_large_do_no_harm() {
+        let run = request(json!({
+            "input": "hi", "maxSteps": 1e300, "advanced": { "toolApprovalTimeoutMs": 1e300 }
+        }));
+        assert_eq!(run.max_steps, Some(u32::MAX));
+        assert_eq!(run.tool_approval_timeout, Some(Duration::MAX));
+    }
+}

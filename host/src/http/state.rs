@@ -1,0 +1,76 @@
+//! What every request may need.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::auth::Bearer;
+use super::plugin_routes::RouteTable;
+use crate::config::Secret;
+use crate::pipeline::Pipeline;
+use crate::runtime::Runtime;
+use crate::shutdown::Tasks;
+
+/// What every request may need.
+pub(crate) struct HttpState {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) pipeline: Arc<Pipeline>,
+    /// The routes of plugins; swapped as a whole.
+    pub(crate) mounts: ArcSwap<RouteTable>,
+    pub(crate) tasks: Tasks,
+    /// Makes the id of a request that brings none.
+    pub(crate) request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync>,
+    pub(super) bearer: Bearer,
+    pub(super) base_path: Arc<str>,
+    pub(super) body_limit: usize,
+    pub(super) sse_heartbeat: Duration,
+    pub(super) hook_timeout: Duration,
+}
+
+/// The part of the configuration that requests need.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The prefix of the built-in routes: empty, or with a leading and no trailing slash.
+    pub(crate) base_path: String,
+    pub(crate) secret: Option<Secret>,
+    /// The largest request body, in bytes.
+    pub(crate) body_limit: usize,
+    /// How often a silent event stream says that it is alive.
+    pub(crate) sse_heartbeat: Duration,
+    /// How long one hook may take.
+    pub(crate) hook_timeout: Duration,
+}
+
+// === impl HttpState ===
+
+impl HttpState {
+    pub(crate) fn new(
+        settings: Settings,
+        runtime: Arc<Runtime>,
+        pipeline: Arc<Pipeline>,
+        mounts: RouteTable,
+        tasks: Tasks,
+        request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync>,
+    ) -> Arc<Self> {
+        let Settings {
+            base_path,
+            secret,
+            body_limit,
+            sse_heartbeat,
+            hook_timeout,
+        } = settings;
+        Arc::new(Self {
+            runtime,
+            pipeline,
+            mounts: ArcSwap::from_pointee(mounts),
+            tasks,
+            request_ids,
+            bearer: Bearer::new(secret.as_ref()),
+            base_path: base_path.into(),
+            body_limit,
+            sse_heartbeat,
+            hook_timeout,
+        })
+    }
+}

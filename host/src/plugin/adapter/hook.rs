@@ -1,0 +1,112 @@
+//! Hooks of libraries.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mortise_plugin_abi::stable::{RBox, ROption, RStr};
+use mortise_plugin_abi::{HookObject, Observation, Observation_NE};
+use mortise_plugin_api::ffi::convert;
+use mortise_plugin_api::{Event, EventVerdict, GuardVerdict, HookInfo, Result};
+
+use super::kept;
+use crate::plugin::bridge;
+use crate::plugin::capability::{BoxFuture, HookCapability, Observed, RunServices};
+use crate::plugin::error::LoadError;
+use crate::plugin::instance::Instance;
+use crate::plugin::request::RequestView;
+
+pub(in crate::plugin) struct HookAdapter {
+    info: HookInfo,
+    object: HookObject,
+    instance: Arc<Instance>,
+}
+
+// === impl HookAdapter ===
+
+impl HookAdapter {
+    pub(in crate::plugin) fn new(
+        object: HookObject,
+        instance: Arc<Instance>,
+    ) -> Result<Self, LoadError> {
+        Ok(Self {
+            info: super::info(instance.name(), "a hook", &object.info())?,
+            object,
+            instance,
+        })
+    }
+
+    fn observation(&self, observed: Observed) -> Result<Observation_NE> {
+        Ok(Observation_NE::new(match observed {
+            Observed::Event { run, event } => Observation::Event {
+                run: self.instance.crossed(run),
+                event: RBox::new(convert::event_to_abi(Event::clone(&event))?),
+            },
+            Observed::Json(json) => Observation::Json {
+                json: (&*json).into(),
+            },
+        }))
+    }
+}
+
+impl HookCapability for HookAdapter {
+    fn info(&self) -> &HookInfo {
+        &self.info
+    }
+
+    fn guard_now(&self, request: &Arc<RequestView>) -> Result<GuardVerdict> {
+        self.instance.call_now("hook.guard", || {
+            let verdict = self.object.guard_now(bridge::request_object(request));
+            kept::verdict(&self.instance, convert::result_from_abi(verdict)?)
+        })
+    }
+
+    fn guard(&self, request: &Arc<RequestView>) -> BoxFuture<'static, Result<GuardVerdict>> {
+        self.instance.call(
+            "hook.guard",
+            || Ok(self.object.guard(bridge::shared_request_object(request))),
+            kept::verdict,
+        )
+    }
+
+    fn event(
+        &self,
+        run: Arc<dyn RunServices>,
+        event: Event,
+    ) -> BoxFuture<'static, Result<EventVerdict>> {
+        self.instance.call(
+            "hook.event",
+            || {
+                let event = convert::event_to_abi(event)?;
+                Ok(self.object.event(self.instance.crossed(run), event))
+            },
+            |_, answer| convert::event_verdict_from_abi(answer),
+        )
+    }
+
+    fn observe(&self, observed: Observed) -> BoxFuture<'static, Result<()>> {
+        self.instance.call(
+            "hook.observe",
+            || Ok(self.object.observe(self.observation(observed)?)),
+            |_, ()| Ok(()),
+        )
+    }
+
+    fn stage(
+        &self,
+        stage: &'static str,
+        run: Option<Arc<dyn RunServices>>,
+        payload: Vec<u8>,
+    ) -> BoxFuture<'static, Result<Bytes>> {
+        self.instance.call(
+            stage,
+            || {
+                let run = run.map(|run| self.instance.crossed(run));
+                let run: ROption<_> = run.into();
+                Ok(self
+                    .object
+                    .stage(RStr::from_str(stage), run, payload.into()))
+            },
+            |_, answer| Ok(answer.into_bytes()),
+        )
+    }
+}

@@ -1,0 +1,76 @@
+//! Streams of an instance: they keep it alive and their panics count.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_util::stream::unfold;
+use mortise_plugin_abi::stable::{RBox, ROption};
+use mortise_plugin_abi::{self as abi, Verdict, Verdict_NE};
+use mortise_plugin_api::ffi::{convert, stream};
+use mortise_plugin_api::{Body, ChunkStream, GuardVerdict, Response, Result};
+
+use crate::plugin::instance::Instance;
+
+/// A stream and the instance that it is from.
+struct Kept<S> {
+    // Dropped before the instance: its drop is code of the library.
+    stream: S,
+    instance: Arc<Instance>,
+}
+
+/// The chunks of a model's answer.
+pub(super) fn chunks(instance: &Arc<Instance>, stream: ChunkStream) -> ChunkStream {
+    ChunkStream::new(Kept {
+        stream,
+        instance: Arc::clone(instance),
+    })
+}
+
+/// A response whose body may still come.
+pub(super) fn response(instance: &Arc<Instance>, mut response: abi::Response) -> Response {
+    let streamed = std::mem::replace(&mut response.stream, ROption::RNone);
+    let response = convert::response_from_abi(response);
+    match streamed {
+        ROption::RNone => response,
+        ROption::RSome(body) => response.with_stream(body_chunks(Kept {
+            stream: stream::body_from_abi(body),
+            instance: Arc::clone(instance),
+        })),
+    }
+}
+
+/// A verdict, which may be a response.
+pub(super) fn verdict(instance: &Arc<Instance>, verdict: Verdict_NE) -> Result<GuardVerdict> {
+    match verdict.into_enum() {
+        Ok(Verdict::Respond { response: crossed }) => {
+            let crossed = RBox::into_inner(crossed);
+            Ok(GuardVerdict::Respond(response(instance, crossed)))
+        }
+        Ok(other) => convert::verdict_from_abi(Verdict_NE::new(other)),
+        Err(newer) => convert::verdict_from_abi(newer.into_inner()),
+    }
+}
+
+fn body_chunks(kept: Kept<Body>) -> impl Stream<Item = Result<bytes::Bytes>> + Send + 'static {
+    unfold(kept, |mut kept| async move {
+        let chunk = kept.stream.next().await?;
+        kept.instance.note("body", &chunk);
+        Some((chunk, kept))
+    })
+}
+
+// === impl Kept ===
+
+impl<T, S: Stream<Item = Result<T>> + Unpin> Stream for Kept<S> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = Pin::new(&mut self.stream).poll_next(context);
+        if let Poll::Ready(Some(chunk)) = &polled {
+            self.instance.note("stream", chunk);
+        }
+        polled
+    }
+}

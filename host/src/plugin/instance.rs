@@ -1,0 +1,320 @@
+//! One instance of a plugin: what keeps it alive, starts it, ends it, and counts its panics.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mortise_plugin_abi::{AbiFuture, AbiResult, PluginObject, RunObject};
+use mortise_plugin_api::ffi::{Manifest, convert, guard};
+use mortise_plugin_api::{Error, Result};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
+
+use super::breaker::{Breaker, PANICS};
+use super::bridge;
+use super::capability::{BoxFuture, RunServices};
+use super::error::LoadError;
+use super::image::Image;
+
+/// One instance of a plugin. Whoever may call it keeps it alive.
+pub(crate) struct Instance {
+    name: Arc<str>,
+    manifest: Arc<Manifest>,
+    origin: String,
+    required: bool,
+    runtime: Handle,
+    breaker: Breaker,
+    started: AtomicBool,
+    object: PluginObject,
+    // Last, after everything whose drop is code of the library.
+    image: Option<Arc<Image>>,
+}
+
+/// What an instance is made of.
+pub(super) struct InstanceParts {
+    pub(super) name: Arc<str>,
+    pub(super) manifest: Arc<Manifest>,
+    /// Where it comes from, for people.
+    pub(super) origin: String,
+    pub(super) required: bool,
+    pub(super) runtime: Handle,
+    pub(super) object: PluginObject,
+    pub(super) image: Option<Arc<Image>>,
+}
+
+/// Connecting to a database may take its time; more than this is a mistake.
+const START_LIMIT: Duration = Duration::from_secs(30);
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
+
+/// Starts the instances in order.
+///
+/// # Errors
+/// The first that does not start, unless the configuration can do without it. What was started
+/// before it is left to [`shutdown_all`].
+pub(crate) async fn start_all(instances: &[Arc<Instance>]) -> Result<(), LoadError> {
+    for instance in instances {
+        match instance.start().await {
+            Ok(()) => {}
+            Err(error) if instance.required => return Err(error),
+            Err(error) => {
+                tracing::error!(plugin = %instance.name, "{error}; the server starts without it");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ends the started instances, the last one first.
+pub(crate) async fn shutdown_all(instances: &[Arc<Instance>]) {
+    for instance in instances.iter().rev() {
+        instance.shutdown().await;
+    }
+}
+
+// === impl Instance ===
+
+impl Instance {
+    pub(super) fn new(parts: InstanceParts) -> Arc<Self> {
+        let InstanceParts {
+            name,
+            manifest,
+            origin,
+            required,
+            runtime,
+            object,
+            image,
+        } = parts;
+        Arc::new(Self {
+            name,
+            manifest,
+            origin,
+            required,
+            runtime,
+            breaker: Breaker::default(),
+            started: AtomicBool::new(false),
+            object,
+            image,
+        })
+    }
+
+    /// The name in the configuration.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What the library says of itself.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Where it comes from, for people.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// SHA-256 of the library, in hex; empty for one that is linked in.
+    pub(crate) fn digest(&self) -> &str {
+        self.image.as_ref().map_or("", |image| &image.digest)
+    }
+
+    /// The host's log filter changed.
+    pub(crate) fn log_filter_changed(&self) {
+        self.object.log_filter_changed();
+    }
+
+    pub(super) fn object(&self) -> &PluginObject {
+        &self.object
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    async fn start(self: &Arc<Self>) -> Result<(), LoadError> {
+        // Before the call: what a start that failed half-way has begun, `shutdown` ends.
+        self.started.store(true, Ordering::Release);
+        let started = self.call("start", || Ok(self.object.start()), |_, ()| Ok(()));
+        match timeout(START_LIMIT, started).await {
+            Ok(Ok(())) => {
+                tracing::info!(
+                    plugin = %self.name,
+                    library = self.manifest.name,
+                    version = self.manifest.version,
+                    "plugin started"
+                );
+                Ok(())
+            }
+            Ok(Err(error)) => Err(LoadError::Start {
+                instance: self.name.to_string(),
+                message: error.message().to_owned(),
+            }),
+            Err(_) => Err(LoadError::Hung {
+                instance: self.name.to_string(),
+                stage: "start",
+                limit: START_LIMIT,
+            }),
+        }
+    }
+
+    async fn shutdown(self: &Arc<Self>) {
+        if !self.started.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        // Past the breaker: a plugin that is switched off still gives back what it holds.
+        let ended = Call::new(self, "shutdown", self.object.shutdown(), |_, ()| Ok(()));
+        match timeout(SHUTDOWN_LIMIT, ended).await {
+            Ok(Ok(())) => tracing::debug!(plugin = %self.name, "plugin shut down"),
+            Ok(Err(error)) => {
+                tracing::warn!(plugin = %self.name, "shutdown failed: {}", error.message());
+            }
+            Err(_) => {
+                tracing::warn!(
+                    plugin = %self.name,
+                    "shutdown was cut off after {} s",
+                    SHUTDOWN_LIMIT.as_secs()
+                );
+            }
+        }
+    }
+
+    // === calls ===
+
+    /// The run as it crosses.
+    pub(super) fn crossed(&self, run: Arc<dyn RunServices>) -> RunObject {
+        bridge::run_object(run, &self.runtime)
+    }
+
+    /// Refuses calls while the plugin is switched off.
+    pub(super) fn check_on(&self) -> Result<()> {
+        if !self.breaker.may_be_open() {
+            return Ok(());
+        }
+        let Some(left) = self.breaker.off_for(Instant::now()) else {
+            return Ok(());
+        };
+        Err(Error::new(
+            Error::PANIC,
+            format!(
+                "plugin '{}' is switched off after {PANICS} panics; it is tried again in {} s",
+                self.name,
+                left.as_secs() + 1
+            ),
+        ))
+    }
+
+    /// A call whose answer comes later.
+    pub(super) fn call<T, U, R>(
+        self: &Arc<Self>,
+        what: &'static str,
+        begin: impl FnOnce() -> Result<AbiFuture<AbiResult<T>>>,
+        read: R,
+    ) -> BoxFuture<'static, Result<U>>
+    where
+        T: 'static,
+        U: Send + 'static,
+        R: FnOnce(&Arc<Self>, T) -> Result<U> + Send + Unpin + 'static,
+    {
+        match self.check_on().and_then(|()| begin()) {
+            Ok(crossed) => Box::pin(Call::new(self, what, crossed, read)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    /// A call that answers at once.
+    pub(super) fn call_now<T>(
+        &self,
+        what: &'static str,
+        call: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.check_on()?;
+        let result = guard::guarded(call).and_then(|result| result);
+        self.note(what, &result);
+        result
+    }
+
+    /// Logs a panic and counts it.
+    pub(super) fn note<T>(&self, what: &str, result: &Result<T>) {
+        let Err(error) = result else { return };
+        if !error.is_panic() {
+            return;
+        }
+        tracing::error!(plugin = %self.name, call = what, "plugin {}", error.message());
+        if self.breaker.count_panic(Instant::now()) {
+            tracing::error!(
+                plugin = %self.name,
+                "plugin is switched off for a while after {PANICS} panics"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("name", &self.name)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call that is on its way.
+struct Call<T, R> {
+    /// `None` once it is over.
+    crossed: Option<(AbiFuture<AbiResult<T>>, R)>,
+    what: &'static str,
+    // After the future: its drop is code of the library, and may want the library's runtime.
+    instance: Arc<Instance>,
+}
+
+// === impl Call ===
+
+impl<T, R> Call<T, R> {
+    fn new<U>(
+        instance: &Arc<Instance>,
+        what: &'static str,
+        crossed: AbiFuture<AbiResult<T>>,
+        read: R,
+    ) -> Self
+    where
+        R: FnOnce(&Arc<Instance>, T) -> Result<U>,
+    {
+        Self {
+            crossed: Some((crossed, read)),
+            what,
+            instance: Arc::clone(instance),
+        }
+    }
+}
+
+impl<T, U, R> Future for Call<T, R>
+where
+    R: FnOnce(&Arc<Instance>, T) -> Result<U> + Unpin,
+{
+    type Output = Result<U>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some((crossed, _)) = &mut this.crossed else {
+            return Poll::Ready(Err(Error::internal("polled after it had ended")));
+        };
+        // The SDK contains the author's panics; this contains whoever does not use it.
+        let polled = guard::guarded(|| Pin::new(crossed).poll(context));
+        let result = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => convert::result_from_abi(result),
+            Err(panic) => Err(panic),
+        };
+        let read = this.crossed.take().map(|(_, read)| read);
+        let result = match (result, read) {
+            (Ok(value), Some(read)) => read(&this.instance, value),
+            (Ok(_), None) => Err(Error::internal("polled after it had ended")),
+            (Err(error), _) => Err(error),
+        };
+        this.instance.note(this.what, &result);
+        Poll::Ready(result)
+    }
+}

@@ -1,0 +1,484 @@
+//! From the configuration to instances: one entry after the other, each with a time limit.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mortise_plugin_abi::{AbiBytes, CreateRequest};
+use mortise_plugin_api::OnError;
+use mortise_plugin_api::ffi::{convert, guard};
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::adapter::{
+    AgentAdapter, HookAdapter, ModelAdapter, MountAdapter, ToolAdapter, adapters, info,
+};
+use super::bridge::{HostApiSlot, HostBridge, host_object, telemetry};
+use super::capability::Catalog;
+use super::catalog::{CatalogBuilder, Offer};
+use super::error::{LibraryError, LoadError, LoadErrors, in_one_line};
+use super::image::LibraryFile;
+use super::instance::{Instance, InstanceParts};
+use super::linked::{Code, LinkedPlugin};
+use super::settings;
+use crate::clock::Clock;
+use crate::config::{Config, InstanceName, Mode, OnError as ConfiguredOnError, PluginEntry};
+
+/// What was loaded; nothing of it has started.
+pub(crate) struct Loaded {
+    pub(crate) catalog: Catalog,
+    /// In the order of the configuration.
+    pub(crate) instances: Vec<Arc<Instance>>,
+}
+
+/// How long a library may take to be opened, and an instance to be created.
+const LIMIT: Duration = Duration::from_secs(10);
+/// The layout checker recurses through every type; debug builds need more than the usual stack.
+const STACK: usize = 8 << 20;
+
+/// Loads the plugins of this program, those of the configuration, the rest of the folder where
+/// the configuration says so, and the files that were named on the command line.
+///
+/// # Errors
+/// Everything that is wrong with the required ones; what may be missing is logged and skipped.
+pub(crate) async fn load(
+    config: &Config,
+    linked: Vec<LinkedPlugin>,
+    files: &[PathBuf],
+    host_api: &Arc<HostApiSlot>,
+    clock: Clock,
+) -> Result<Loaded, LoadErrors> {
+    let mut loader = Loader {
+        config,
+        host_api,
+        clock,
+        runtime: Handle::current(),
+        catalog: CatalogBuilder::new(config.server.base_path.as_str()),
+        instances: Vec::new(),
+        origins: HashMap::new(),
+    };
+    let mut errors = Vec::new();
+    for wanted in wanted(config, linked, files)? {
+        let required = wanted.required;
+        let Err(reasons) = loader.load(wanted).await else {
+            continue;
+        };
+        if required {
+            errors.extend(reasons);
+            continue;
+        }
+        for reason in reasons {
+            tracing::error!("{}; the server starts without it", in_one_line(&reason));
+        }
+    }
+    LoadErrors::collect(errors)?;
+    Ok(Loaded {
+        catalog: loader.catalog.build(),
+        instances: loader.instances,
+    })
+}
+
+/// An instance that is to be loaded.
+struct Wanted {
+    /// `None` for what the library calls itself.
+    name: Option<String>,
+    from: From,
+    settings: Value,
+    /// The index among `[[plugins.load]]`.
+    entry: Option<usize>,
+    required: bool,
+    on_error: Option<OnError>,
+    grants: Vec<String>,
+}
+
+/// Where an instance comes from.
+enum From {
+    Program(Code),
+    Folder { folder: PathBuf, file_name: String },
+    File(PathBuf),
+}
+
+struct Loader<'a> {
+    config: &'a Config,
+    host_api: &'a Arc<HostApiSlot>,
+    clock: Clock,
+    runtime: Handle,
+    catalog: CatalogBuilder,
+    instances: Vec<Arc<Instance>>,
+    /// Where the instance of a name comes from, for people.
+    origins: HashMap<String, String>,
+}
+
+// === what is wanted ===
+
+fn wanted(
+    config: &Config,
+    linked: Vec<LinkedPlugin>,
+    files: &[PathBuf],
+) -> Result<Vec<Wanted>, LoadError> {
+    let plugins = &config.plugins;
+    let mut wanted: Vec<Wanted> = linked.into_iter().map(Wanted::linked).collect();
+    let entries = plugins.load.iter().enumerate();
+    wanted.extend(entries.map(|(index, entry)| Wanted::entry(&plugins.dir, index, entry)));
+    wanted.extend(unlisted(config)?);
+    wanted.extend(files.iter().map(|path| Wanted::file(path)));
+    Ok(wanted)
+}
+
+/// The libraries of the folder that no entry names: wanted with `autoload`, else mentioned.
+fn unlisted(config: &Config) -> Result<Vec<Wanted>, LoadError> {
+    let plugins = &config.plugins;
+    let listed: HashSet<String> = plugins
+        .load
+        .iter()
+        .map(|entry| entry.library().file_name())
+        .collect();
+    let names = match file_names(&plugins.dir) {
+        Ok(names) => names,
+        // Nothing to load from it, nothing wrong with it.
+        Err(error) if listed.is_empty() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Vec::new());
+        }
+        Err(source) => {
+            return Err(LoadError::Folder {
+                path: plugins.dir.clone(),
+                source,
+            });
+        }
+    };
+    let mut wanted = Vec::new();
+    for file_name in names {
+        if listed.contains(&file_name) {
+            continue;
+        }
+        let read = LibraryFile::in_folder(&plugins.dir, &file_name);
+        let manifest = read.and_then(|file| file.manifest());
+        match manifest {
+            Err(LibraryError::NotAPlugin) => {}
+            Ok(_) | Err(_) if plugins.autoload => {
+                wanted.push(Wanted::unlisted(&plugins.dir, file_name));
+            }
+            Ok(manifest) => {
+                let library = bare_name(&file_name);
+                tracing::info!(
+                    "{file_name} is in the plugin folder and not loaded; to load it, write:\n\
+                     [[plugins.load]]\nname = {:?}\nlibrary = {library:?}",
+                    manifest.name
+                );
+            }
+            Err(error) => tracing::info!(
+                "{file_name} is in the plugin folder and not loaded; it could not be: {}",
+                in_one_line(&error)
+            ),
+        }
+    }
+    Ok(wanted)
+}
+
+/// The files of the folder that are named as libraries are, in the order of their names.
+fn file_names(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name().into_string();
+        if let Ok(name) = name
+            && !bare_name(&name).is_empty()
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// `jwt_auth` of `libjwt_auth.so`; empty for any other name.
+fn bare_name(file_name: &str) -> &str {
+    file_name
+        .strip_prefix("lib")
+        .and_then(|rest| rest.strip_suffix(".so"))
+        .unwrap_or_default()
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    fn new(from: From) -> Self {
+        Self {
+            name: None,
+            from,
+            settings: Value::Object(Map::new()),
+            entry: None,
+            required: true,
+            on_error: None,
+            grants: Vec::new(),
+        }
+    }
+
+    fn linked(plugin: LinkedPlugin) -> Self {
+        let LinkedPlugin { name, config, code } = plugin;
+        Self {
+            name: Some(name),
+            settings: config,
+            grants: code.manifest.grants.clone(),
+            ..Self::new(From::Program(code))
+        }
+    }
+
+    fn entry(folder: &Path, index: usize, entry: &PluginEntry) -> Self {
+        let from = From::Folder {
+            folder: folder.to_owned(),
+            file_name: entry.library().file_name(),
+        };
+        Self {
+            name: Some(entry.name.to_string()),
+            settings: entry.config.value().clone(),
+            entry: Some(index),
+            required: entry.required,
+            on_error: entry.on_error.map(|on_error| match on_error {
+                ConfiguredOnError::Deny => OnError::Deny,
+                ConfiguredOnError::Skip => OnError::Skip,
+            }),
+            grants: entry.grants.clone(),
+            ..Self::new(from)
+        }
+    }
+
+    fn unlisted(folder: &Path, file_name: String) -> Self {
+        Self::new(From::Folder {
+            folder: folder.to_owned(),
+            file_name,
+        })
+    }
+
+    fn file(path: &Path) -> Self {
+        Self::new(From::File(path.to_owned()))
+    }
+
+    /// What errors call it before its library has said its name.
+    fn label(&self) -> String {
+        match (&self.name, &self.from) {
+            (Some(name), _) => name.clone(),
+            (None, From::Program(code)) => code.manifest.name.clone(),
+            (None, From::Folder { file_name, .. }) => file_name.clone(),
+            (None, From::File(path)) => path.display().to_string(),
+        }
+    }
+
+    fn origin(&self) -> String {
+        match &self.from {
+            From::Program(_) => "a part of this program".to_owned(),
+            From::Folder { folder, file_name } => folder.join(file_name).display().to_string(),
+            From::File(path) => path.display().to_string(),
+        }
+    }
+}
+
+// === impl Loader ===
+
+impl Loader<'_> {
+    async fn load(&mut self, wanted: Wanted) -> Result<(), Vec<LoadError>> {
+        let label = wanted.label();
+        let code = self.code(&wanted, &label).await.map_err(one)?;
+        let name = self.named(&wanted, &code).map_err(one)?;
+        let schema = self.config_schema(&name, &code).await.map_err(one)?;
+        settings::check(self.config, wanted.entry, &name, &wanted.settings, &schema)?;
+        for grant in &code.manifest.grants {
+            if !wanted.grants.contains(grant) {
+                tracing::warn!(
+                    plugin = name,
+                    "plugin wants the grant {grant:?}, which its entry does not give"
+                );
+            }
+        }
+        let (instance, offer) = self.create(&wanted, &name, code).await.map_err(one)?;
+        log_loaded(&instance, &offer);
+        self.catalog.add(&instance, offer, wanted.on_error)?;
+        self.origins.insert(name, wanted.origin());
+        self.instances.push(instance);
+        Ok(())
+    }
+
+    /// The functions of the plugin; reads and opens its library.
+    async fn code(&self, wanted: &Wanted, label: &str) -> Result<Code, LoadError> {
+        let (path, in_folder) = match &wanted.from {
+            From::Program(code) => return Ok(code.clone()),
+            From::Folder { folder, file_name } => {
+                (folder.join(file_name), Some((folder.clone(), file_name.clone())))
+            }
+            From::File(path) => (path.clone(), None),
+        };
+        let (production, shown) = (self.config.mode() == Mode::Production, path.clone());
+        let open = move || {
+            let file = match in_folder {
+                Some((folder, file_name)) => LibraryFile::in_folder(&folder, &file_name)?,
+                None => LibraryFile::at(&path)?,
+            };
+            if production && file.group_may_write {
+                tracing::warn!(
+                    "the group of {} may change it; run chmod g-w",
+                    path.display()
+                );
+            }
+            file.load()
+        };
+        let opened = self.on_thread(label, "loading", open).await?;
+        let image = opened.map_err(|error| LoadError::library(label, shown, error))?;
+        Ok(Code::of_image(image))
+    }
+
+    /// The instance's name, which nobody else may have.
+    fn named(&self, wanted: &Wanted, code: &Code) -> Result<String, LoadError> {
+        let name = match &wanted.name {
+            Some(name) => name.clone(),
+            None => code.manifest.name.clone(),
+        };
+        if let Err(message) = InstanceName::try_from(name.clone()) {
+            return Err(LoadError::Name {
+                instance: name,
+                kind: "itself",
+                message,
+            });
+        }
+        match self.origins.get(&name) {
+            None => Ok(name),
+            Some(first) => Err(LoadError::TwoInstances {
+                first: first.clone(),
+                second: wanted.origin(),
+                instance: name,
+            }),
+        }
+    }
+
+    async fn config_schema(&self, name: &str, code: &Code) -> Result<Value, LoadError> {
+        let config_schema = code.config_schema;
+        let text = self
+            .on_thread(name, "description of its configuration", move || {
+                config_schema()
+            })
+            .await?;
+        info(name, "its configuration", &text)
+    }
+
+    async fn create(
+        &self,
+        wanted: &Wanted,
+        name: &str,
+        code: Code,
+    ) -> Result<(Arc<Instance>, Offer), LoadError> {
+        let name: Arc<str> = name.into();
+        let created = Arc::new(AtomicBool::new(false));
+        let bridge = HostBridge {
+            instance: Arc::clone(&name),
+            api: Arc::clone(self.host_api),
+            created: Arc::clone(&created),
+            clock: self.clock,
+            runtime: self.runtime.clone(),
+        };
+        let request = CreateRequest {
+            instance: (&*name).into(),
+            config: AbiBytes::from(wanted.settings.to_string()),
+            host: host_object(bridge),
+            telemetry: telemetry(),
+        };
+        let (origin, required) = (wanted.origin(), wanted.required);
+        let (label, runtime) = (Arc::clone(&name), self.runtime.clone());
+        let create = move || {
+            let object = convert::result_from_abi((code.create)(request)).map_err(|error| {
+                let (instance, message) = (name.to_string(), error.message().to_owned());
+                if error.is_panic() {
+                    let place = "create".to_owned();
+                    return LoadError::Panicked {
+                        instance,
+                        place,
+                        message,
+                    };
+                }
+                LoadError::Create { instance, message }
+            })?;
+            let instance = Instance::new(InstanceParts {
+                name,
+                manifest: code.manifest,
+                origin,
+                required,
+                runtime,
+                object,
+                image: code.image,
+            });
+            let offer = offer(&instance)?;
+            created.store(true, Ordering::Release);
+            Ok((instance, offer))
+        };
+        self.on_thread(&label, "create", create).await?
+    }
+
+    /// Calls code of a plugin on a thread of its own: one that never comes back is left behind,
+    /// and does not keep the process from ending.
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        instance: &str,
+        stage: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let runtime = self.runtime.clone();
+        let spawned = std::thread::Builder::new()
+            .name("mortise-load".to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                let _entered = runtime.enter();
+                let _gone = sender.send(guard::guarded(work));
+            });
+        let failed = |message: String| LoadError::Create {
+            instance: instance.to_owned(),
+            message,
+        };
+        spawned.map_err(|error| failed(format!("no thread for it: {error}")))?;
+        match timeout(LIMIT, receiver).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(panic))) => Err(failed(panic.message().to_owned())),
+            Ok(Err(_)) => Err(failed("its thread ended without an answer".to_owned())),
+            Err(_) => Err(LoadError::Hung {
+                instance: instance.to_owned(),
+                stage,
+                limit: LIMIT,
+            }),
+        }
+    }
+}
+
+fn offer(instance: &Arc<Instance>) -> Result<Offer, LoadError> {
+    let object = instance.object();
+    Ok(Offer {
+        agents: adapters(instance, object.agents(), AgentAdapter::new)?,
+        models: adapters(instance, object.models(), ModelAdapter::new)?,
+        tools: adapters(instance, object.tools(), ToolAdapter::new)?,
+        hooks: adapters(instance, object.hooks(), HookAdapter::new)?,
+        mounts: adapters(instance, object.mounts(), MountAdapter::new)?,
+    })
+}
+
+fn log_loaded(instance: &Instance, offer: &Offer) {
+    let manifest = instance.manifest();
+    tracing::info!(
+        plugin = %instance.name(),
+        library = manifest.name,
+        version = manifest.version,
+        api = manifest.api,
+        sdk = manifest.sdk,
+        rustc = manifest.rustc,
+        digest = instance.digest(),
+        from = instance.origin(),
+        agents = offer.agents.len(),
+        models = offer.models.len(),
+        tools = offer.tools.len(),
+        hooks = offer.hooks.len(),
+        mounts = offer.mounts.len(),
+        "plugin loaded"
+    );
+}
+
+fn one(error: LoadError) -> Vec<LoadError> {
+    vec![error]
+}

@@ -1,0 +1,86 @@
+//! Loading, with the real library `libecho_agent.so` where one is needed.
+
+mod files;
+mod instances;
+mod libraries;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::bridge::HostApiSlot;
+use super::error::{LoadErrors, in_one_line};
+use super::linked::LinkedPlugin;
+use super::loader::{Loaded, load};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigSource, Environment};
+
+struct NoVariables;
+
+impl Environment for NoVariables {
+    fn get(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn all(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+}
+
+/// The configuration of a text, in a folder.
+fn config(folder: &Path, text: &str) -> Config {
+    let source = ConfigSource::Text {
+        name: "config.toml".to_owned(),
+        text: text.to_owned(),
+        folder: folder.to_owned(),
+    };
+    Config::load(source, &NoVariables).unwrap()
+}
+
+/// The library that `cargo build -p mortise-plugin-echo-agent` makes.
+fn echo_library() -> PathBuf {
+    let test_binary = std::env::current_exe().unwrap();
+    // target/debug/deps/mortise_host-…
+    let folder = test_binary.parent().and_then(Path::parent).unwrap();
+    let path = folder.join("libecho_agent.so");
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build -p mortise-plugin-echo-agent` first",
+        path.display()
+    );
+    path
+}
+
+/// A folder with `plugins/libecho_agent.so` in it.
+fn folder_with_echo() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let plugins = folder.path().join("plugins");
+    std::fs::create_dir(&plugins).unwrap();
+    std::fs::copy(echo_library(), plugins.join("libecho_agent.so")).unwrap();
+    folder
+}
+
+async fn load_config(folder: &Path, text: &str) -> Result<Loaded, LoadErrors> {
+    let config = config(folder, text);
+    load(&config, Vec::new(), &[], &HostApiSlot::new(), Clock::SYSTEM).await
+}
+
+async fn load_linked(linked: Vec<LinkedPlugin>) -> Result<Loaded, LoadErrors> {
+    let config = Config::default();
+    load(&config, linked, &[], &HostApiSlot::new(), Clock::SYSTEM).await
+}
+
+/// All errors, each in one line with its remedy.
+fn told(result: Result<Loaded, LoadErrors>) -> Vec<String> {
+    let Err(errors) = result else {
+        panic!("it loaded");
+    };
+    errors
+        .iter()
+        .map(|error| {
+            let remedy = error.remedy().unwrap_or_default();
+            format!("{}; {remedy}", in_one_line(error))
+        })
+        .collect()
+}

@@ -55,7 +55,9 @@ pub use self::request::{
     Body, Body_TO, BodyObject, Header, HeaderView, Request, Request_TO, RequestObject, Response,
 };
 pub use self::root::{CreateRequest, PluginModule, PluginModule_Ref};
-pub use self::telemetry::{Callsite, Field, FieldValue, Telemetry, Telemetry_TO, TelemetryObject};
+pub use self::telemetry::{
+    Callsite, Field, FieldValue, HOST_SPAN, NO_SPAN, Telemetry, Telemetry_TO, TelemetryObject,
+};
 pub use self::tool::{Tool, Tool_TO, ToolObject};
 
 /// A future that crosses; `'static`, so that either side may hold it as long as it wants.

@@ -42,16 +42,26 @@ pub enum FieldValue<'a> {
     Debug(RStr<'a>),
 }
 
+/// The parent of what belongs to no span of the plugin's: the host's current span.
+pub const HOST_SPAN: u64 = 0;
+/// The parent of what belongs to no span at all, also the number of a span that nobody wants.
+pub const NO_SPAN: u64 = u64::MAX;
+
 /// The host's side of the bridge.
 #[sabi_trait]
 pub trait Telemetry: Send + Sync {
     /// Registers a callsite for good and returns its number.
     fn register(&self, callsite: Callsite<'_>) -> u64;
     fn is_enabled(&self, callsite: u64) -> bool;
+    /// `span` is a span's number, [`HOST_SPAN`] or [`NO_SPAN`].
     fn event(&self, callsite: u64, fields: RSlice<'_, Field<'_>>, span: u64);
-    /// Returns the number of the new span; 0 stands for none.
+    /// Returns the number of the new span; `parent` is as for `event`.
     fn new_span(&self, callsite: u64, fields: RSlice<'_, Field<'_>>, parent: u64) -> u64;
     fn record(&self, span: u64, fields: RSlice<'_, Field<'_>>);
     #[sabi(last_prefix_field)]
     fn close_span(&self, span: u64);
+    /// Whether the callsite is wanted never (0), sometimes (1: ask `is_enabled`) or always (2).
+    fn interest(&self, callsite: u64) -> u8 {
+        u8::from(self.is_enabled(callsite))
+    }
 }

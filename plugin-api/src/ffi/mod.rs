@@ -14,6 +14,7 @@ pub mod convert;
 pub mod guard;
 pub mod metadata;
 pub mod stream;
+pub mod telemetry;
 
 mod agent;
 mod context;
@@ -21,7 +22,6 @@ mod hook;
 mod model;
 mod mount;
 mod plugin;
-pub(crate) mod telemetry;
 mod tool;
 
 pub use mortise_plugin_abi as abi;

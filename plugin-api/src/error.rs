@@ -32,14 +32,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Error {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    message: String,
+    pub(crate) code: Option<String>,
+    pub(crate) message: String,
     #[serde(default)]
-    retryable: bool,
+    pub(crate) retryable: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    context: Option<Map<String, Value>>,
+    // Boxed, so that a `Result` stays small.
+    pub(crate) context: Option<Box<Map<String, Value>>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    issues: Vec<Issue>,
+    pub(crate) issues: Vec<Issue>,
 }
 
 /// One thing that is wrong with a value, and where.
@@ -174,7 +175,7 @@ impl Error {
 
     /// What clients are shown beside the message.
     pub fn context(&self) -> Option<&Map<String, Value>> {
-        self.context.as_ref()
+        self.context.as_deref()
     }
 
     /// What is wrong with the value, one by one.

@@ -436,6 +436,10 @@ pub enum StepEndAnswer {
 
 /// What becomes of an event.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once; a box would cost each replacement an allocation"
+)]
 pub enum EventVerdict {
     /// It is shown as it is.
     Keep,

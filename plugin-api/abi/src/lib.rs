@@ -9,6 +9,7 @@
     clippy::allow_attributes,
     clippy::needless_lifetimes,
     clippy::pedantic,
+    clippy::mem_forget,
     clippy::multiple_unsafe_ops_per_block,
     clippy::undocumented_unsafe_blocks,
     missing_debug_implementations,

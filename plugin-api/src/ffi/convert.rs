@@ -29,19 +29,24 @@ struct Details {
 }
 
 pub fn error_to_abi(error: Error) -> AbiError {
-    let details = if error.context().is_none() && error.issues().is_empty() {
+    let Error {
+        code,
+        message,
+        retryable,
+        context,
+        issues,
+    } = error;
+    let details = if context.is_none() && issues.is_empty() {
         RString::new()
     } else {
-        let details = Details {
-            context: error.context().cloned(),
-            issues: error.issues().to_vec(),
-        };
+        let context = context.map(|context| *context);
+        let details = Details { context, issues };
         serde_json::to_string(&details).unwrap_or_default().into()
     };
     AbiError {
-        code: error.code().unwrap_or_default().into(),
-        message: error.message().into(),
-        retryable: error.is_retryable(),
+        code: code.unwrap_or_default().into(),
+        message: message.into(),
+        retryable,
         details,
     }
 }

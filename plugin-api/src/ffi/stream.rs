@@ -55,7 +55,7 @@ impl abi::ChunkStream for OwnChunks {
             &mut self.0,
             context,
             |stream, context| Pin::new(stream).poll_next(context),
-            |chunk| convert::chunk_to_abi(chunk),
+            convert::chunk_to_abi,
         )
     }
 }
@@ -108,8 +108,8 @@ impl Stream for CrossedChunks {
         poll_crossed(
             &mut self.get_mut().0,
             context,
-            |stream, context| stream.poll_next(context),
-            |chunk| convert::chunk_from_abi(chunk),
+            abi::ChunkStream_TO::poll_next,
+            convert::chunk_from_abi,
         )
     }
 }
@@ -121,7 +121,7 @@ impl Stream for CrossedBody {
         poll_crossed(
             &mut self.get_mut().0,
             context,
-            |body, context| body.poll_chunk(context),
+            abi::Body_TO::poll_chunk,
             |chunk| Ok(chunk.into_bytes()),
         )
     }

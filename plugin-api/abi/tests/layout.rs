@@ -79,12 +79,12 @@ impl Types {
         types
     }
 
-    /// The name, with the generic parameters that abi_stable does not tell, or else with the type
+    /// The name, with the generic parameters that `abi_stable` does not tell, or else with the type
     /// that it is part of.
     fn label(&self, layout: &'static TypeLayout) -> String {
         // Of types that differ in lifetimes alone, the first is told.
         let met = &self.met[&id_of(layout)];
-        let (layout, name) = (met.layout, self::name(met.layout));
+        let (layout, name) = (met.layout, name(met.layout));
         if self.named[&name] == 1 {
             return name;
         }
@@ -168,7 +168,7 @@ impl Types {
             if functions.is_empty() {
                 let _ = writeln!(text, "{}", self.label(field.layout()));
             }
-            for function in functions.iter() {
+            for function in functions {
                 let parameters: Vec<String> = function
                     .param_type_layouts
                     .iter()
@@ -205,7 +205,7 @@ fn parts(layout: &'static TypeLayout) -> Vec<(String, &'static TypeLayout)> {
     let fields = layout.get_fields().into_iter().flat_map(|it| it.to_vec());
     for field in fields.chain(layout.phantom_fields().to_vec()) {
         parts.push((field.name().to_owned(), field.layout()));
-        for function in field.function_range().iter() {
+        for function in field.function_range() {
             let crossing = function
                 .param_type_layouts
                 .iter()

@@ -679,101 +679,110 @@ impl GuardVerdict {
     }
 }
 
-// === what the host makes ===
-
-impl ObservedPhase {
-    /// Something in a run that is no event.
-    pub fn new(phase: impl Into<String>, run: RunInfo, data: Value) -> Self {
-        Self { phase: phase.into(), run, data }
-    }
-}
+// === what the host tells: made by hand in tests ===
 
 impl StepInput {
-    /// What a step begins with.
-    pub fn new(step_index: u32, max_steps: Option<u32>, messages: Vec<Item>) -> Self {
-        Self { step_index, max_steps, messages }
+    /// The first step of this conversation.
+    pub fn new(messages: Vec<Item>) -> Self {
+        Self {
+            step_index: 0,
+            max_steps: None,
+            messages,
+        }
     }
 }
 
 impl ToolCall {
-    /// A tool call that is about to happen.
-    pub fn new(tool_name: String, tool_call_id: String, arguments: Value) -> Self {
-        Self { tool_name, tool_call_id, arguments }
+    /// A call of this tool.
+    pub fn new(tool_name: impl Into<String>, arguments: Value) -> Self {
+        Self {
+            tool_name: tool_name.into(),
+            tool_call_id: "call_1".to_owned(),
+            arguments,
+        }
     }
 }
 
 impl ToolCallEnded {
-    /// A tool call that is over.
-    pub fn new(call: ToolCall, result: Value, error: Option<String>) -> Self {
-        let ToolCall { tool_name, tool_call_id, arguments } = call;
-        Self { tool_name, tool_call_id, arguments, result, error }
+    /// A call of this tool that is over and has this result.
+    pub fn new(tool_name: impl Into<String>, arguments: Value, result: Value) -> Self {
+        Self {
+            tool_name: tool_name.into(),
+            tool_call_id: "call_1".to_owned(),
+            arguments,
+            result,
+            error: None,
+        }
     }
 }
 
 impl ToolCallFailed {
-    /// A tool call that failed.
+    /// A call of this tool whose body failed with this message, at the first try.
     pub fn new(
-        tool_name: String,
-        tool_call_id: String,
-        raw_arguments: String,
-        error_kind: ToolErrorKind,
-        message: String,
-        attempt: u32,
+        tool_name: impl Into<String>,
+        raw_arguments: impl Into<String>,
+        message: impl Into<String>,
     ) -> Self {
-        Self { tool_name, tool_call_id, raw_arguments, error_kind, message, attempt }
+        Self {
+            tool_name: tool_name.into(),
+            tool_call_id: "call_1".to_owned(),
+            raw_arguments: raw_arguments.into(),
+            error_kind: ToolErrorKind::Execution,
+            message: message.into(),
+            attempt: 1,
+        }
     }
 }
 
 impl OutputFailed {
-    /// Structured output that is invalid.
-    pub fn new(error_kind: &str, text: String, issues: Vec<Issue>, attempt: u32) -> Self {
-        Self { error_kind: error_kind.into(), text, issues, attempt }
+    /// A text that does not fit its schema, at the first try.
+    pub fn new(text: impl Into<String>, issues: Vec<Issue>) -> Self {
+        Self {
+            error_kind: "validation".to_owned(),
+            text: text.into(),
+            issues,
+            attempt: 1,
+        }
     }
 }
 
 impl StepEnded {
-    /// A step that is over.
-    pub fn new(step_index: u32, tool_call_count: u32, response: ModelResponse) -> Self {
-        Self { step_index, tool_call_count, response }
+    /// The first step, in which the model called no tool.
+    pub fn new(response: ModelResponse) -> Self {
+        Self {
+            step_index: 0,
+            tool_call_count: 0,
+            response,
+        }
     }
 }
 
 impl ResponseHead {
-    /// The head of a response to this request.
-    pub fn new(request_id: String, method: String, path: String, status: u16) -> Self {
-        Self { request_id, method, path, status, headers: Vec::new() }
+    /// The head of a response to `GET /`.
+    pub fn new(status: u16) -> Self {
+        Self {
+            request_id: "req_1".to_owned(),
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            status,
+            headers: Vec::new(),
+        }
     }
 }
 
 impl Completed {
-    /// A response that was sent to this request.
-    pub fn new(request_id: String, method: String, path: String, status: u16) -> Self {
+    /// An empty response to `GET /` that took no time.
+    pub fn new(status: u16) -> Self {
         Self {
-            request_id,
-            method,
-            path,
+            request_id: "req_1".to_owned(),
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
             agent: None,
             principal: None,
             status,
             bytes: 0,
             duration_ms: 0,
             usage: None,
-        }
-    }
-}
-
-impl ObservedRequest {
-    /// A request that was let in.
-    pub fn new(request_id: String, kind: &str, method: String, path: String) -> Self {
-        Self {
-            request_id,
-            kind: kind.into(),
-            method,
-            path,
-            agent: None,
-            principal: None,
-            headers: Vec::new(),
-            body: None,
         }
     }
 }

@@ -100,7 +100,8 @@
 //! and `reqwest` just work. A panic is contained: the call fails, the server goes on; so build
 //! with `panic = "unwind"`, the default. `tracing` events become log lines of the server.
 //!
-//! The feature `testing` adds a fake host, so that a plugin can be tested without a server.
+//! The feature `testing` adds a fake host, so that a plugin can be tested without a server: see
+//! the module `testing`.
 
 // `unsafe` stands in `ffi` and in what `export_plugin!` expands to, nowhere else.
 #![deny(unsafe_code)]
@@ -121,6 +122,8 @@ mod plugin;
 mod request;
 mod run;
 mod runtime;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tool;
 mod version;
 

@@ -358,6 +358,16 @@ impl Body {
         })
     }
 
+    /// All of it as text, at most 1 MiB.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when it is no UTF-8.
+    pub async fn text(self) -> Result<String> {
+        let bytes = self.bytes(1024 * 1024).await?;
+        String::from_utf8(bytes.into())
+            .map_err(|error| Error::bad_request(format!("the body is no text: {error}")))
+    }
+
     pub(crate) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         match &mut self.inner {
             BodyInner::Full(bytes) => Poll::Ready(bytes.take().map(Ok)),

@@ -1,7 +1,7 @@
 //! Bytes that cross without being copied.
 
 use std::ffi::c_void;
-use std::slice;
+use std::{fmt, slice};
 
 use abi_stable::StableAbi;
 use bytes::Bytes;
@@ -85,6 +85,12 @@ impl From<String> for AbiBytes {
 impl AsRef<[u8]> for AbiBytes {
     fn as_ref(&self) -> &[u8] {
         self.as_slice()
+    }
+}
+
+impl fmt::Debug for AbiBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AbiBytes({} bytes)", self.length)
     }
 }
 

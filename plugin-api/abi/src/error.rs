@@ -8,7 +8,7 @@ pub type AbiResult<T> = RResult<T, AbiError>;
 
 /// An error value; a panic crosses as one with the code `PANIC`.
 #[repr(C)]
-#[derive(StableAbi, Debug, Clone)]
+#[derive(StableAbi, Debug, Clone, PartialEq, Eq)]
 pub struct AbiError {
     /// A stable code, or empty for an error that the other side must not show to clients.
     pub code: RString,

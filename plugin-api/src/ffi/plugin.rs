@@ -52,7 +52,7 @@ pub extern "C" fn create<P: Plugin>(request: CreateRequest) -> AbiResult<PluginO
         plugin.register(&mut registrar);
         let adapter = Adapter {
             plugin: Safe::new(Arc::new(plugin)),
-            registrar,
+            registrar: Safe::new(registrar),
             _running: running,
         };
         Ok(abi::Plugin_TO::from_value(adapter, TD_Opaque))
@@ -71,14 +71,14 @@ pub(super) fn info_text<T: Serialize>(info: impl FnOnce() -> T) -> RString {
 
 struct Adapter<P> {
     plugin: Safe<Arc<P>>,
-    registrar: Registrar,
+    registrar: Safe<Registrar>,
     // Last: it may stop the runtime that the plugin's drop still uses.
     _running: Instance,
 }
 
 impl<P: Plugin> abi::Plugin for Adapter<P> {
     fn agents(&self) -> RVec<AgentObject> {
-        let Registrar { agents, host, .. } = &self.registrar;
+        let Registrar { agents, host, .. } = &*self.registrar;
         agents
             .iter()
             .map(|own| agent::to_abi(Arc::clone(own), host.clone()))
@@ -86,7 +86,7 @@ impl<P: Plugin> abi::Plugin for Adapter<P> {
     }
 
     fn models(&self) -> RVec<ModelObject> {
-        let Registrar { models, host, .. } = &self.registrar;
+        let Registrar { models, host, .. } = &*self.registrar;
         models
             .iter()
             .map(|own| model::to_abi(Arc::clone(own), host.clone()))
@@ -94,7 +94,7 @@ impl<P: Plugin> abi::Plugin for Adapter<P> {
     }
 
     fn tools(&self) -> RVec<ToolObject> {
-        let Registrar { tools, host, .. } = &self.registrar;
+        let Registrar { tools, host, .. } = &*self.registrar;
         tools
             .iter()
             .map(|own| tool::to_abi(Arc::clone(own), host.clone()))
@@ -102,7 +102,7 @@ impl<P: Plugin> abi::Plugin for Adapter<P> {
     }
 
     fn hooks(&self) -> RVec<HookObject> {
-        let Registrar { hooks, host, .. } = &self.registrar;
+        let Registrar { hooks, host, .. } = &*self.registrar;
         hooks
             .iter()
             .map(|own| hook::to_abi(Arc::clone(own), host.clone()))

@@ -1,6 +1,8 @@
 //! The boundary from both sides: a plugin that is linked in, created as a library's would be, and
 //! a host that is made of the types that cross.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod fake;
 
 use std::future::Future;
@@ -16,7 +18,7 @@ use self::fake::{FakeRun, block_on, create_request, try_poll};
 
 /// Does whatever its arguments say, mostly the worst.
 struct Rogue {
-    _bomb: Option<Bomb>,
+    bomb: Option<Bomb>,
 }
 
 #[derive(Deserialize, JsonSchema, Default)]
@@ -43,14 +45,14 @@ impl Plugin for Rogue {
     fn create(config: Config, _host: Host) -> Result<Self> {
         assert!(!config.panic_in_create, "no instance today");
         Ok(Self {
-            _bomb: config.panic_in_drop.then(|| Bomb),
+            bomb: config.panic_in_drop.then(|| Bomb),
         })
     }
 
     fn register(&self, registrar: &mut Registrar) {
         registrar
             .agent(Rogue {
-                _bomb: self._bomb.as_ref().map(|_| Bomb),
+                bomb: self.bomb.as_ref().map(|_| Bomb),
             })
             .tool(RogueTool)
             .tool(PanicsInInfo)
@@ -81,7 +83,6 @@ impl Tool for RogueTool {
     }
 
     // Not an `async fn`: the call itself may panic, before there is a future.
-    #[expect(clippy::manual_async_fn, reason = "see above")]
     fn call(
         &self,
         run: RunContext,
@@ -170,12 +171,12 @@ impl Hook for RogueHook {
     }
 }
 
-fn plugin(config: Value) -> Result<PluginObject, AbiError> {
+fn plugin(config: &Value) -> Result<PluginObject, AbiError> {
     ffi::create::<Rogue>(create_request("rogue", config)).into_result()
 }
 
 fn call_tool(arguments: &str) -> Result<Value, AbiError> {
-    let plugin = plugin(json!({})).unwrap();
+    let plugin = plugin(&json!({})).unwrap();
     let tool = &plugin.tools()[0];
     let arguments = AbiBytes::from(json!(arguments).to_string());
     let result = block_on(tool.call(FakeRun::object(), arguments)).into_result()?;
@@ -192,13 +193,13 @@ fn assert_panic(error: &AbiError, message: &str) {
 
 #[test]
 fn a_panic_in_create_is_an_error() {
-    let error = plugin(json!({ "panic_in_create": true })).err().unwrap();
+    let error = plugin(&json!({ "panic_in_create": true })).err().unwrap();
     assert_panic(&error, "no instance today");
 }
 
 #[test]
 fn a_configuration_that_does_not_fit_is_an_error() {
-    let error = plugin(json!({ "panic_in_create": 7 })).err().unwrap();
+    let error = plugin(&json!({ "panic_in_create": 7 })).err().unwrap();
     assert_eq!(error.code, "VALIDATION_FAILED");
 }
 
@@ -220,7 +221,7 @@ fn a_panic_in_the_drop_of_a_held_value_is_an_error() {
 
 #[test]
 fn a_panic_in_the_drop_of_a_future_or_an_instance_is_contained() {
-    let instance = plugin(json!({ "panic_in_drop": true })).unwrap();
+    let instance = plugin(&json!({ "panic_in_drop": true })).unwrap();
     let arguments = AbiBytes::from(json!("hold a bomb").to_string());
     let mut held = instance.tools()[0].call(FakeRun::object(), arguments);
     assert!(try_poll(&mut held).is_none());
@@ -230,7 +231,7 @@ fn a_panic_in_the_drop_of_a_future_or_an_instance_is_contained() {
 
 #[test]
 fn a_panic_in_info_is_told_to_the_host() {
-    let plugin = plugin(json!({})).unwrap();
+    let plugin = plugin(&json!({})).unwrap();
     let info: Value = serde_json::from_str(&plugin.tools()[1].info()).unwrap();
     let error = info["error"].as_str().unwrap();
     assert!(error.ends_with("no information"), "{error}");
@@ -238,7 +239,7 @@ fn a_panic_in_info_is_told_to_the_host() {
 
 #[test]
 fn a_panic_in_a_stream_is_its_last_item() {
-    let plugin = plugin(json!({})).unwrap();
+    let plugin = plugin(&json!({})).unwrap();
     let request = AbiBytes::from("{}".to_owned());
     let chunks = block_on(plugin.models()[0].generate(FakeRun::object(), request));
     let mut chunks = stream::chunks_from_abi(chunks.into_result().unwrap());
@@ -273,7 +274,7 @@ fn the_runtime_starts_again_after_the_last_instance() {
 
 #[test]
 fn events_and_calls_of_a_run_keep_their_order() {
-    let plugin = plugin(json!({})).unwrap();
+    let plugin = plugin(&json!({})).unwrap();
     let run = Arc::new(FakeRun::default());
     let input = AbiBytes::from(json!([Item::user("hello")]).to_string());
     let result = block_on(plugin.agents()[0].run(FakeRun::object_of(&run), input));
@@ -292,7 +293,7 @@ fn events_and_calls_of_a_run_keep_their_order() {
 
 #[test]
 fn a_future_that_is_dropped_drops_what_it_waits_for() {
-    let plugin = plugin(json!({})).unwrap();
+    let plugin = plugin(&json!({})).unwrap();
     let run = Arc::new(FakeRun::default());
     let arguments = AbiBytes::from(json!("wait").to_string());
     let mut call = plugin.tools()[0].call(FakeRun::object_of(&run), arguments);
@@ -304,7 +305,7 @@ fn a_future_that_is_dropped_drops_what_it_waits_for() {
 
 #[test]
 fn a_cancelled_run_wakes_who_waits_for_it() {
-    let plugin = plugin(json!({})).unwrap();
+    let plugin = plugin(&json!({})).unwrap();
     let run = Arc::new(FakeRun::default());
     let arguments = AbiBytes::from(json!("wait").to_string());
     let mut call = plugin.tools()[0].call(FakeRun::object_of(&run), arguments);
@@ -315,7 +316,7 @@ fn a_cancelled_run_wakes_who_waits_for_it() {
 
 #[test]
 fn held_events_are_released_through_a_stage() {
-    let plugin = plugin(json!({})).unwrap();
+    let plugin = plugin(&json!({})).unwrap();
     let hook = &plugin.hooks()[0];
     let event = Event::data(None, json!(1));
     let verdict = block_on(hook.event(
@@ -334,7 +335,7 @@ fn held_events_are_released_through_a_stage() {
 
 #[test]
 fn a_stage_that_the_sdk_does_not_know_is_unavailable() {
-    let plugin = plugin(json!({})).unwrap();
+    let plugin = plugin(&json!({})).unwrap();
     let payload = AbiBytes::empty();
     let answer = plugin.hooks()[0].stage("later".into(), ROption::RNone, payload);
     let error = block_on(answer).into_result().unwrap_err();

@@ -57,7 +57,7 @@ pub(crate) fn try_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 
 struct FakeHost(String);
 
-pub(crate) fn create_request(instance: &str, config: Value) -> CreateRequest {
+pub(crate) fn create_request(instance: &str, config: &Value) -> CreateRequest {
     CreateRequest {
         instance: instance.into(),
         config: config.to_string().into(),

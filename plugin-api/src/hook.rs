@@ -786,3 +786,14 @@ impl Completed {
         }
     }
 }
+
+impl ObservedPhase {
+    /// Something in a run that is no event.
+    pub fn new(phase: impl Into<String>, run: RunInfo, data: Value) -> Self {
+        Self {
+            phase: phase.into(),
+            run,
+            data,
+        }
+    }
+}

@@ -35,8 +35,8 @@ pub struct CapabilityName {
 #[serde(try_from = "String")]
 pub struct ToolPattern(String);
 
-impl std::fmt::Display for ToolPattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ToolPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }

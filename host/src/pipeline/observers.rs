@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mortise_plugin_api::ffi::ObservationJson;
-use mortise_plugin_api::{Event, ObservedPhase, ObservedRequest, RunInfo};
+use mortise_plugin_api::{Event, ObservedPhase, RunInfo};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -61,11 +61,6 @@ impl Observers {
         }
     }
 
-    /// A request was let in.
-    pub(crate) fn request(&self, request: ObservedRequest) {
-        self.json(&ObservationJson::Request(request));
-    }
-
     /// Something happened in a run that is no event.
     pub(crate) fn phase_of(
         &self,
@@ -75,19 +70,18 @@ impl Observers {
     ) {
         if !self.is_empty() {
             let info = RunInfo::clone(&run.info());
-            self.json(&ObservationJson::Phase(ObservedPhase::new(phase, info, data())));
+            let phase = ObservationJson::Phase(ObservedPhase::new(phase, info, data()));
+            match serde_json::to_string(&phase) {
+                Ok(json) => self.json(json.into()),
+                Err(error) => tracing::error!(%error, "an observation is no JSON"),
+            }
         }
     }
 
-    fn json(&self, observation: &ObservationJson) {
-        match serde_json::to_string(observation) {
-            Ok(json) => {
-                let json: Arc<str> = json.into();
-                for queue in &self.queues {
-                    queue.tell(Observed::Json(Arc::clone(&json)));
-                }
-            }
-            Err(error) => tracing::error!(%error, "an observation is no JSON"),
+    /// An observation that is encoded already, once for all.
+    pub(super) fn json(&self, json: Arc<str>) {
+        for queue in &self.queues {
+            queue.tell(Observed::Json(Arc::clone(&json)));
         }
     }
 }

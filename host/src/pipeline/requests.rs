@@ -70,11 +70,6 @@ const CREDENTIALS: [&str; 5] = [
 // === impl Pipeline ===
 
 impl Pipeline {
-    /// Whether a stage has any hook.
-    pub(crate) fn has(&self, stage: Stage) -> bool {
-        !self.at(stage).is_empty()
-    }
-
     /// Asks the guards, in order, until one does not let the request pass.
     pub(crate) async fn guard(
         &self,
@@ -152,17 +147,9 @@ impl Pipeline {
     /// Tells observers of a request that was let in; costs nothing where there are none.
     pub(crate) fn observe_request(&self, request: &RequestView) {
         if self.has(Stage::Observe) {
-            self.observe_json(observed(request).to_string().into());
+            self.observers().json(observed(request).to_string().into());
         }
     }
-
-    /// Hands an observation to whoever tells the observers.
-    #[expect(
-        clippy::unused_self,
-        clippy::needless_pass_by_value,
-        reason = "`observers.rs` replaces this"
-    )]
-    fn observe_json(&self, _observation: Arc<str>) {}
 }
 
 async fn call_stage(

@@ -166,6 +166,11 @@ impl LoadError {
         }
     }
 
+    /// Whether a plugin's settings are to blame.
+    pub(crate) fn is_settings(&self) -> bool {
+        matches!(self, Self::Settings(_) | Self::SettingsElsewhere { .. })
+    }
+
     /// What to do about it.
     pub(crate) fn remedy(&self) -> Option<String> {
         Some(match self {
@@ -286,6 +291,15 @@ impl LoadErrors {
     /// Every error, in the order in which they were found.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &LoadError> {
         std::iter::once(&self.first).chain(&self.rest)
+    }
+}
+
+impl IntoIterator for LoadErrors {
+    type Item = LoadError;
+    type IntoIter = std::iter::Chain<std::iter::Once<LoadError>, std::vec::IntoIter<LoadError>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::once(self.first).chain(self.rest)
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::adapter::{
     AgentAdapter, HookAdapter, ModelAdapter, MountAdapter, ToolAdapter, adapters, info,
 };
-use super::bridge::{HostApiSlot, HostBridge, host_object, telemetry};
+use super::bridge::{HostApiSlot, HostBridge, host_object};
 use super::capability::Catalog;
 use super::catalog::{CatalogBuilder, Offer};
 use super::error::{LibraryError, LoadError, LoadErrors, in_one_line};
@@ -24,6 +24,7 @@ use super::image::LibraryFile;
 use super::instance::{Instance, InstanceParts};
 use super::linked::{Code, LinkedPlugin};
 use super::settings;
+use super::telemetry::telemetry;
 use crate::clock::Clock;
 use crate::config::{Config, InstanceName, Mode, OnError as ConfiguredOnError, PluginEntry};
 
@@ -373,7 +374,7 @@ impl Loader<'_> {
             instance: Arc::clone(&name),
             api: Arc::clone(self.host_api),
             created: Arc::clone(&created),
-            clock: self.clock,
+            clock: self.clock.clone(),
             runtime: self.runtime.clone(),
         };
         let request = CreateRequest {

@@ -23,6 +23,7 @@ mod loader;
 pub(crate) mod request;
 mod sealed;
 mod settings;
+mod telemetry;
 
 #[cfg(test)]
 mod tests;

@@ -283,7 +283,10 @@ impl Driver<'_> {
             true
         };
         let input = |(_, messages): &(StepChange, Vec<Item>)| {
-            to_json(&StepInput::new(index, limit, messages.clone()))
+            let mut input = StepInput::new(messages.clone());
+            input.step_index = index;
+            input.max_steps = limit;
+            to_json(&input)
         };
         let asked = self.engine.pipeline.ask(Stage::Step, access, &mut state, input, take).await;
         let (change, messages) = state;
@@ -302,7 +305,9 @@ impl Driver<'_> {
             return Ok(Some(TerminationReason::NoToolCalls));
         }
         if self.engine.pipeline.has(Stage::StepEnd) {
-            let ended = StepEnded::new(index, call_count, response.clone());
+            let mut ended = StepEnded::new(response.clone());
+            ended.step_index = index;
+            ended.tool_call_count = call_count;
             let mut answer = StepEndAnswer::Continue;
             let take = |kept: &mut StepEndAnswer, answer| {
                 *kept = answer;
@@ -326,8 +331,9 @@ impl Driver<'_> {
         if *repairs > self.run.agent.repairs {
             return Err(unfit.error);
         }
-        let failed =
-            OutputFailed::new(unfit.kind, unfit.text.clone(), unfit.issues.clone(), *repairs);
+        let mut failed = OutputFailed::new(unfit.text.clone(), unfit.issues.clone());
+        failed.error_kind = unfit.kind.into();
+        failed.attempt = *repairs;
         let access = self.engine.access(self.run, Place::default());
         let mut answer = OutputErrorAnswer::Continue;
         let take = |kept: &mut OutputErrorAnswer, answer| {

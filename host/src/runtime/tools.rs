@@ -415,14 +415,14 @@ impl Execution<'_> {
         if !self.engine.pipeline.has(Stage::ToolError) {
             return Ok(ToolErrorAnswer::Continue);
         }
-        let input = ToolCallFailed::new(
-            self.call.name.clone(),
-            self.call.call_id.clone(),
-            self.call.arguments.clone(),
-            failed.kind,
-            failed.message.clone(),
-            attempt,
+        let mut input = ToolCallFailed::new(
+            self.call.name.as_str(),
+            self.call.arguments.as_str(),
+            failed.message.as_str(),
         );
+        input.tool_call_id.clone_from(&self.call.call_id);
+        input.error_kind = failed.kind;
+        input.attempt = attempt;
         let mut decided = ToolErrorAnswer::Continue;
         let take = |decided: &mut ToolErrorAnswer, answer| {
             *decided = answer;
@@ -461,7 +461,9 @@ impl Execution<'_> {
     async fn before_tool(&self, arguments: Value) -> Result<(Value, Option<Ended>)> {
         let mut state = (arguments, None);
         let call = |arguments: &Value| {
-            ToolCall::new(self.call.name.clone(), self.call.call_id.clone(), arguments.clone())
+            let mut call = ToolCall::new(self.call.name.as_str(), arguments.clone());
+            call.tool_call_id.clone_from(&self.call.call_id);
+            call
         };
         let take = |(arguments, skipped): &mut (Value, Option<Ended>), answer| {
             match answer {
@@ -486,9 +488,11 @@ impl Execution<'_> {
     ) -> Result<Value> {
         let mut result = result;
         let ended = |result: &Value| {
-            let (name, call_id) = (self.call.name.clone(), self.call.call_id.clone());
-            let call = ToolCall::new(name, call_id, arguments.clone());
-            ToolCallEnded::new(call, result.clone(), error.clone())
+            let name = self.call.name.as_str();
+            let mut ended = ToolCallEnded::new(name, arguments.clone(), result.clone());
+            ended.tool_call_id.clone_from(&self.call.call_id);
+            ended.error.clone_from(&error);
+            ended
         };
         let take = |result: &mut Value, answer: Option<Value>| {
             if let Some(changed) = answer {

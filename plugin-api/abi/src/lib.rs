@@ -69,7 +69,8 @@ pub mod stable {
     pub use abi_stable::{
         StableAbi,
         abi_stability::abi_checking::{
-            AbiInstabilityError, AbiInstabilityErrors, check_layout_compatibility,
+            AbiInstability, AbiInstabilityError, AbiInstabilityErrors, ExpectedFound,
+            check_layout_compatibility,
         },
         library::{
             __call_root_module_loader as call_root_module_loader, AbiHeaderRef, CheckTypeLayout,
@@ -82,7 +83,7 @@ pub mod stable {
         std_types::{
             RArc, RBox, RErr, RNone, ROk, ROption, RResult, RSlice, RSome, RStr, RString, RVec,
         },
-        type_layout::TypeLayout,
+        type_layout::{TLFieldOrFunction, TypeLayout},
     };
     pub use async_ffi::{ContextExt, FfiContext, FfiFuture, FfiPoll, FutureExt};
 }

@@ -9,11 +9,9 @@ mod future;
 mod host;
 mod request;
 mod run;
-mod telemetry;
 
 pub(super) use self::body::body_object;
 pub(crate) use self::host::HostApiSlot;
 pub(super) use self::host::{HostBridge, host_object};
 pub(super) use self::request::{request_object, shared_request_object};
 pub(super) use self::run::run_object;
-pub(super) use self::telemetry::telemetry;

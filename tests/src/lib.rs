@@ -1,1 +1,15 @@
-//! Tests over HTTP, through real libraries; see `it/`.
+//! What the tests over HTTP are written with: a real server, a client that reads streams frame by
+//! frame, and the set-up of the conformance targets.
+//!
+//! The tests themselves are in `it/`. `cargo xtask fixture` and `bench` use the same pieces.
+
+pub mod fixture;
+mod http;
+mod places;
+mod server;
+mod sse;
+
+pub use http::{Reply, Request};
+pub use places::{binary, plugin_dir, target_dir, workspace};
+pub use server::{Ended, Server, ServerBuilder};
+pub use sse::{Frame, SseReader};

@@ -1,0 +1,120 @@
+//! The command line: what it prints, and how it ends.
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use integration_tests::{binary, plugin_dir};
+
+use crate::support::SCRIPTED;
+
+fn mortise(arguments: &[&str]) -> Output {
+    Command::new(binary())
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .env_remove("MORTISE_CONFIG")
+        .output()
+        .expect("the server can be run")
+}
+
+fn check(config: &str) -> Output {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("config.toml");
+    let config = config.replace("PLUGIN_DIR", &plugin_dir().display().to_string());
+    fs::write(&file, config).expect("there is room for a file");
+    mortise(&["check", "--config", &file.display().to_string()])
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn assert_invalid(output: &Output, words: &[&str]) {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for word in words {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    assert_eq!(text(&output.stdout), "", "mistakes go to standard error");
+}
+
+#[test]
+fn the_version_and_the_help_are_printed() {
+    let version = mortise(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(
+        text(&version.stdout).split_whitespace().next(),
+        Some("mortise")
+    );
+
+    let help = mortise(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["serve", "check", "config"] {
+        assert!(text(&help.stdout).contains(word), "{}", text(&help.stdout));
+    }
+}
+
+#[test]
+fn an_unknown_command_is_a_mistake_of_the_caller() {
+    assert_eq!(mortise(&["sevre"]).status.code(), Some(2));
+    assert_eq!(mortise(&["serve", "--no-such-flag"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_good_configuration_is_accepted_without_serving() {
+    let output = check(&format!("[plugins]\ndir = \"PLUGIN_DIR\"\n{SCRIPTED}"));
+
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_misspelt_key_is_shown_where_it_stands_with_the_likely_one() {
+    let output = check("[server]\nhost = \"127.0.0.1\"\nprot = 8080\n");
+
+    assert_invalid(&output, &["prot", "config.toml", "3:1", "port"]);
+}
+
+#[test]
+fn broken_toml_is_shown_where_it_breaks() {
+    let output = check("[server]\nport = = 1\n");
+
+    assert_invalid(&output, &["config.toml", "2:"]);
+}
+
+#[test]
+fn all_contradictions_are_shown_at_once() {
+    let output = check(
+        "[runs]\non_request_disconnect = \"continue\"\nsse_heartbeat = \"0s\"\n\
+         [store]\nurl = \"none\"\n",
+    );
+
+    assert_invalid(&output, &["on_request_disconnect", "sse_heartbeat"]);
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_named() {
+    let output = check("[server]\nsecret = { env = \"MORTISE_TEST_IS_NOT_SET\" }\n");
+
+    assert_invalid(&output, &["MORTISE_TEST_IS_NOT_SET"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let output = mortise(&["check", "--config", "/nowhere/mortise.toml"]);
+
+    assert_invalid(&output, &["/nowhere/mortise.toml"]);
+}
+
+#[test]
+fn the_schema_is_json_and_the_reference_is_a_table() {
+    let schema = mortise(&["config", "schema"]);
+    assert_eq!(schema.status.code(), Some(0));
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).expect("it is JSON");
+    assert!(schema["properties"]["server"].is_object(), "{schema}");
+
+    let reference = mortise(&["config", "reference"]);
+    assert_eq!(reference.status.code(), Some(0));
+    assert!(text(&reference.stdout).contains("`server.port`"));
+}

@@ -1,0 +1,11 @@
+//! The tests over HTTP, as one program: from the user's side, through real libraries.
+
+mod cli;
+mod config_example;
+mod layers;
+mod plugins;
+mod readme;
+mod routes;
+mod shutdown;
+mod support;
+mod tidy;

@@ -1,0 +1,234 @@
+//! What the loader accepts, and how it says what it does not.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
+
+use integration_tests::{Ended, ServerBuilder, plugin_dir};
+
+use crate::support::{SCRIPTED, plain};
+
+/// A folder with the scripted model, and what `spoil` makes of a second library.
+fn folder_with(spoil: impl FnOnce(&Path)) -> ServerBuilder {
+    let server = plain("[[plugins.load]]\nname = \"spoilt\"");
+    let folder = server.folder().join("plugins");
+    fs::create_dir(&folder).expect("there is room for a folder");
+    copy("libscripted_model.so", &folder.join("libscripted_model.so"));
+    spoil(&folder.join("libspoilt.so"));
+    let folder = folder.display().to_string();
+    server.variable("MORTISE__PLUGINS__DIR", folder)
+}
+
+fn copy(library: &str, to: &Path) {
+    fs::copy(plugin_dir().join(library), to).expect("there is room for a library");
+    fs::set_permissions(to, Permissions::from_mode(0o644)).expect("the file is ours");
+}
+
+fn bytes(library: &str) -> Vec<u8> {
+    fs::read(plugin_dir().join(library)).expect("the library was built")
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).expect("there is room for a file");
+}
+
+/// The server gave up in order, and its log names the file and the cause.
+#[track_caller]
+fn assert_refused(ended: &Ended, causes: &[&str]) {
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    let log = ended.log.to_lowercase();
+    assert!(log.contains("spoilt"), "the log names the plugin: {log}");
+    assert!(
+        causes.iter().any(|it| log.contains(&it.to_lowercase())),
+        "one of {causes:?} in {log}"
+    );
+    assert!(log.len() < 5_000, "{} bytes are no message", log.len());
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[test]
+fn a_library_in_the_folder_is_loaded() {
+    let server = folder_with(|path| copy("libecho_agent.so", path)).start();
+
+    let _ = server.run("echo", "hello").send().expect(200);
+}
+
+#[test]
+fn a_missing_library_is_refused() {
+    let ended = folder_with(|_| {}).fail();
+
+    assert_refused(&ended, &["libspoilt.so"]);
+}
+
+#[test]
+fn an_empty_file_is_refused() {
+    let ended = folder_with(|path| write(path, b"")).fail();
+
+    assert_refused(&ended, &["empty", "not a library", "ELF"]);
+}
+
+#[test]
+fn a_text_file_is_refused() {
+    let ended = folder_with(|path| write(path, b"#!/bin/sh\necho hello\n")).fail();
+
+    assert_refused(&ended, &["not a library", "ELF", "not a plugin"]);
+}
+
+#[test]
+fn a_truncated_library_is_refused_wherever_it_is_cut() {
+    let whole = bytes("libecho_agent.so");
+
+    for part in [16, 64, 4096, whole.len() / 2, whole.len() - 100] {
+        let ended = folder_with(|path| write(path, &whole[..part])).fail();
+        assert_refused(
+            &ended,
+            &["truncated", "cut", "incomplete", "ELF", "damaged"],
+        );
+    }
+}
+
+#[test]
+fn a_library_for_another_machine_is_refused() {
+    let mut foreign = bytes("libecho_agent.so");
+    // e_machine: AArch64.
+    foreign[18] = 0xb7;
+
+    let ended = folder_with(|path| write(path, &foreign)).fail();
+
+    assert_refused(&ended, &["aarch64", "machine", "architecture"]);
+}
+
+#[test]
+fn a_library_that_is_no_plugin_is_refused() {
+    let Some(libc) = ["/lib/x86_64-linux-gnu/libm.so.6", "/lib64/libm.so.6"]
+        .into_iter()
+        .find(|it| Path::new(it).exists())
+    else {
+        panic!("no library of the system to try");
+    };
+    let ended = folder_with(|path| {
+        write(path, &fs::read(libc).expect("everybody may read it"));
+    })
+    .fail();
+
+    assert_refused(&ended, &["not a plugin", "no plugin", "export_plugin"]);
+}
+
+#[test]
+fn a_library_that_everybody_may_write_is_refused() {
+    let ended = folder_with(|path| {
+        copy("libecho_agent.so", path);
+        fs::set_permissions(path, Permissions::from_mode(0o666)).expect("the file is ours");
+    })
+    .fail();
+
+    assert_refused(&ended, &["writable", "chmod", "write"]);
+}
+
+#[test]
+fn a_link_that_leads_out_of_the_folder_is_refused() {
+    let ended = folder_with(|path| {
+        std::os::unix::fs::symlink(plugin_dir().join("libecho_agent.so"), path)
+            .expect("the folder is ours");
+    })
+    .fail();
+
+    assert_refused(&ended, &["link", "outside"]);
+}
+
+#[test]
+fn a_plugin_that_is_not_required_may_be_bad() {
+    let config = format!("[[plugins.load]]\nname = \"spoilt\"\nrequired = false\n{SCRIPTED}");
+    let server = ServerBuilder::new(&config).start();
+
+    let _ = server.run("plain", "hi").send().expect(200);
+    assert!(server.log().contains("spoilt"), "{}", server.log());
+}
+
+#[test]
+fn the_configuration_of_a_plugin_is_checked_against_its_schema() {
+    let ended =
+        plain("[[plugins.load]]\nname = \"ops-endpoints\"\nconfig = { prefx = \"/x\" }").fail();
+
+    assert!(ended.log.contains("prefx"), "{}", ended.log);
+    assert!(ended.log.contains("ops-endpoints"), "{}", ended.log);
+    assert!(matches!(ended.status.code(), Some(1 | 2)), "{ended:#?}");
+}
+
+#[test]
+fn one_library_may_be_loaded_twice_under_two_names() {
+    let server = plain(
+        r#"
+[[plugins.load]]
+name = "inner"
+library = "ops_endpoints"
+config = { prefix = "/inner" }
+
+[[plugins.load]]
+name = "outer"
+library = "ops_endpoints"
+config = { prefix = "/outer" }
+"#,
+    )
+    .start();
+
+    let _ = server.get("/api/inner/health").send().expect(200);
+    let _ = server.get("/api/outer/health").send().expect(200);
+}
+
+#[test]
+fn two_plugins_that_offer_the_same_route_are_refused() {
+    let ended = plain(
+        r#"
+[[plugins.load]]
+name = "one"
+library = "ops_endpoints"
+
+[[plugins.load]]
+name = "two"
+library = "ops_endpoints"
+"#,
+    )
+    .fail();
+
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    assert!(
+        ended.log.contains("one") && ended.log.contains("two"),
+        "{}",
+        ended.log
+    );
+    assert!(ended.log.contains("/health"), "{}", ended.log);
+}
+
+#[test]
+fn a_library_that_is_not_named_is_not_loaded_and_the_log_says_how() {
+    let server = folder_with(|path| {
+        copy("libecho_agent.so", path);
+        copy("libecho_agent.so", &path.with_file_name("libunnamed.so"));
+    })
+    .start();
+
+    let log = server.log();
+    assert!(log.contains("libunnamed.so"), "{log}");
+}
+
+#[test]
+fn an_agent_whose_model_nobody_offers_is_refused() {
+    let ended = plain("[agents.lost]\nmodel = \"scripted/no-such-model\"").fail();
+
+    assert!(ended.log.contains("no-such-model"), "{}", ended.log);
+    assert!(ended.log.contains("fake-1"), "what there is: {}", ended.log);
+}
+
+#[test]
+fn a_library_may_be_tried_without_a_line_in_the_configuration() {
+    let library = plugin_dir().join("libecho_agent.so");
+    let server = ServerBuilder::new(SCRIPTED)
+        .argument("--plugin")
+        .argument(library.display().to_string())
+        .start();
+
+    let _ = server.run("echo", "hello").send().expect(200);
+}

@@ -1,0 +1,9 @@
+//! What plugins do to a server, and what they cannot do.
+
+mod auth;
+mod endpoints;
+mod loading;
+mod misbehave;
+mod ops;
+mod request_log;
+mod third_party;

@@ -1,0 +1,122 @@
+//! Stored conversations: continued, shown, and protected against a second writer.
+
+use integration_tests::{Reply, Server};
+use serde_json::{Value, json};
+
+use crate::support::{assert_code, only, target, text_of};
+
+fn say(server: &Server, conversation: &str, prompt: &str) -> Reply {
+    server
+        .post("/api/plain/run")
+        .json(&json!({ "input": prompt, "conversationId": conversation }))
+        .send()
+}
+
+#[track_caller]
+fn items(server: &Server, agent: &str, conversation: &str) -> Vec<Value> {
+    let path = format!("/api/{agent}/conversations/{conversation}");
+    let body = server.get(&path).send().expect(200).json();
+    body["items"].as_array().cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_conversation_is_remembered_and_continued() {
+    let server = target("a");
+
+    let _ = say(&server, "c1", "hi").expect(200);
+    let told = say(&server, "c1", "hist").expect(200);
+
+    // What was said, what was answered, and the question at hand.
+    assert!(told.text().contains("history=3"), "{}", told.text());
+    assert_eq!(items(&server, "plain", "c1").len(), 4);
+}
+
+#[test]
+fn a_history_can_be_replaced() {
+    let server = target("a");
+    let _ = say(&server, "c2", "hi").expect(200);
+
+    let body = json!({ "input": "hist", "conversationId": "c2", "replaceHistory": true });
+    let told = server.post("/api/plain/run").json(&body).send().expect(200);
+
+    assert!(told.text().contains("history=1"), "{}", told.text());
+    assert_eq!(items(&server, "plain", "c2").len(), 2);
+}
+
+#[test]
+fn histories_belong_to_one_agent_and_names_may_hold_anything() {
+    let server = target("a");
+
+    let _ = say(&server, "a/b c", "hi").expect(200);
+
+    assert_eq!(items(&server, "plain", "a%2Fb%20c").len(), 2);
+    let _ = server
+        .get("/api/assistant/conversations/a%2Fb%20c")
+        .send()
+        .expect(204);
+    let _ = server
+        .get("/api/ghost/conversations/a%2Fb%20c")
+        .send()
+        .expect(404);
+}
+
+#[test]
+fn a_failed_run_is_not_remembered() {
+    let server = target("a");
+
+    let _ = say(&server, "c3", "fail").expect(502);
+
+    let _ = server.get("/api/plain/conversations/c3").send().expect(204);
+}
+
+#[test]
+fn of_two_runs_of_a_conversation_the_slower_one_fails() {
+    let server = target("a");
+    let _ = say(&server, "race", "hi").expect(200);
+    let body = json!({ "input": "slow", "conversationId": "race" });
+    let mut slow = server.post("/api/plain/run").json(&body).open();
+    slow.wait_for("TEXT_MESSAGE_CONTENT");
+
+    let _ = say(&server, "race", "hi").expect(200);
+
+    let frames = slow.finish();
+    let error = only(&frames, "RUN_ERROR")["error"].clone();
+    assert_eq!(error["code"], "CONFLICT");
+    assert_eq!(error["status"], 409);
+    assert!(text_of(&frames).ends_with("t29 "));
+}
+
+#[test]
+fn a_json_run_that_comes_second_answers_409() {
+    let server = target("a");
+    let _ = say(&server, "race", "hi").expect(200);
+
+    let slow = std::thread::scope(|scope| {
+        let slow = scope.spawn(|| say(&server, "race", "slow"));
+        // The slow run takes three seconds; this one is over long before, whoever starts first,
+        // unless it overtakes the other's start, so it waits until that one has begun.
+        std::thread::sleep(std::time::Duration::from_millis(800));
+        let _ = say(&server, "race", "hi").expect(200);
+        slow.join().expect("the request is answered")
+    });
+
+    assert_code(&slow.expect(409).json(), "CONFLICT");
+}
+
+#[test]
+fn a_hook_may_keep_something_out_of_the_store() {
+    let server = target("e");
+    let body = json!({ "input": "my secret", "conversationId": "clean" });
+
+    let _ = server.post("/plain/run").json(&body).send().expect(200);
+
+    let stored = server.get("/plain/conversations/clean").send().expect(200);
+    assert!(!stored.text().contains("secret"), "{}", stored.text());
+}
+
+#[test]
+fn without_a_store_there_is_nothing_to_load() {
+    let server = target("b");
+
+    let _ = server.get("/plain/conversations/x").send().expect(204);
+}

@@ -1,0 +1,158 @@
+//! What is refused, with which status, and which refusal comes first.
+
+use serde_json::json;
+
+use crate::support::{SECRET, assert_code, target};
+
+#[test]
+fn without_the_token_nothing_is_run() {
+    let server = target("a");
+    let body = json!({ "input": "hi" });
+
+    let reply = server
+        .anonymous("POST", "/api/plain/run")
+        .json(&body)
+        .send();
+
+    assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
+    assert_eq!(
+        reply.expect(401).json(),
+        json!({
+            "code": "UNAUTHORIZED",
+            "message": "Missing or invalid bearer token.",
+            "status": 401,
+        })
+    );
+}
+
+#[test]
+fn only_the_exact_token_is_accepted() {
+    let server = target("a");
+
+    for value in [
+        "Bearer wrong",
+        "bearer s3cret",
+        "Bearer s3cret ",
+        "s3cret",
+        "Bearer s3cre",
+    ] {
+        let request = server.anonymous("GET", "/api/-/agents");
+        let status = request.header("authorization", value).send().status();
+        // A trailing space is no part of a header's value.
+        let expected = if value.trim_end() == format!("Bearer {SECRET}") {
+            200
+        } else {
+            401
+        };
+        assert_eq!(status, expected, "{value:?}");
+    }
+}
+
+#[test]
+fn an_unknown_path_is_refused_before_the_token_is_asked_for() {
+    let server = target("a");
+
+    let reply = server.anonymous("GET", "/api/plain/nothing/here").send();
+    assert_eq!(
+        reply.expect(404).json(),
+        json!({ "code": "NOT_FOUND", "message": "Route not found.", "status": 404 })
+    );
+
+    let reply = server.anonymous("GET", "/api/plain/run").send();
+    assert_eq!(reply.header("allow"), Some("POST"));
+    assert_code(&reply.expect(405).json(), "METHOD_NOT_ALLOWED");
+}
+
+#[test]
+fn the_token_is_asked_for_before_the_body_is_read() {
+    let server = target("a");
+
+    let _ = server
+        .anonymous("POST", "/api/plain/run")
+        .header("content-type", "text/plain")
+        .body("{nope")
+        .send()
+        .expect(401);
+}
+
+#[test]
+fn the_content_type_is_judged_before_the_body() {
+    let server = target("a");
+    let send = |kind: &str| {
+        server
+            .post("/api/plain/run")
+            .header("content-type", kind)
+            .body("{nope")
+            .send()
+    };
+
+    assert_code(
+        &send("text/plain").expect(415).json(),
+        "UNSUPPORTED_MEDIA_TYPE",
+    );
+    assert_code(
+        &send("Application/JSON; charset=utf-8").expect(422).json(),
+        "VALIDATION_FAILED",
+    );
+}
+
+#[test]
+fn a_body_is_judged_before_the_agent_is_looked_for() {
+    let server = target("a");
+
+    let _ = server
+        .post("/api/ghost/run")
+        .json(&json!({}))
+        .send()
+        .expect(422);
+    let reply = server.run("ghost", "hi").send().expect(404);
+
+    assert_eq!(reply.json()["context"], json!({ "agentName": "ghost" }));
+}
+
+#[test]
+fn every_mistake_of_a_body_is_named_at_once() {
+    let server = target("a");
+    let body = json!({ "maxSteps": 0, "conversationId": " ", "modalities": [] });
+
+    let reply = server.post("/api/plain/run").json(&body).send().expect(422);
+
+    let issues = reply.json()["issues"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let mut paths: Vec<_> = issues.iter().filter_map(|it| it["path"].as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["/", "/conversationId", "/maxSteps", "/modalities"]);
+}
+
+#[test]
+fn the_base_path_may_be_left_out_and_must_not_be_half_there() {
+    let server = target("a");
+    let body = json!({ "input": "hi" });
+
+    for (path, status) in [
+        ("/api/plain/run", 200),
+        ("/plain/run", 200),
+        ("/api//plain/run/", 200),
+        ("/apix/plain/run", 404),
+    ] {
+        assert_eq!(
+            server.post(path).json(&body).send().status(),
+            status,
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_body_past_the_limit_is_refused() {
+    let server = target("a");
+    let long = "x".repeat(3 << 20);
+
+    // The server may close the connection before all of it was sent.
+    if let Ok(reply) = server.run("plain", &long).try_send() {
+        assert_code(&reply.expect(413).json(), "PAYLOAD_TOO_LARGE");
+    }
+    let _ = server.run("plain", "hi").send().expect(200);
+}

@@ -1,0 +1,10 @@
+//! The built-in routes, a file for what a client wants.
+
+mod abort;
+mod agents;
+mod conversations;
+mod errors;
+mod resume;
+mod run;
+mod stream;
+mod tools;

@@ -1,0 +1,143 @@
+//! `POST /{agent}/run`, answered with JSON.
+
+use serde_json::json;
+
+use crate::support::{assert_code, target};
+
+#[test]
+fn a_run_answers_with_what_the_model_said() {
+    let server = target("a");
+
+    let reply = server.run("plain", "hi").send().expect(200);
+
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(
+        reply.json(),
+        json!({ "response": {
+            "output": [{
+                "type": "message",
+                "role": "assistant",
+                "content": [{ "type": "text", "text": "Hello world" }],
+            }],
+            "finishReason": "stop",
+            "usage": { "inputTokens": 3, "outputTokens": 5, "totalTokens": 8 },
+        }})
+    );
+}
+
+#[test]
+fn every_answer_has_a_request_id_of_its_own() {
+    let server = target("a");
+
+    let ids: Vec<_> = (0..3)
+        .map(|_| {
+            let reply = server.run("plain", "hi").send();
+            reply.header("x-request-id").map(str::to_owned)
+        })
+        .collect();
+
+    assert!(ids.iter().all(Option::is_some), "{ids:?}");
+    assert!(ids[0] != ids[1] && ids[1] != ids[2], "{ids:?}");
+}
+
+#[test]
+fn a_tool_result_reaches_the_model() {
+    let server = target("a");
+
+    let reply = server.run("assistant", r#"call add {"a":1,"b":2}"#).send();
+
+    let body = reply.expect(200).json();
+    let text = &body["response"]["output"][0]["content"][0]["text"];
+    assert_eq!(text, r#"Tool said: {"sum":3}"#, "{body}");
+}
+
+#[test]
+fn a_structured_answer_is_parsed() {
+    let server = target("a");
+
+    let reply = server.run("extractor", r#"json {"name":"Ada"}"#).send();
+
+    assert_eq!(
+        reply.expect(200).json()["structured"],
+        json!({ "name": "Ada" })
+    );
+}
+
+#[test]
+fn an_answer_that_breaks_its_schema_fails_the_run() {
+    let server = target("a");
+
+    let reply = server.run("extractor", r#"json {"name":1}"#).send();
+
+    assert_code(&reply.expect(422).json(), "VALIDATION_FAILED");
+}
+
+#[test]
+fn the_step_limit_ends_a_run_in_success() {
+    let server = target("a");
+
+    let body = server.run("looper", "loop").send().expect(200).json();
+
+    assert_eq!(body["response"]["finishReason"], "tool-calls", "{body}");
+}
+
+#[test]
+fn an_agent_with_client_tools_refuses_to_run_without_a_stream() {
+    let server = target("a");
+
+    let body = server.run("interactive", "hi").send().expect(400).json();
+
+    assert_code(&body, "BAD_REQUEST");
+    assert_eq!(
+        body["message"],
+        "Run failed: Non-stream runs do not support interactive tools. \
+         Use stream() for client tool 'confirm'."
+    );
+}
+
+#[test]
+fn a_failure_of_the_model_keeps_its_code_and_a_crash_does_not() {
+    let server = target("a");
+
+    let failed = server.run("plain", "fail").send().expect(502).json();
+    assert_code(&failed, "UPSTREAM_FAILED");
+    assert_eq!(failed["retryable"], true);
+    assert_eq!(failed["context"], json!({ "provider": "fake" }));
+
+    let crashed = server.run("plain", "crash").send().expect(500);
+    assert_code(&crashed.json(), "INTERNAL");
+    assert!(
+        !crashed.text().contains("boom in model"),
+        "{}",
+        crashed.text()
+    );
+}
+
+#[test]
+fn a_tool_that_fails_does_not_fail_the_run_unless_it_says_so() {
+    let server = target("a");
+
+    let told = server.run("assistant", "call boom").send().expect(200);
+    assert!(told.text().contains("tool exploded"), "{}", told.text());
+
+    let _ = server
+        .run("assistant", "call boom_throw")
+        .send()
+        .expect(500);
+}
+
+#[test]
+fn a_context_is_checked_against_the_schema_of_the_agent() {
+    let server = target("a");
+    let run = |context| {
+        let body = json!({ "input": "hi", "context": context });
+        server.post("/api/ctx/run").json(&body).send()
+    };
+
+    let _ = run(json!({ "userId": "ada" })).expect(200);
+    assert_code(
+        &run(json!({ "userId": 1 })).expect(422).json(),
+        "VALIDATION_FAILED",
+    );
+    assert_code(&run(json!({})).expect(422).json(), "VALIDATION_FAILED");
+}

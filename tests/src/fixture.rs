@@ -1,0 +1,209 @@
+//! The six servers that the recorded exchanges of the native API are replayed against.
+//!
+//! Texts, numbers and delays here are compared with recordings: change none of them on its own.
+
+use std::{fmt::Write as _, path::Path};
+
+/// One server: a name, a port by agreement, and a configuration.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Target {
+    /// `a` to `f`.
+    pub name: &'static str,
+    /// Where `cargo xtask fixture` serves it.
+    pub port: u16,
+    /// What belongs to it and does not exist yet.
+    pub missing: &'static [&'static str],
+    sections: &'static str,
+    /// The `config` of the fixture plugin, and the plugins behind it.
+    plugins: &'static str,
+    agents: &'static str,
+}
+
+/// The targets of the system whose API the native routes speak.
+pub const BETTER_AGENT: [Target; 6] = [
+    Target {
+        name: "a",
+        port: 4101,
+        missing: &[],
+        sections: r#"
+[server]
+base_path = "/api"
+secret = "s3cret"
+
+[runs]
+sse_heartbeat = "15s"
+"#,
+        plugins: r"
+config = { tools = true, endpoints = true, tracker = true }
+",
+        agents: AGENTS,
+    },
+    Target {
+        name: "b",
+        port: 4102,
+        missing: &[],
+        sections: r#"
+[server]
+base_path = ""
+
+[store]
+url = "none"
+
+[runs]
+sse_heartbeat = "150ms"
+client_tool_result_timeout = "400ms"
+tool_approval_timeout = "400ms"
+"#,
+        plugins: r"
+config = { tools = true }
+",
+        agents: AGENTS,
+    },
+    Target {
+        name: "c",
+        port: 4103,
+        missing: &[],
+        sections: r#"
+[server]
+base_path = "http://localhost:4103/api"
+
+[runs]
+on_request_disconnect = "continue"
+"#,
+        plugins: r"
+config = { tools = true }
+",
+        agents: AGENTS,
+    },
+    Target {
+        name: "d",
+        port: 4104,
+        missing: &["an IP allow-list", "a rate limit"],
+        sections: r#"
+[server]
+base_path = "/api"
+secret = "s3cret"
+"#,
+        plugins: r#"
+config = { tools = true, spy = true }
+
+[[plugins.load]]
+name = "auth"
+config = { keys = [{ key = "k1", subject = "k1" }] }
+"#,
+        agents: AGENTS,
+    },
+    Target {
+        name: "e",
+        port: 4105,
+        missing: &[],
+        sections: r#"
+[server]
+base_path = ""
+"#,
+        plugins: r"
+config = { tools = true, editor = true, bad_guard = true }
+",
+        agents: AGENTS,
+    },
+    Target {
+        name: "f",
+        port: 4106,
+        missing: &[],
+        sections: r#"
+[server]
+base_path = ""
+
+[store]
+url = "none"
+"#,
+        plugins: r"
+config = { tools = true }
+",
+        agents: r#"
+[tools]
+shared = ["add"]
+
+[agents.plain]
+model = "scripted/fake-1"
+"#,
+    },
+];
+
+const AGENTS: &str = r#"
+[agents.assistant]
+model = "scripted/fake-1"
+instructions = "Be brief."
+tools = ["add", "boom", "boom_throw", "emitter", "slow_tool"]
+
+[agents.plain]
+model = "scripted/fake-1"
+
+[agents.interactive]
+model = "scripted/fake-1"
+tools = ["add", "confirm", "wipe", "wipe_fast", "maybe", "confirm_gate"]
+
+[agents.extractor]
+model = "scripted/fake-1"
+
+[agents.extractor.output_schema]
+type = "object"
+properties = { name = { type = "string" } }
+required = ["name"]
+additionalProperties = false
+
+[agents.ctx]
+model = "scripted/fake-1"
+instructions = "User {{context.userId}}"
+
+[agents.ctx.context_schema]
+type = "object"
+properties = { userId = { type = "string" } }
+required = ["userId"]
+additionalProperties = false
+
+[agents.looper]
+model = "scripted/fake-1"
+tools = ["add"]
+max_steps = 2
+"#;
+
+// === impl Target ===
+
+impl Target {
+    /// The target of this name.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn named(name: &str) -> Self {
+        BETTER_AGENT
+            .into_iter()
+            .find(|it| it.name == name)
+            .unwrap_or_else(|| panic!("there is no target {name:?}"))
+    }
+
+    /// Its `config.toml`; the port is laid over it by a variable.
+    pub fn config(&self, plugin_dir: &Path) -> String {
+        let mut config = self.sections.trim_start().to_owned();
+        // Writing to a string cannot fail. A JSON text is a TOML text too.
+        let dir = serde_json::json!(plugin_dir.to_string_lossy());
+        let _ = write!(
+            config,
+            r#"
+[plugins]
+dir = {dir}
+
+[[plugins.load]]
+name = "scripted"
+library = "scripted_model"
+config = {{ script = "native" }}
+
+[[plugins.load]]
+name = "fixture"
+library = "fixture_plugin"{}{}"#,
+            self.plugins, self.agents
+        );
+        config
+    }
+}

@@ -1,0 +1,356 @@
+//! The server under test: the real binary, in a folder of its own, on a port of its own.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{Request, SseReader, binary, plugin_dir};
+
+/// How long a server may take to start or to end on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a process is asked whether it has ended.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A server that has not been started yet.
+#[derive(Debug)]
+#[must_use = "a server is started by `start` or `fail`"]
+pub struct ServerBuilder {
+    folder: TempDir,
+    config: String,
+    binary: PathBuf,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+/// A server that answers. Killed when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    folder: TempDir,
+    token: Option<String>,
+}
+
+/// A server that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to standard error.
+    pub log: String,
+}
+
+// === impl ServerBuilder ===
+
+impl ServerBuilder {
+    /// The server with this configuration. `port` and `plugins.dir` are filled in by variables.
+    ///
+    /// # Panics
+    /// When there is no room for its files.
+    pub fn new(config: &str) -> Self {
+        Self {
+            folder: tempfile::Builder::new()
+                .prefix("mortise-test-")
+                .tempdir()
+                .expect("there is room for a folder"),
+            config: config.to_owned(),
+            binary: binary(),
+            arguments: Vec::new(),
+            variables: vec![
+                ("MORTISE__SERVER__PORT".into(), "0".into()),
+                (
+                    "MORTISE__PLUGINS__DIR".into(),
+                    plugin_dir().display().to_string(),
+                ),
+            ],
+        }
+    }
+
+    /// The folder of the configuration file.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Another binary than the one of this profile.
+    pub fn binary(mut self, binary: PathBuf) -> Self {
+        self.binary = binary;
+        self
+    }
+
+    /// Adds an argument behind `serve --config FILE`.
+    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.retain(|(own, _)| own != name);
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Leaves the port to the configuration.
+    pub fn without_port(mut self) -> Self {
+        self.variables
+            .retain(|(name, _)| name != "MORTISE__SERVER__PORT");
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not; with its log.
+    #[track_caller]
+    pub fn start(self) -> Server {
+        let mut child = self.spawn();
+        match first_line(&mut child) {
+            Some(address) => Server {
+                child,
+                address,
+                folder: self.folder,
+                token: None,
+            },
+            None => {
+                let ended = ended(&mut child, self.folder.path(), PATIENCE);
+                panic!("the server did not start: {ended:#?}");
+            }
+        }
+    }
+
+    /// Starts it and waits until it has given up.
+    ///
+    /// # Panics
+    /// When it starts after all.
+    #[track_caller]
+    pub fn fail(self) -> Ended {
+        let mut child = self.spawn();
+        if let Some(address) = first_line(&mut child) {
+            let _ = child.kill();
+            panic!("the server has started at {address}");
+        }
+        ended(&mut child, self.folder.path(), PATIENCE)
+    }
+
+    #[track_caller]
+    fn spawn(&self) -> Child {
+        let config = self.folder.path().join("config.toml");
+        fs::write(&config, &self.config).expect("there is room for a file");
+        let log = File::create(log_file(self.folder.path())).expect("there is room for a file");
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(config)
+            .args(&self.arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        clear_variables(&mut command);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.spawn().expect("the server can be run")
+    }
+}
+
+/// Variables of the developer's shell would change what is tested.
+fn clear_variables(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MORTISE") {
+            command.env_remove(name);
+        }
+    }
+}
+
+fn log_file(folder: &Path) -> PathBuf {
+    folder.join("stderr.log")
+}
+
+/// The address from the line that a started server writes, `None` if it ends instead.
+fn first_line(child: &mut Child) -> Option<SocketAddr> {
+    let output = child.stdout.take().expect("standard output is a pipe");
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut lines = BufReader::new(output).lines();
+        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            line.strip_prefix("listening on http://")?
+                .parse::<SocketAddr>()
+                .ok()
+        });
+        let _ = sender.send(address);
+        // Keeps the pipe empty for as long as the server writes.
+        lines.for_each(drop);
+    });
+    receiver.recv_timeout(PATIENCE).ok().flatten()
+}
+
+/// Waits for the end of a process; kills it where it takes longer.
+#[track_caller]
+fn ended(child: &mut Child, folder: &Path, patience: Duration) -> Ended {
+    let mut waited = Duration::ZERO;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            break status;
+        }
+        if waited > patience {
+            let _ = child.kill();
+            let _ = child.wait();
+            let log = fs::read_to_string(log_file(folder)).unwrap_or_default();
+            panic!("the server has not ended within {patience:?}: {log}");
+        }
+        thread::sleep(PAUSE);
+        waited += PAUSE;
+    };
+    Ended {
+        status,
+        log: fs::read_to_string(log_file(folder)).unwrap_or_default(),
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    /// The same server; requests carry this token unless they say otherwise.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The folder of its configuration file.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to standard error.
+    pub fn log(&self) -> String {
+        fs::read_to_string(log_file(self.folder.path())).unwrap_or_default()
+    }
+
+    /// Waits until its log holds a text, and returns the log.
+    ///
+    /// # Panics
+    /// When it does not come.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let mut waited = Duration::ZERO;
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(
+                waited < PATIENCE / 6,
+                "no {text:?} in the log of the server: {log}"
+            );
+            thread::sleep(PAUSE);
+            waited += PAUSE;
+        }
+    }
+
+    /// A request with the token.
+    pub fn request(&self, method: &str, target: &str) -> Request {
+        let request = self.anonymous(method, target);
+        match &self.token {
+            Some(token) => request.bearer(token),
+            None => request,
+        }
+    }
+
+    /// A request without the token.
+    pub fn anonymous(&self, method: &str, target: &str) -> Request {
+        Request::new(self.address, method, target)
+    }
+
+    /// A GET with the token.
+    pub fn get(&self, target: &str) -> Request {
+        self.request("GET", target)
+    }
+
+    /// A POST with the token.
+    pub fn post(&self, target: &str) -> Request {
+        self.request("POST", target)
+    }
+
+    /// A run of `/api/AGENT/run` with this prompt, to be sent as JSON.
+    pub fn run(&self, agent: &str, prompt: &str) -> Request {
+        self.post(&format!("/api/{agent}/run"))
+            .json(&serde_json::json!({ "input": prompt }))
+    }
+
+    /// A streamed run with this prompt.
+    #[track_caller]
+    pub fn stream(&self, agent: &str, prompt: &str) -> SseReader {
+        self.run(agent, prompt).open()
+    }
+
+    /// Whether the process runs and answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn assert_alive(&mut self) {
+        let ended = self.child.try_wait().expect("a child can be waited for");
+        assert!(ended.is_none(), "the server has ended: {}", self.log());
+        let _ = self.anonymous("GET", "/livez").send().expect(200);
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a child has a pid"), signal).expect("the server runs");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it takes longer than `patience`.
+    #[track_caller]
+    pub fn wait(mut self, patience: Duration) -> Ended {
+        ended(&mut self.child, self.folder.path(), patience)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            report(&self.log());
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a failed test shows what the server said"
+)]
+fn report(log: &str) {
+    eprintln!("--- log of the server ---\n{log}");
+}

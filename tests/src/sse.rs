@@ -1,0 +1,163 @@
+//! An event stream, read frame by frame while it is written.
+
+use std::{
+    fmt,
+    io::{BufRead, BufReader},
+};
+
+use serde_json::Value;
+
+use crate::http::{BodyReader, Head};
+
+/// A stream that is being read. Dropping it hangs up.
+pub struct SseReader {
+    head: Head,
+    lines: BufReader<BodyReader>,
+    /// What was read until now, comments left out.
+    seen: Vec<Frame>,
+}
+
+/// One frame: what stands between two blank lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// The text after the colon, of a comment.
+    pub comment: Option<String>,
+    /// The `id:` line.
+    pub id: Option<String>,
+    /// The `event:` line.
+    pub event: Option<String>,
+    /// The `data:` lines.
+    pub data: String,
+}
+
+// === impl SseReader ===
+
+impl SseReader {
+    pub(crate) fn new(head: Head, body: BodyReader) -> Self {
+        Self {
+            head,
+            lines: BufReader::new(body),
+            seen: Vec::new(),
+        }
+    }
+
+    /// The first value of a header of the response.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.header(name)
+    }
+
+    /// The run that is shown.
+    ///
+    /// # Panics
+    /// When the response does not name it.
+    #[track_caller]
+    pub fn run_id(&self) -> String {
+        self.header("x-run-id")
+            .expect("a streamed run has x-run-id")
+            .to_owned()
+    }
+
+    /// The next frame, comments included; `None` when the server has closed the stream.
+    ///
+    /// # Panics
+    /// When the stream is cut, or silent for too long.
+    #[track_caller]
+    pub fn next_frame(&mut self) -> Option<Frame> {
+        let mut frame = Frame::default();
+        let mut is_empty = true;
+        loop {
+            let mut line = String::new();
+            let count = self
+                .lines
+                .read_line(&mut line)
+                .expect("the stream goes on or is closed in order");
+            if count == 0 {
+                assert!(is_empty, "the stream ends inside of {frame:?}");
+                return None;
+            }
+            let line = line.trim_end_matches('\n');
+            if line.is_empty() {
+                if is_empty {
+                    continue;
+                }
+                if frame.comment.is_none() {
+                    self.seen.push(frame.clone());
+                }
+                return Some(frame);
+            }
+            is_empty = false;
+            frame.add(line);
+        }
+    }
+
+    /// Reads until an event of this type, which is returned.
+    ///
+    /// # Panics
+    /// When the stream ends before.
+    #[track_caller]
+    pub fn wait_for(&mut self, kind: &str) -> Value {
+        loop {
+            let Some(frame) = self.next_frame() else {
+                panic!("the stream has ended without {kind}: {:#?}", self.seen);
+            };
+            if frame.kind() == kind {
+                return frame.json();
+            }
+        }
+    }
+
+    /// Reads to the end: everything that was shown, comments left out.
+    #[track_caller]
+    pub fn finish(mut self) -> Vec<Frame> {
+        while self.next_frame().is_some() {}
+        self.seen
+    }
+}
+
+impl fmt::Debug for SseReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseReader")
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Frame ===
+
+impl Frame {
+    /// What the frame is: its `event:`, or else the `type` of its data.
+    pub fn kind(&self) -> String {
+        if let Some(event) = &self.event {
+            return event.clone();
+        }
+        let data: Value = serde_json::from_str(&self.data).unwrap_or_default();
+        data["type"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The data as JSON.
+    ///
+    /// # Panics
+    /// When it is not JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.data)
+            .unwrap_or_else(|error| panic!("{error} in {:?}", self.data))
+    }
+
+    fn add(&mut self, line: &str) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "" => self.comment = Some(value.to_owned()),
+            "id" => self.id = Some(value.to_owned()),
+            "event" => self.event = Some(value.to_owned()),
+            "data" => {
+                if !self.data.is_empty() {
+                    self.data.push('\n');
+                }
+                self.data.push_str(value);
+            }
+            other => panic!("a frame has no {other:?}"),
+        }
+    }
+}

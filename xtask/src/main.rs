@@ -1,2 +1,41 @@
-//! Everything a contributor types.
-fn main() {}
+//! Everything a contributor types: `cargo xtask COMMAND`.
+
+mod bench;
+mod check;
+mod fixture;
+mod run;
+mod tools;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  run                     build everything and serve config.toml
+  test                    build everything, then every test
+  lint                    formatting, clippy, documentation
+  ci                      test, then lint
+  fixture better-agent    serve the six conformance targets on ports 4101 to 4106
+  bench                   compare with a bare HTTP server, in release mode
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["run"] => run::run(),
+        ["test"] => check::test(),
+        ["lint"] => check::lint(),
+        ["ci"] => check::test().and_then(|()| check::lint()),
+        ["fixture", "better-agent"] => fixture::better_agent(),
+        ["bench", ..] => bench::bench(&arguments[1..]),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            tools::say(&message);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `cargo xtask bench`: builds what is compared in release mode, then compares it.
+
+use crate::tools::{Done, cargo, finish, shipped_libraries};
+
+/// What is measured: the server, its libraries, and the program that measures.
+const PACKAGES: [&str; 6] = [
+    "mortise-host",
+    "mortise-plugin-scripted-model",
+    "mortise-plugin-request-log",
+    "mortise-plugin-auth",
+    "mortise-test-fixture-plugin",
+    "mortise-bench",
+];
+
+pub(crate) fn bench(arguments: &[&str]) -> Done {
+    // Fails early, and readably, where the plugins are not where they belong.
+    shipped_libraries()?;
+    let mut build = cargo();
+    build.args(["build", "--release"]);
+    for package in PACKAGES {
+        build.args(["--package", package]);
+    }
+    finish(&mut build)?;
+    finish(
+        std::process::Command::new(integration_tests::target_dir().join("release/mortise-bench"))
+            .args(arguments),
+    )
+}

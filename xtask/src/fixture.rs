@@ -1,0 +1,121 @@
+//! `cargo xtask fixture better-agent`: the servers that recorded exchanges are replayed against.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use integration_tests::fixture::{BETTER_AGENT, Target};
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::tools::{Done, build, profile_dir, say};
+
+/// The servers that were started. Stopped when they are dropped.
+#[derive(Default)]
+struct Servers(Vec<(Target, Child)>);
+
+pub(crate) fn better_agent() -> Done {
+    build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot wait for signals: {error}"))?;
+    runtime.block_on(serve())
+}
+
+async fn serve() -> Done {
+    let failed = |error| format!("cannot wait for signals: {error}");
+    // Before anything is started, so that a signal never leaves a server behind.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let folder = TempDir::new().map_err(|error| format!("cannot make a folder: {error}"))?;
+    let mut servers = Servers::default();
+    for target in BETTER_AGENT {
+        for missing in target.missing {
+            say(&format!(
+                "target {}: {missing} does not exist yet and is left out",
+                target.name
+            ));
+        }
+        servers.0.push((target, start(&target, folder.path())?));
+    }
+    for (target, server) in &mut servers.0 {
+        wait_until_ready(target, server)?;
+    }
+    say("ready; Ctrl-C ends it");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        ended = servers.first_end() => return Err(ended),
+    }
+    Ok(())
+}
+
+fn start(target: &Target, folder: &Path) -> Result<Child, String> {
+    let failed = |error| format!("target {} cannot be started: {error}", target.name);
+    let config = folder.join(format!("{}.toml", target.name));
+    fs::write(&config, target.config(&profile_dir())).map_err(failed)?;
+    let mut command = Command::new(profile_dir().join("mortise"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MORTISE__") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .arg("serve")
+        .arg("--config")
+        .arg(&config)
+        .env("MORTISE__SERVER__PORT", target.port.to_string())
+        .env("MORTISE_LOG", "warn")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)
+}
+
+/// Reads the line that a server writes when it listens.
+fn wait_until_ready(target: &Target, server: &mut Child) -> Done {
+    let output = server.stdout.take();
+    let mut line = String::new();
+    if let Some(output) = output {
+        // An error counts as the end of the output.
+        let _ = BufReader::new(output).read_line(&mut line);
+    }
+    if !line.starts_with("listening on") {
+        return Err(format!(
+            "target {} has not started; what it said stands above",
+            target.name
+        ));
+    }
+    say(&format!("target {}: {}", target.name, line.trim_end()));
+    Ok(())
+}
+
+// === impl Servers ===
+
+impl Servers {
+    /// Waits until one of them ends although nobody asked it to.
+    async fn first_end(&mut self) -> String {
+        loop {
+            for (target, server) in &mut self.0 {
+                if let Ok(Some(status)) = server.try_wait() {
+                    return format!("target {} ended with {status}", target.name);
+                }
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for (_, server) in &mut self.0 {
+            // An error means that it has ended already.
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}

@@ -1,32 +1,37 @@
-//! Plugins that panic: only the request at hand fails, and the process goes on.
+//! Plugins that panic or hang: only the request at hand fails, and the process goes on.
 //!
-//! The library is `tests/misbehaving`. Its `config` says where it panics: `panic_in`, one of the
-//! places below. It offers the tool `bad_tool`, the model `bad-model`, the agent `bad-agent` and
-//! the endpoint `GET /bad`, which are well-behaved unless named.
+//! `tests/misbehaving` is told by its `config` where to go wrong.
 
-use integration_tests::{Reply, Server};
-use serde_json::json;
+use integration_tests::{Ended, Reply, Server, ServerBuilder};
 
-use crate::support::{assert_code, kinds, plain};
+use crate::support::{SCRIPTED, assert_code, kinds, only, plain};
 
-/// A server whose plugin panics in this place.
-fn panicking_in(place: &str) -> Server {
+/// A server whose plugin goes wrong as `config` says, and agents with its tool and its model.
+fn misbehaving(config: &str) -> ServerBuilder {
     plain(&format!(
         r#"
+[runs]
+tool_timeout = "1s"
+hook_timeout = "1s"
+cancel_grace = "200ms"
+
 [[plugins.load]]
 name = "bad"
 library = "misbehaving"
-config = {{ panic_in = "{place}" }}
+config = {{ {config} }}
 
 [agents.tooled]
 model = "scripted/fake-1"
-tools = ["bad_tool"]
+tools = ["misbehave", "bad_result"]
 
 [agents.modelled]
-model = "bad/bad-model"
+model = "bad/panicky"
 "#
     ))
-    .start()
+}
+
+fn panicking_in(place: &str) -> Server {
+    misbehaving(&format!("panic_in = \"{place}\"")).start()
 }
 
 /// The request has failed without telling why, and the log tells it.
@@ -34,9 +39,13 @@ model = "bad/bad-model"
 fn assert_masked(server: &Server, reply: Reply) {
     let reply = reply.expect(500);
     assert_code(&reply.json(), "INTERNAL");
-    assert!(!reply.text().contains("panic"), "{}", reply.text());
-    let log = server.wait_for_log("panic");
-    assert!(log.contains("bad"), "the log names the plugin: {log}");
+    assert!(!reply.text().contains("misbehaving in"), "{}", reply.text());
+    let log = server.wait_for_log("misbehaving in");
+    let line = log.lines().find(|it| it.contains("misbehaving in"));
+    assert!(
+        line.is_some_and(|it| it.contains("bad")),
+        "names the plugin: {log}"
+    );
 }
 
 /// The same process answers everything else as before.
@@ -44,7 +53,13 @@ fn assert_masked(server: &Server, reply: Reply) {
 fn assert_unharmed(server: &mut Server, pid: u32) {
     server.assert_alive();
     assert_eq!(server.pid(), pid);
-    let _ = server.get("/api/-/agents").send().expect(200);
+    let _ = server.get("/api/misbehave-ok").send().expect(200);
+}
+
+#[track_caller]
+fn assert_refused(ended: &Ended) {
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    assert!(ended.log.contains("bad"), "{}", ended.log);
 }
 
 #[test]
@@ -52,10 +67,21 @@ fn a_panic_in_an_endpoint_fails_that_request_alone() {
     let mut server = panicking_in("endpoint");
     let pid = server.pid();
 
-    let reply = server.get("/api/bad").send();
+    let reply = server.get("/api/misbehave").send();
     assert_masked(&server, reply);
 
     let _ = server.run("plain", "hi").send().expect(200);
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn a_panic_in_the_middle_of_a_response_cuts_that_response_alone() {
+    let mut server = panicking_in("endpoint_stream");
+    let pid = server.pid();
+
+    let cut = server.get("/api/misbehave").try_send();
+
+    assert!(cut.is_err(), "a cut response must not look complete");
     assert_unharmed(&mut server, pid);
 }
 
@@ -64,27 +90,38 @@ fn a_panic_in_a_tool_is_told_to_the_model() {
     let mut server = panicking_in("tool");
     let pid = server.pid();
 
-    let frames = server.stream("tooled", "call bad_tool").finish();
+    let frames = server.stream("tooled", "call misbehave").finish();
 
-    let kinds = kinds(&frames);
-    assert!(kinds.contains(&"TOOL_CALL_RESULT".to_owned()), "{kinds:?}");
-    assert!(kinds.contains(&"RUN_FINISHED".to_owned()), "{kinds:?}");
-    let _ = server.run("plain", "hi").send().expect(200);
+    assert_eq!(only(&frames, "TOOL_CALL_RESULT")["isError"], true);
+    assert!(kinds(&frames).contains(&"RUN_FINISHED".to_owned()));
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn a_result_that_cannot_be_read_fails_that_call_alone() {
+    let mut server = misbehaving("").start();
+    let pid = server.pid();
+
+    server.run("tooled", "call bad_result").send();
+
+    let _ = server.run("tooled", "call misbehave").send().expect(200);
     assert_unharmed(&mut server, pid);
 }
 
 #[test]
 fn a_panic_in_a_model_fails_that_run_alone() {
-    let mut server = panicking_in("model");
-    let pid = server.pid();
+    for place in ["model", "model_stream"] {
+        let mut server = panicking_in(place);
+        let pid = server.pid();
 
-    let reply = server.run("modelled", "hi").send();
-    assert_masked(&server, reply);
-    let frames = server.stream("modelled", "hi").finish();
-    assert!(kinds(&frames).contains(&"RUN_ERROR".to_owned()));
+        let reply = server.run("modelled", "hi").send();
+        assert_masked(&server, reply);
+        let frames = server.stream("modelled", "hi").finish();
+        assert_eq!(only(&frames, "RUN_ERROR")["error"]["code"], "INTERNAL");
 
-    let _ = server.run("plain", "hi").send().expect(200);
-    assert_unharmed(&mut server, pid);
+        let _ = server.run("plain", "hi").send().expect(200);
+        assert_unharmed(&mut server, pid);
+    }
 }
 
 #[test]
@@ -92,7 +129,7 @@ fn a_panic_in_a_coded_agent_fails_that_run_alone() {
     let mut server = panicking_in("agent");
     let pid = server.pid();
 
-    let reply = server.run("bad-agent", "hi").send();
+    let reply = server.run("misbehaving", "hi").send();
     assert_masked(&server, reply);
 
     let _ = server.run("plain", "hi").send().expect(200);
@@ -101,45 +138,74 @@ fn a_panic_in_a_coded_agent_fails_that_run_alone() {
 
 #[test]
 fn a_panic_in_a_guard_refuses_the_request() {
-    let mut server = panicking_in("guard");
-    let pid = server.pid();
+    for place in ["guard", "guard_now"] {
+        let mut server = panicking_in(place);
+        let pid = server.pid();
 
-    let reply = server.run("plain", "hi").send();
-    assert_masked(&server, reply);
+        let reply = server.run("plain", "hi").send();
+        assert_masked(&server, reply);
 
-    server.assert_alive();
-    assert_eq!(server.pid(), pid);
+        assert_unharmed(&mut server, pid);
+    }
+}
+
+#[test]
+fn an_operator_may_let_requests_pass_a_broken_guard() {
+    let config = format!(
+        "[[plugins.load]]\nname = \"bad\"\nlibrary = \"misbehaving\"\n\
+         config = {{ panic_in = \"guard\" }}\non_error = \"skip\"\n{SCRIPTED}"
+    );
+    let server = ServerBuilder::new(&config).start();
+
+    let _ = server.run("plain", "hi").send().expect(200);
 }
 
 #[test]
 fn a_panic_in_an_observer_is_noticed_by_nobody_but_the_log() {
-    let mut server = panicking_in("observe");
-    let pid = server.pid();
+    for place in ["observe", "completed"] {
+        let mut server = panicking_in(place);
+        let pid = server.pid();
 
-    let _ = server.run("plain", "hi").send().expect(200);
-    server.wait_for_log("panic");
+        let _ = server.run("plain", "hi").send().expect(200);
+        server.wait_for_log("misbehaving in");
 
-    assert_unharmed(&mut server, pid);
+        let _ = server.run("plain", "hi").send().expect(200);
+        assert_unharmed(&mut server, pid);
+    }
 }
 
 #[test]
-fn a_panic_in_an_event_filter_does_not_stop_the_run() {
-    let mut server = panicking_in("event");
-    let pid = server.pid();
+fn a_panic_in_any_hook_of_a_run_leaves_the_process_alone() {
+    for place in [
+        "event",
+        "step",
+        "step_end",
+        "before_model",
+        "after_model",
+        "before_tool",
+        "after_tool",
+        "tool_error",
+        "before_save",
+        "response",
+    ] {
+        let mut server = panicking_in(place);
+        let pid = server.pid();
 
-    let frames = server.stream("plain", "hi").finish();
+        // Whether the run ends well is the hook's policy; that it ends is not.
+        let status = server.run("tooled", "call misbehave").send().status();
 
-    assert!(kinds(&frames).contains(&"RUN_FINISHED".to_owned()));
-    assert_unharmed(&mut server, pid);
+        assert!(status == 200 || status == 500, "{place}: {status}");
+        assert_unharmed(&mut server, pid);
+    }
 }
 
 #[test]
 fn a_panic_in_a_drop_fails_nothing() {
-    let mut server = panicking_in("drop");
+    let mut server = panicking_in("tool_drop");
     let pid = server.pid();
 
     for _ in 0..3 {
-        server.get("/api/bad").send();
+        server.run("tooled", "call misbehave").send();
     }
 
     let _ = server.run("plain", "hi").send().expect(200);
@@ -148,16 +214,22 @@ fn a_panic_in_a_drop_fails_nothing() {
 
 #[test]
 fn a_panic_while_it_is_made_refuses_the_plugin() {
-    let config = format!(
-        "[[plugins.load]]\nname = \"bad\"\nlibrary = \"misbehaving\"\n\
-         config = {{ panic_in = \"create\" }}\n{}",
-        crate::support::SCRIPTED
-    );
+    for place in ["create", "register", "info", "start"] {
+        let ended = misbehaving(&format!("panic_in = \"{place}\"")).fail();
+        assert_refused(&ended);
+    }
+}
 
-    let ended = integration_tests::ServerBuilder::new(&config).fail();
+#[test]
+fn a_panic_at_the_end_does_not_keep_the_server_from_ending() {
+    for place in ["shutdown", "plugin_drop"] {
+        let server = panicking_in(place);
+        server.signal(rustix::process::Signal::TERM);
 
-    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
-    assert!(ended.log.contains("bad"), "{}", ended.log);
+        let ended = server.wait(crate::support::SOON);
+
+        assert_eq!(ended.status.code(), Some(0), "{place}: {ended:#?}");
+    }
 }
 
 #[test]
@@ -166,11 +238,56 @@ fn a_plugin_that_panics_again_and_again_is_still_contained() {
     let pid = server.pid();
 
     for _ in 0..50 {
-        let status = server.get("/api/bad").send().status();
+        let status = server.get("/api/misbehave").send().status();
         assert!(status >= 500, "{status}");
     }
 
+    let _ = server.run("plain", "hi").send().expect(200);
+    server.assert_alive();
+    assert_eq!(server.pid(), pid);
+}
+
+#[test]
+fn a_tool_that_never_returns_is_given_up() {
+    let mut server = misbehaving("hang_in = \"tool\"").start();
+    let pid = server.pid();
+
+    let frames = server.stream("tooled", "call misbehave").finish();
+
+    assert_eq!(only(&frames, "TOOL_CALL_RESULT")["isError"], true);
     assert_unharmed(&mut server, pid);
-    let body = json!({ "input": "hi" });
-    let _ = server.post("/api/plain/run").json(&body).send().expect(200);
+}
+
+#[test]
+fn a_guard_that_never_answers_refuses_the_request() {
+    let mut server = misbehaving("hang_in = \"guard\"").start();
+    let pid = server.pid();
+
+    let status = server.run("plain", "hi").send().status();
+
+    assert!(status >= 500, "{status}");
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn an_agent_that_ignores_an_abort_is_dropped_after_the_grace() {
+    let mut server = misbehaving("hang_in = \"agent\"").start();
+    let pid = server.pid();
+    let mut stream = server.stream("misbehaving", "hi");
+    stream.wait_for("RUN_STARTED");
+
+    let path = format!("/api/misbehaving/runs/{}/abort", stream.run_id());
+    let _ = server.post(&path).send().expect(204);
+
+    assert!(kinds(&stream.finish()).contains(&"RUN_ABORTED".to_owned()));
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn a_library_has_a_tokio_of_its_own() {
+    let server = misbehaving("").start();
+
+    let reply = server.run("tokio", "hi").send().expect(200);
+
+    assert!(reply.text().contains("spawned"), "{}", reply.text());
 }

@@ -1,10 +1,9 @@
 //! The commands of README.md, run as they stand there.
 //!
 //! A fenced block ```` ```console ```` holds commands, each behind `$ ` (a command goes on where a
-//! line ends with a backslash), and what they print. Every command with `curl` is run against a
-//! server with the repository's `config.toml`; only its origin and its token are replaced. A
-//! command that begins with `(` or ends with `&` may run beside the next one. In what is printed,
-//! ids and times may be any; `…` stands for any text.
+//! line ends with a backslash), and what they print. All of them are run by one shell, against a
+//! server with the repository's `config.toml`; only the origin and the token are replaced. In what
+//! is printed, ids and times may be any; `…` stands for any text.
 
 use std::{fs, process::Command};
 
@@ -13,6 +12,9 @@ use integration_tests::{ServerBuilder, workspace};
 use crate::support::SECRET;
 
 const ORIGIN: &str = "http://127.0.0.1:3141";
+
+/// Stands between the outputs of two commands.
+const END: &str = "--- end of the command ---";
 
 /// A command and what it prints.
 #[derive(Debug, Default, PartialEq)]
@@ -24,30 +26,36 @@ struct Example {
 #[test]
 fn the_commands_of_the_readme_print_what_it_shows() {
     let readme = fs::read_to_string(workspace().join("README.md")).expect("README.md is there");
-    let examples: Vec<_> = examples(&readme)
-        .into_iter()
-        .filter(|it| it.command.contains("curl"))
-        .collect();
-    assert!(examples.len() >= 6, "{examples:#?}");
+    let examples = examples(&readme);
+    assert!(examples.len() >= 10, "{examples:#?}");
     let config = fs::read_to_string(workspace().join("config.toml")).expect("it is there");
     let server = ServerBuilder::new(&config)
         .variable("MORTISE_SECRET", SECRET)
         .start();
     let origin = format!("http://{}", server.address());
+    // One shell for all, so that functions, variables and jobs last from one to the next.
+    let script: String = examples
+        .iter()
+        .map(|it| format!("{}\necho '{END}'\n", it.command.replace(ORIGIN, &origin)))
+        .collect();
 
-    for example in examples {
-        let command = example.command.replace(ORIGIN, &origin);
-        let ran = Command::new("bash")
-            .args(["-c", &command])
-            .env("MORTISE_SECRET", SECRET)
-            .output()
-            .expect("bash can be run");
-        let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let ran = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(server.folder())
+        .env("MORTISE_SECRET", SECRET)
+        .output()
+        .expect("bash can be run");
+
+    let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    let outputs: Vec<_> = printed.split(END).collect();
+    assert_eq!(outputs.len(), examples.len() + 1, "{printed}\n{said}");
+    for (example, output) in examples.iter().zip(outputs) {
         assert!(
-            matches(&masked(&example.output), &masked(&printed)),
-            "{command}\nprints\n{printed}\nwhere README.md shows\n{}\n{}",
+            matches(&masked(&example.output), &masked(output)),
+            "{}\nprints\n{output}\nwhere README.md shows\n{}\n{said}",
+            example.command,
             example.output,
-            String::from_utf8_lossy(&ran.stderr)
         );
     }
 }

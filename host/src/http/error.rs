@@ -21,7 +21,7 @@ use crate::schema;
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The host refuses it.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// The runtime or a plugin failed.
     Thrown(Error),
     /// A guard has answered it.
@@ -44,13 +44,13 @@ pub(crate) struct Refusal {
 
 impl Failure {
     fn refused(code: &'static str, status: StatusCode, message: &'static str) -> Self {
-        Self::Refused(Refusal {
+        Self::Refused(Box::new(Refusal {
             code,
             message,
             status,
             issues: Vec::new(),
             header: None,
-        })
+        }))
     }
 
     pub(super) fn no_route() -> Self {

@@ -211,6 +211,10 @@ impl http_body::Body for Counted {
         {
             self.bytes += data.len() as u64;
         }
+        // A connection may keep a body that it has read to the end.
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream() {
+            self.finish();
+        }
         polled
     }
 
@@ -223,11 +227,17 @@ impl http_body::Body for Counted {
     }
 }
 
-impl Drop for Counted {
-    fn drop(&mut self) {
+impl Counted {
+    fn finish(&mut self) {
         if let Some(report) = self.report.take() {
             report(self.bytes);
         }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

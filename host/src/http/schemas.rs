@@ -37,16 +37,15 @@ fn run() -> Value {
             },
             "modelOptions": { "type": "object" },
             "conversationId": not_blank(),
-            // The one branch of `anyOf` is what clients know: its failure is an issue of its own.
+            // Without and with `prepareInput`: clients know the issues of both branches.
             "conversationReplay": {
-                "anyOf": [{
-                    "type": "object",
-                    "properties": {
+                "anyOf": [
+                    replay(&json!({ "omitUnsupportedParts": { "type": "boolean" } })),
+                    replay(&json!({
                         "omitUnsupportedParts": { "type": "boolean" },
                         "prepareInput": { "type": "null" },
-                    },
-                    "additionalProperties": false,
-                }],
+                    })),
+                ],
             },
             "replaceHistory": { "type": "boolean" },
             "maxSteps": { "type": "integer", "minimum": 1 },
@@ -60,6 +59,10 @@ fn run() -> Value {
             },
         },
     })
+}
+
+fn replay(properties: &Value) -> Value {
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
 fn tool_result() -> Value {

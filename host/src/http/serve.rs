@@ -10,13 +10,14 @@ use std::time::Duration;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::layers;
 use super::state::HttpState;
+use crate::shutdown::Tasks;
 
 /// What a connection may take.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,10 @@ pub(crate) enum BindError {
         source: std::io::Error,
     },
 }
+
+/// Runs the requests of HTTP/2 connections, so that a shutdown waits for them too.
+#[derive(Clone)]
+struct TrackedStreams(Tasks);
 
 /// How long the loop rests after an error of the system, such as too many open files.
 const REST: Duration = Duration::from_millis(100);
@@ -93,7 +98,7 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<HttpState>, limits: 
     let connections = Arc::new(Semaphore::new(
         limits.max_connections.min(Semaphore::MAX_PERMITS),
     ));
-    let builder = Arc::new(builder(limits));
+    let builder = Arc::new(builder(limits, state.tasks.clone()));
     let stopping = state.tasks.stopping().clone();
     loop {
         let accepted = stopping.run_until_cancelled(async {
@@ -125,6 +130,17 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<HttpState>, limits: 
     }
 }
 
+impl<F> hyper::rt::Executor<F> for TrackedStreams
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, request: F) {
+        self.0.spawn(async move {
+            request.await;
+        });
+    }
+}
+
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(
@@ -133,8 +149,8 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
     )
 }
 
-fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(limits: Limits, tasks: Tasks) -> auto::Builder<TrackedStreams> {
+    let mut builder = auto::Builder::new(TrackedStreams(tasks));
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -155,7 +171,7 @@ fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builder: Arc<auto::Builder<TrackedStreams>>,
     state: Arc<HttpState>,
     header_timeout: Duration,
 ) {

@@ -217,3 +217,6 @@ fn observed(request: &RequestView) -> Value {
         "body": serde_json::from_slice::<Value>(&request.body).ok(),
     })
 }
+
+#[cfg(test)]
+mod tests;

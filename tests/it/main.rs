@@ -2,6 +2,7 @@
 
 mod cli;
 mod config_example;
+mod harness;
 mod layers;
 mod plugins;
 mod readme;

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, thread, time::Duration};
 
-use integration_tests::ServerBuilder;
+use integration_tests::{Server, ServerBuilder};
 use rustix::process::Signal;
 
 use crate::support::{SOON, kinds, plain};
@@ -56,10 +56,18 @@ fn a_second_signal_ends_it_at_once() {
 
     server.signal(Signal::INT);
     // The kernel merges two signals that arrive before the first is read.
-    thread::sleep(Duration::from_millis(200));
+    while is_ready(&server) {
+        thread::yield_now();
+    }
     server.signal(Signal::INT);
 
     server.wait(Duration::from_secs(2));
+}
+
+/// Whether new requests are served: a server that is ending says no, or does not answer.
+fn is_ready(server: &Server) -> bool {
+    let asked = server.get("/readyz").try_send();
+    asked.is_ok_and(|it| it.status() == 200)
 }
 
 #[test]

@@ -63,21 +63,17 @@ pub(crate) fn assert_code(body: &Value, code: &str) {
 
 /// Every Rust file of the workspace: its path from the root, and its text.
 pub(crate) fn sources() -> Vec<(String, String)> {
-    let sources = files(|path| path.ends_with(".rs"));
+    let sources = files(&["rs"]);
     assert!(sources.len() > 50, "{} files", sources.len());
     sources
 }
 
 /// Every document and every configuration file of the workspace.
 pub(crate) fn documents() -> Vec<(String, String)> {
-    files(|path| {
-        [".md", ".toml", ".yml", ".yaml"]
-            .iter()
-            .any(|it| path.ends_with(it))
-    })
+    files(&["md", "toml", "yml"])
 }
 
-fn files(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+fn files(kinds: &[&str]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![workspace().to_owned()];
     while let Some(folder) = folders.pop() {
@@ -93,7 +89,8 @@ fn files(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
             }
             let relative = path.strip_prefix(workspace()).unwrap_or(&path);
             let relative = relative.to_string_lossy().into_owned();
-            if wanted(&relative) {
+            let kind = path.extension().unwrap_or_default();
+            if kinds.iter().any(|it| kind == *it) {
                 let text = fs::read_to_string(&path).expect("the file is text");
                 found.push((relative, text));
             }

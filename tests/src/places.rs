@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// The root of the workspace.
+///
+/// # Panics
+/// Never: a member of a workspace is a folder in it.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -10,6 +13,9 @@ pub fn workspace() -> &'static Path {
 }
 
 /// The folder that cargo builds into: the one that this very program is in.
+///
+/// # Panics
+/// When the program is not where cargo puts programs.
 pub fn target_dir() -> PathBuf {
     let profile = profile_dir();
     profile
@@ -19,6 +25,9 @@ pub fn target_dir() -> PathBuf {
 }
 
 /// The folder of the libraries that cargo has built.
+///
+/// # Panics
+/// When they are not built.
 pub fn plugin_dir() -> PathBuf {
     let folder = profile_dir();
     let library = folder.join("libscripted_model.so");
@@ -31,6 +40,9 @@ pub fn plugin_dir() -> PathBuf {
 }
 
 /// The server.
+///
+/// # Panics
+/// When it is not built.
 pub fn binary() -> PathBuf {
     let binary = profile_dir().join("mortise");
     assert!(

@@ -115,17 +115,15 @@ impl ServerBuilder {
     #[track_caller]
     pub fn start(self) -> Server {
         let mut child = self.spawn();
-        match first_line(&mut child) {
-            Some(address) => Server {
-                child,
-                address,
-                folder: self.folder,
-                token: None,
-            },
-            None => {
-                let ended = ended(&mut child, self.folder.path(), PATIENCE);
-                panic!("the server did not start: {ended:#?}");
-            }
+        let Some(address) = first_line(&mut child) else {
+            let ended = ended(&mut child, self.folder.path(), PATIENCE);
+            panic!("the server did not start: {ended:#?}");
+        };
+        Server {
+            child,
+            address,
+            folder: self.folder,
+            token: None,
         }
     }
 

@@ -55,7 +55,7 @@ fn random_secret() -> Result<String, String> {
     File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut bytes))
         .map_err(|error| format!("cannot read random bytes: {error}"))?;
-    Ok(bytes.iter().map(|it| format!("{it:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }
 
 fn greeting(secret: &str) -> String {

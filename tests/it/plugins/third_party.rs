@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::SCRIPTED;
 
-const SOURCE: &str = r##"//! Rolls dice.
+const SOURCE: &str = r#"//! Rolls dice.
 
 use mortise_plugin_api::prelude::*;
 
@@ -64,7 +64,7 @@ impl Tool for Roll {
 }
 
 export_plugin!(Dice);
-"##;
+"#;
 
 /// Writes the package of a plugin author.
 fn write_package(folder: &Path) {

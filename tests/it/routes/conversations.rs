@@ -1,5 +1,7 @@
 //! Stored conversations: continued, shown, and protected against a second writer.
 
+use std::thread;
+
 use integration_tests::{Reply, Server};
 use serde_json::{Value, json};
 
@@ -17,6 +19,12 @@ fn items(server: &Server, agent: &str, conversation: &str) -> Vec<Value> {
     let path = format!("/api/{agent}/conversations/{conversation}");
     let body = server.get(&path).send().expect(200).json();
     body["items"].as_array().cloned().unwrap_or_default()
+}
+
+/// The run that began last, as a plugin has seen it.
+fn last_run(server: &Server) -> Value {
+    let reply = server.anonymous("GET", "/api/last-run").send();
+    reply.expect(200).json()["runId"].clone()
 }
 
 #[test]
@@ -91,11 +99,12 @@ fn a_json_run_that_comes_second_answers_409() {
     let server = target("a");
     let _ = say(&server, "race", "hi").expect(200);
 
-    let slow = std::thread::scope(|scope| {
+    let before = last_run(&server);
+    let slow = thread::scope(|scope| {
         let slow = scope.spawn(|| say(&server, "race", "slow"));
-        // The slow run takes three seconds; this one is over long before, whoever starts first,
-        // unless it overtakes the other's start, so it waits until that one has begun.
-        std::thread::sleep(std::time::Duration::from_millis(800));
+        while last_run(&server) == before {
+            thread::yield_now();
+        }
         let _ = say(&server, "race", "hi").expect(200);
         slow.join().expect("the request is answered")
     });

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use integration_tests::{binary, plugin_dir};
+use integration_tests::{binary, fixture::BETTER_AGENT, plugin_dir};
 
 use crate::support::SCRIPTED;
 
@@ -67,6 +67,21 @@ fn a_good_configuration_is_accepted_without_serving() {
     let output = check(&format!("[plugins]\ndir = \"PLUGIN_DIR\"\n{SCRIPTED}"));
 
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_configurations_of_the_conformance_targets_are_accepted() {
+    for target in BETTER_AGENT {
+        let output = check(&target.config(&plugin_dir()));
+
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}: {}",
+            target.name,
+            text(&output.stderr)
+        );
+    }
 }
 
 #[test]

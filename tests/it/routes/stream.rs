@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{kinds, only, target, text_of};
 
 #[test]
-fn a_streamed_text_is_seven_events_in_order() {
+fn a_streamed_text_is_shown_in_order() {
     let server = target("a");
 
     let stream = server.stream("plain", "hi");

@@ -66,14 +66,14 @@ fn a_missing_library_is_refused() {
 fn an_empty_file_is_refused() {
     let ended = folder_with(|path| write(path, b"")).fail();
 
-    assert_refused(&ended, &["empty", "not a library", "ELF"]);
+    assert_refused(&ended, &["not a library"]);
 }
 
 #[test]
 fn a_text_file_is_refused() {
     let ended = folder_with(|path| write(path, b"#!/bin/sh\necho hello\n")).fail();
 
-    assert_refused(&ended, &["not a library", "ELF", "not a plugin"]);
+    assert_refused(&ended, &["not a library"]);
 }
 
 #[test]
@@ -82,10 +82,7 @@ fn a_truncated_library_is_refused_wherever_it_is_cut() {
 
     for part in [16, 64, 4096, whole.len() / 2, whole.len() - 100] {
         let ended = folder_with(|path| write(path, &whole[..part])).fail();
-        assert_refused(
-            &ended,
-            &["truncated", "cut", "incomplete", "ELF", "damaged"],
-        );
+        assert_refused(&ended, &["cut off", "damaged", "not a library"]);
     }
 }
 
@@ -97,7 +94,7 @@ fn a_library_for_another_machine_is_refused() {
 
     let ended = folder_with(|path| write(path, &foreign)).fail();
 
-    assert_refused(&ended, &["aarch64", "machine", "architecture"]);
+    assert_refused(&ended, &["built for"]);
 }
 
 #[test]
@@ -113,7 +110,7 @@ fn a_library_that_is_no_plugin_is_refused() {
     })
     .fail();
 
-    assert_refused(&ended, &["not a plugin", "no plugin", "export_plugin"]);
+    assert_refused(&ended, &["not a mortise plugin"]);
 }
 
 #[test]
@@ -124,7 +121,7 @@ fn a_library_that_everybody_may_write_is_refused() {
     })
     .fail();
 
-    assert_refused(&ended, &["writable", "chmod", "write"]);
+    assert_refused(&ended, &["every user of this machine may change"]);
 }
 
 #[test]
@@ -135,7 +132,7 @@ fn a_link_that_leads_out_of_the_folder_is_refused() {
     })
     .fail();
 
-    assert_refused(&ended, &["link", "outside"]);
+    assert_refused(&ended, &["leads out"]);
 }
 
 #[test]

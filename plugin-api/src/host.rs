@@ -381,6 +381,11 @@ impl RunRequest {
 impl RunStatus {
     /// Where a run stands.
     pub fn new(run_id: String, agent: String, state: &str, last_seq: Option<u64>) -> Self {
-        Self { run_id, agent, state: state.into(), last_seq }
+        Self {
+            run_id,
+            agent,
+            state: state.into(),
+            last_seq,
+        }
     }
 }

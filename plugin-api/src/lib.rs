@@ -175,3 +175,12 @@ pub mod prelude {
         StepInput, Tool, ToolCall, ToolCallEnded, ToolErrorMode, ToolInfo, Usage, export_plugin,
     };
 }
+
+/// The code in the guides compiles.
+#[cfg(all(doctest, feature = "testing"))]
+mod guides {
+    #[doc = include_str!("../../docs/writing-a-plugin.md")]
+    struct WritingAPlugin;
+    #[doc = include_str!("../../docs/hooks.md")]
+    struct Hooks;
+}

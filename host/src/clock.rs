@@ -1,26 +1,40 @@
-//! The time, as an argument: tests can set it.
+//! The time of day.
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tells the time.
-#[derive(Clone)]
-pub(crate) struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+/// Where the time of day comes from; tests set it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    now_millis: fn() -> u64,
+}
+
+// === impl Clock ===
 
 impl Clock {
     /// The clock of the machine.
-    pub(crate) fn system() -> Self {
-        Self(Arc::new(system_millis))
+    pub(crate) const SYSTEM: Self = Self {
+        now_millis: system_millis,
+    };
+
+    /// Another clock.
+    #[cfg(test)]
+    pub(crate) const fn of(now_millis: fn() -> u64) -> Self {
+        Self { now_millis }
     }
 
     /// Milliseconds since 1970.
-    pub(crate) fn now_millis(&self) -> u64 {
-        (self.0)()
+    pub(crate) fn now_millis(self) -> u64 {
+        (self.now_millis)()
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the machine's clock"
+)]
 fn system_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -19,7 +19,10 @@ pub(crate) struct Ids {
 
 impl Ids {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, counter: Arc::new(AtomicU64::new(0)) }
+        Self {
+            clock,
+            counter: Arc::new(AtomicU64::new(0)),
+        }
     }
 
     /// The id of a run.
@@ -80,7 +83,7 @@ mod tests {
 
     #[test]
     fn ids_have_a_time_a_counter_and_sixteen_random_digits() {
-        let ids = Ids::new(Clock::system());
+        let ids = Ids::new(Clock::SYSTEM);
         let id = ids.run();
         let parts: Vec<&str> = id.split('_').collect();
         assert_eq!(parts.len(), 4);
@@ -90,7 +93,7 @@ mod tests {
 
     #[test]
     fn no_two_ids_are_the_same() {
-        let ids = Ids::new(Clock::system());
+        let ids = Ids::new(Clock::SYSTEM);
         let many: std::collections::HashSet<String> = (0..10_000).map(|_| ids.run()).collect();
         assert_eq!(many.len(), 10_000);
     }

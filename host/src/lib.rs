@@ -13,4 +13,5 @@ mod runtime;
 mod schema;
 mod shutdown;
 mod store;
-mod telemetry;
+
+pub use self::app::{App, AppBuilder, Server, StartError};

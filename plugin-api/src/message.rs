@@ -245,4 +245,9 @@ impl ModelResponse {
             ..Self::default()
         }
     }
+
+    /// The text of all its messages, joined.
+    pub fn text_content(&self) -> String {
+        self.output.iter().map(Item::text).collect()
+    }
 }

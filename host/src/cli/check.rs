@@ -9,7 +9,7 @@ pub(super) fn run(arguments: &ConfigArgs) -> Result<(), Failure> {
     let (path, config) = load_config(arguments)?;
     let runtime = runtime()?;
     runtime.block_on(async {
-        let app = App::build(config, &[]).await?;
+        let app = App::builder(config).build().await?;
         app.discard().await;
         Ok::<(), Failure>(())
     })?;

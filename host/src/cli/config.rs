@@ -8,7 +8,9 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
     match command {
         ConfigCommand::Schema => {
             let schema = config::schema();
-            exit::print(&serde_json::to_string_pretty(&schema).unwrap_or_else(|_| schema.to_string()));
+            exit::print(
+                &serde_json::to_string_pretty(&schema).unwrap_or_else(|_| schema.to_string()),
+            );
         }
         ConfigCommand::Reference => exit::print(&config::reference()),
     }

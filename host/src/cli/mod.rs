@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod exit;
+mod log;
 mod serve;
 
 use std::ffi::OsString;
@@ -12,7 +13,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use self::exit::Failure;
-pub(crate) use self::exit::print as say;
 
 const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -40,10 +40,15 @@ enum Command {
     #[command(after_help = "Example: mortise serve --config /etc/mortise/config.toml")]
     Serve(ServeArgs),
     /// Does everything that `serve` does, but serve.
-    #[command(after_help = "Example: mortise check --config config.toml && systemctl restart mortise")]
+    #[command(
+        after_help = "Example: mortise check --config config.toml && systemctl restart mortise"
+    )]
     Check(ConfigArgs),
     /// Tells of the configuration.
-    #[command(subcommand, after_help = "Example: mortise config schema > config.schema.json")]
+    #[command(
+        subcommand,
+        after_help = "Example: mortise config schema > config.schema.json"
+    )]
     Config(ConfigCommand),
 }
 

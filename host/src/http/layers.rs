@@ -110,7 +110,7 @@ async fn edited(state: &HttpState, watched: &Watched, response: Response) -> Res
         status: response.status().as_u16(),
         headers: headers.collect(),
     };
-    let changed = match state.pipeline.response(head, state.hook_timeout).await {
+    let changed = match state.pipeline.response(head).await {
         Ok(None) => return response,
         Ok(Some(changed)) => changed,
         Err(error) => return Failure::Thrown(error).into_response(),
@@ -176,7 +176,7 @@ impl Watched {
                 usage,
             };
             let tasks = state.tasks.clone();
-            tasks.spawn(async move { state.pipeline.completed(&sent, state.hook_timeout).await });
+            tasks.spawn(async move { state.pipeline.completed(&sent).await });
         };
         response.map(|body| {
             Body::new(Counted {

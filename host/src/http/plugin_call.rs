@@ -73,7 +73,7 @@ async fn let_in(
         }
         Admission::Own => {
             let asked = mount.capability.authenticate(request);
-            let verdict = tokio::time::timeout(state.hook_timeout, asked)
+            let verdict = tokio::time::timeout(state.pipeline.timeout(), asked)
                 .await
                 .map_err(|_| Error::internal("the mount took too long to authenticate"))??;
             match verdict {

@@ -210,7 +210,7 @@ pub(super) async fn admit(
     guards: Guards,
 ) -> Result<(), Failure> {
     let pipeline = &state.pipeline;
-    match pipeline.guard(request, guards, state.hook_timeout).await {
+    match pipeline.guard(request, guards).await {
         GuardOutcome::Admitted => Ok(()),
         GuardOutcome::Answered(answer) => {
             let response = super::plugin_response::into_response(answer)?;

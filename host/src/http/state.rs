@@ -25,7 +25,6 @@ pub(crate) struct HttpState {
     pub(super) base_path: Arc<str>,
     pub(super) body_limit: usize,
     pub(super) sse_heartbeat: Duration,
-    pub(super) hook_timeout: Duration,
 }
 
 /// The part of the configuration that requests need.
@@ -38,8 +37,6 @@ pub(crate) struct Settings {
     pub(crate) body_limit: usize,
     /// How often a silent event stream says that it is alive.
     pub(crate) sse_heartbeat: Duration,
-    /// How long one hook may take.
-    pub(crate) hook_timeout: Duration,
 }
 
 // === impl HttpState ===
@@ -58,7 +55,6 @@ impl HttpState {
             secret,
             body_limit,
             sse_heartbeat,
-            hook_timeout,
         } = settings;
         Arc::new(Self {
             runtime,
@@ -70,7 +66,6 @@ impl HttpState {
             base_path: base_path.into(),
             body_limit,
             sse_heartbeat,
-            hook_timeout,
         })
     }
 }

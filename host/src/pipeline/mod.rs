@@ -39,9 +39,15 @@ impl Pipeline {
                 stages.entry(stage).or_default().push(Arc::clone(&hook));
             }
         }
-        let observers =
-            Observers::new(stages.get(&Stage::Observe).map_or(&[], Vec::as_slice), tasks);
-        Self { stages, timeout, observers }
+        let observers = Observers::new(
+            stages.get(&Stage::Observe).map_or(&[], Vec::as_slice),
+            tasks,
+        );
+        Self {
+            stages,
+            timeout,
+            observers,
+        }
     }
 
     /// The hooks of a stage, in order.

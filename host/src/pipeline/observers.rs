@@ -42,7 +42,9 @@ impl Observers {
                 lost: AtomicU64::new(0),
             }
         });
-        Self { queues: queues.collect() }
+        Self {
+            queues: queues.collect(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -57,7 +59,10 @@ impl Observers {
     /// An event was appended.
     pub(crate) fn event(&self, run: &Arc<dyn RunServices>, event: &Arc<Event>) {
         for queue in self.queues.iter().filter(|queue| queue.wants(event.kind())) {
-            queue.tell(Observed::Event { run: Arc::clone(run), event: Arc::clone(event) });
+            queue.tell(Observed::Event {
+                run: Arc::clone(run),
+                event: Arc::clone(event),
+            });
         }
     }
 
@@ -95,7 +100,11 @@ impl Queue {
         if self.sender.try_send(observed).is_err() {
             let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
             if lost.is_power_of_two() {
-                tracing::warn!(instance = &*self.instance, lost, "an observer cannot keep up");
+                tracing::warn!(
+                    instance = &*self.instance,
+                    lost,
+                    "an observer cannot keep up"
+                );
             }
         }
     }

@@ -71,12 +71,7 @@ const CREDENTIALS: [&str; 5] = [
 
 impl Pipeline {
     /// Asks the guards, in order, until one does not let the request pass.
-    pub(crate) async fn guard(
-        &self,
-        request: &Arc<RequestView>,
-        guards: Guards,
-        timeout: Duration,
-    ) -> GuardOutcome {
+    pub(crate) async fn guard(&self, request: &Arc<RequestView>, guards: Guards) -> GuardOutcome {
         for hook in self.at(Stage::Guard) {
             let info = hook.capability.info();
             if info.authenticates && guards == Guards::NonAuthenticating {
@@ -85,7 +80,7 @@ impl Pipeline {
             let verdict = if info.at_once {
                 hook.capability.guard_now(request)
             } else {
-                within(timeout, hook.capability.guard(request)).await
+                within(self.timeout, hook.capability.guard(request)).await
             };
             let failed = match verdict {
                 Ok(GuardVerdict::Pass) => continue,
@@ -111,18 +106,14 @@ impl Pipeline {
     ///
     /// # Errors
     /// A masked error, where a hook failed that must not be skipped.
-    pub(crate) async fn response(
-        &self,
-        mut head: Head,
-        timeout: Duration,
-    ) -> Result<Option<Head>, Error> {
+    pub(crate) async fn response(&self, mut head: Head) -> Result<Option<Head>, Error> {
         let mut is_changed = false;
         for hook in self.at(Stage::Response) {
             let changed = async {
                 let answer = call_stage(hook, Stage::Response, &head).await?;
                 Ok(serde_json::from_slice::<Option<Head>>(&answer)?)
             };
-            match within(timeout, changed).await {
+            match within(self.timeout, changed).await {
                 Ok(None) => {}
                 Ok(Some(changed)) => {
                     head = changed;
@@ -135,10 +126,10 @@ impl Pipeline {
     }
 
     /// Tells hooks that a response was sent.
-    pub(crate) async fn completed(&self, sent: &Sent, timeout: Duration) {
+    pub(crate) async fn completed(&self, sent: &Sent) {
         for hook in self.at(Stage::Completed) {
             let told = async { call_stage(hook, Stage::Completed, sent).await.map(drop) };
-            if let Err(failed) = within(timeout, told).await {
+            if let Err(failed) = within(self.timeout, told).await {
                 log(hook, Stage::Completed, &failed);
             }
         }

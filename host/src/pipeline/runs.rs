@@ -36,10 +36,12 @@ impl Pipeline {
     ) -> Result<()> {
         for hook in self.at(stage) {
             let called =
-                hook.capability.stage(stage.as_str(), Some(Arc::clone(run)), input(state)?);
-            let answer = self.in_time(called).await.and_then(|answer| {
-                serde_json::from_slice::<Answer>(&answer).map_err(Error::from)
-            });
+                hook.capability
+                    .stage(stage.as_str(), Some(Arc::clone(run)), input(state)?);
+            let answer = self
+                .in_time(called)
+                .await
+                .and_then(|answer| serde_json::from_slice::<Answer>(&answer).map_err(Error::from));
             match answer {
                 Ok(answer) => {
                     if !take(state, answer) {
@@ -65,7 +67,8 @@ impl Pipeline {
             }
             true
         };
-        self.ask(stage, run, value, |value| to_json(value), take).await
+        self.ask(stage, run, value, |value| to_json(value), take)
+            .await
     }
 
     /// Lets every hook that wants it see an event before it is shown.
@@ -89,7 +92,10 @@ impl Pipeline {
                     shown.push(event);
                     continue;
                 }
-                match self.in_time(hook.capability.event(Arc::clone(run), event.clone())).await {
+                match self
+                    .in_time(hook.capability.event(Arc::clone(run), event.clone()))
+                    .await
+                {
                     Ok(EventVerdict::Keep) => shown.push(event),
                     Ok(EventVerdict::Replace(other)) => shown.push(other),
                     Ok(EventVerdict::Drop) => {}
@@ -115,7 +121,9 @@ impl Pipeline {
         held: Vec<Event>,
     ) -> Result<Vec<Event>> {
         let payload = to_json(&held)?;
-        let called = hook.capability.stage("release", Some(Arc::clone(run)), payload);
+        let called = hook
+            .capability
+            .stage("release", Some(Arc::clone(run)), payload);
         let released = self
             .in_time(called)
             .await
@@ -132,7 +140,10 @@ impl Pipeline {
     async fn in_time<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         match tokio::time::timeout(self.timeout, call).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::internal(format!("gave no answer within {:?}", self.timeout))),
+            Err(_) => Err(Error::internal(format!(
+                "gave no answer within {:?}",
+                self.timeout
+            ))),
         }
     }
 }
@@ -154,7 +165,9 @@ fn failed(hook: &OfferedHook, stage: Stage, error: Error) -> Result<()> {
         OnError::Deny => {
             tracing::error!(instance, hook = name, stage = stage.as_str(), %error, "a hook failed");
             // Without a code: what failed inside is nobody's business outside.
-            Err(Error::internal(format!("the hook '{instance}/{name}' failed: {error}")))
+            Err(Error::internal(format!(
+                "the hook '{instance}/{name}' failed: {error}"
+            )))
         }
     }
 }

@@ -80,7 +80,10 @@ mod tests {
         assert_eq!(breaker.off_for(now), Some(PAUSE));
         let later = now + PAUSE;
         assert_eq!(breaker.off_for(later), None);
-        assert!(!breaker.count_panic(later), "it counts from the start again");
+        assert!(
+            !breaker.count_panic(later),
+            "it counts from the start again"
+        );
     }
 
     #[test]

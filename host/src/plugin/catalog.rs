@@ -74,7 +74,7 @@ impl CatalogBuilder {
         on_error: Option<OnError>,
     ) -> Result<(), Vec<LoadError>> {
         let mut errors = Vec::new();
-        self.check_names(instance, &offer, &mut errors);
+        check_names(instance, &offer, &mut errors);
         self.check_agents(instance, &offer, &mut errors);
         let endpoints = self.checked_endpoints(instance, &offer, &mut errors);
         if !errors.is_empty() {
@@ -109,39 +109,6 @@ impl CatalogBuilder {
             });
         }
         Ok(())
-    }
-
-    fn check_names(&self, instance: &Instance, offer: &Offer, errors: &mut Vec<LoadError>) {
-        let agents = offer.agents.iter().map(|agent| {
-            let name = agent.info().name.clone();
-            ("an agent", AgentName::try_from(name).map(drop))
-        });
-        let tools = offer.tools.iter().map(|tool| {
-            let name = &tool.info().name;
-            ("a tool", plain_name(name))
-        });
-        let hooks = offer.hooks.iter().map(|hook| {
-            let name = &hook.info().name;
-            ("a hook", plain_name(name))
-        });
-        // Models are often named after their maker: `maker/model`.
-        let models = offer.models.iter().map(|model| {
-            let name = &model.info().name;
-            ("a model", name.split('/').try_for_each(plain_name))
-        });
-        for (kind, checked) in agents.chain(tools).chain(hooks).chain(models) {
-            if let Err(message) = checked {
-                errors.push(LoadError::Name {
-                    instance: instance.name().to_string(),
-                    kind,
-                    message,
-                });
-            }
-        }
-        let tools = offer.tools.iter().map(|tool| &tool.info().name);
-        errors.extend(twice(instance, "the tool", tools));
-        let models = offer.models.iter().map(|model| &model.info().name);
-        errors.extend(twice(instance, "the model", models));
     }
 
     fn check_agents(&self, instance: &Instance, offer: &Offer, errors: &mut Vec<LoadError>) {
@@ -239,6 +206,39 @@ impl CatalogBuilder {
             || is_one(pattern)
             || below_base.is_some_and(|path| is_one(path) || path.starts_with(OWN_FOLDER))
     }
+}
+
+fn check_names(instance: &Instance, offer: &Offer, errors: &mut Vec<LoadError>) {
+    let agents = offer.agents.iter().map(|agent| {
+        let name = agent.info().name.clone();
+        ("an agent", AgentName::try_from(name).map(drop))
+    });
+    let tools = offer.tools.iter().map(|tool| {
+        let name = &tool.info().name;
+        ("a tool", plain_name(name))
+    });
+    let hooks = offer.hooks.iter().map(|hook| {
+        let name = &hook.info().name;
+        ("a hook", plain_name(name))
+    });
+    // Models are often named after their maker: `maker/model`.
+    let models = offer.models.iter().map(|model| {
+        let name = &model.info().name;
+        ("a model", name.split('/').try_for_each(plain_name))
+    });
+    for (kind, checked) in agents.chain(tools).chain(hooks).chain(models) {
+        if let Err(message) = checked {
+            errors.push(LoadError::Name {
+                instance: instance.name().to_string(),
+                kind,
+                message,
+            });
+        }
+    }
+    let tools = offer.tools.iter().map(|tool| &tool.info().name);
+    errors.extend(twice(instance, "the tool", tools));
+    let models = offer.models.iter().map(|model| &model.info().name);
+    errors.extend(twice(instance, "the model", models));
 }
 
 fn offered<T: ?Sized>(instance: &Arc<str>, capability: Arc<T>) -> Offered<T> {

@@ -2,8 +2,8 @@
 
 use mortise_plugin_abi::PluginModule_Ref;
 use mortise_plugin_abi::stable::{
-    AbiInstability, AbiInstabilityError, AbiInstabilityErrors, ExpectedFound, StableAbi,
-    TLFieldOrFunction, TypeLayout, check_layout_compatibility,
+    AbiInstability, AbiInstabilityError, AbiInstabilityErrors, ExpectedFound, RootModule as _,
+    StableAbi, TLFieldOrFunction, TypeLayout, check_layout_compatibility,
 };
 use mortise_plugin_api::API_VERSION;
 use mortise_plugin_api::ffi::Manifest;
@@ -12,7 +12,10 @@ use super::error::LibraryError;
 
 /// The checker's own account of one changed field has hundreds of kilobytes.
 const LONGEST_ACCOUNT: usize = 900;
-/// How many differences are told; the first usually causes the others.
+const BOUNDARY_CRATE: &str = "mortise-plugin-abi";
+/// How many types of the way to a difference are told; the way begins with the root module.
+const STEPS: usize = 3;
+/// How many differences are told; the first causes most of the others.
 const DIFFERENCES: usize = 3;
 
 /// What the manifest alone tells.
@@ -37,7 +40,10 @@ fn major(version: &str) -> &str {
 ///
 /// The checker takes types that grew for a mistake in one direction only. Either direction will
 /// do: every accessor looks at how much its table really has.
-pub(super) fn check_layout(theirs: &'static TypeLayout) -> Result<(), LibraryError> {
+pub(super) fn check_layout(
+    theirs: &'static TypeLayout,
+    their_version: &str,
+) -> Result<(), LibraryError> {
     let mine = PluginModule_Ref::LAYOUT;
     let Err(older_host) = check_layout_compatibility(mine, theirs) else {
         return Ok(());
@@ -45,56 +51,69 @@ pub(super) fn check_layout(theirs: &'static TypeLayout) -> Result<(), LibraryErr
     if check_layout_compatibility(theirs, mine).is_ok() {
         return Ok(());
     }
-    Err(LibraryError::Layout(account(&older_host)))
+    Err(LibraryError::Layout(account(&older_host, their_version)))
 }
 
-fn account(errors: &AbiInstabilityErrors) -> String {
+fn account(errors: &AbiInstabilityErrors, their_version: &str) -> String {
+    // The boundary's own types first: whatever is wrapped round them differs because of them.
+    let mut own_first: Vec<_> = errors.errors.iter().collect();
+    own_first.sort_by_key(|error| !is_about_own_type(error));
     let mut differences = Vec::new();
-    for error in &errors.errors {
-        let difference = difference(error);
-        if !differences.contains(&difference) {
-            differences.push(difference);
+    for error in own_first {
+        // An error without a reason of its own is about the types inside.
+        if let Some(what) = error.errs.first() {
+            let difference = format!("{}{}", place(error), told(what));
+            if !differences.contains(&difference) {
+                differences.push(difference);
+            }
         }
     }
     let mut account = format!(
-        "boundary {} here, {} there; ",
-        errors.interface.package_version(),
-        errors.implementation.package_version(),
+        "boundary {} here, {their_version} there; ",
+        PluginModule_Ref::VERSION_STRINGS.version,
     );
     let more = differences.len().saturating_sub(DIFFERENCES);
     differences.truncate(DIFFERENCES);
     account.push_str(&differences.join("; "));
     if more > 0 {
-        account.push_str(&format!("; and {more} more"));
+        account.extend(["; and ", &more.to_string(), " more"]);
     }
     shortened(account)
 }
 
-fn difference(error: &AbiInstabilityError) -> String {
-    let mut path: Vec<String> = error.stack_trace.iter().map(step).collect();
-    path.dedup();
-    if path.len() > 4 {
-        path.drain(..path.len() - 4);
+fn is_about_own_type(error: &AbiInstabilityError) -> bool {
+    match error.stack_trace.last().map(|last| &last.expected) {
+        Some(TLFieldOrFunction::Field(field)) => {
+            field.layout().package().as_str() == BOUNDARY_CRATE
+        }
+        _ => false,
     }
-    let what = error.errs.first().map_or_else(String::new, told);
-    if path.is_empty() {
-        return what;
-    }
-    format!("{}: {what}", path.join(" > "))
 }
 
-fn step(found: &ExpectedFound<TLFieldOrFunction>) -> String {
-    match &found.expected {
-        TLFieldOrFunction::Field(field) => {
-            let kind = field.layout().name();
-            let name = field.name();
-            if kind.is_empty() || name == kind {
-                name.to_owned()
-            } else {
-                format!("{name} ({kind})")
-            }
-        }
-        TLFieldOrFunction::Function(function) => function.name.to_string(),
+/// The innermost types on the way to a difference.
+fn place(error: &AbiInstabilityError) -> String {
+    let mut path: Vec<String> = error.stack_trace.iter().filter_map(step).collect();
+    path.dedup();
+    path.drain(..path.len().saturating_sub(STEPS));
+    if path.is_empty() {
+        return String::new();
+    }
+    format!("{}: ", path.join(" > "))
+}
+
+/// A field or a function, unless it only wraps the next.
+fn step(found: &ExpectedFound<TLFieldOrFunction>) -> Option<String> {
+    let (name, kind) = match &found.expected {
+        TLFieldOrFunction::Field(field) => (field.name(), field.layout().name()),
+        TLFieldOrFunction::Function(function) => (function.name.as_str(), ""),
+    };
+    let has_name =
+        name.starts_with(|first: char| first.is_ascii_alphabetic()) && !name.starts_with("field_");
+    match (has_name, kind) {
+        (true, "" | "AFunctionPointer") => Some(name.to_owned()),
+        (true, _) => Some(format!("{name} ({kind})")),
+        (false, "" | "AFunctionPointer") => None,
+        (false, _) => Some(kind.to_owned()),
     }
 }
 
@@ -117,7 +136,11 @@ fn told(error: &AbiInstability) -> String {
             format!("variant {} here, {} there", it.expected, it.found)
         }
         Told::UnexpectedField(it) => {
-            format!("field {} here, {} there", it.expected.name(), it.found.name())
+            format!(
+                "field {} here, {} there",
+                it.expected.name(),
+                it.found.name()
+            )
         }
         other => {
             let debug = format!("{other:?}");

@@ -7,9 +7,9 @@
 use std::env::consts::ARCH;
 
 use mortise_plugin_api::ffi::Manifest;
+use object::Endianness;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _, SectionHeader as _};
-use object::Endianness;
 
 use super::error::LibraryError;
 
@@ -79,7 +79,12 @@ fn likely_kind(bytes: &[u8]) -> &'static str {
             "it is made for macOS"
         }
         [b'!', b'<', b'a', b'r', b'c', b'h', b'>', ..] => "it is a static library",
-        _ if start.iter().all(|&byte| byte >= b' ' || b"\t\r\n".contains(&byte)) => "it is text",
+        _ if start
+            .iter()
+            .all(|&byte| byte >= b' ' || b"\t\r\n".contains(&byte)) =>
+        {
+            "it is text"
+        }
         _ => "it does not begin as one",
     }
 }
@@ -95,7 +100,11 @@ fn check_target(bytes: &[u8]) -> Result<(), LibraryError> {
     let (big_endian, machine) = match bytes[DATA_AT] {
         1 => (false, u16::from_le_bytes(machine)),
         2 => (true, u16::from_be_bytes(machine)),
-        _ => return Err(LibraryError::Damaged("its byte order is unknown".to_owned())),
+        _ => {
+            return Err(LibraryError::Damaged(
+                "its byte order is unknown".to_owned(),
+            ));
+        }
     };
     let built_for = match MACHINES.iter().find(|(number, _)| *number == machine) {
         Some((_, name)) => (*name).to_owned(),
@@ -153,7 +162,9 @@ fn check_segments(
         }
     }
     if loads == 0 {
-        return Err(LibraryError::Damaged("nothing in it is to be loaded".to_owned()));
+        return Err(LibraryError::Damaged(
+            "nothing in it is to be loaded".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -171,10 +182,10 @@ fn check_dynamic(
             let value = entry.val(endian);
             match entry.tag(endian) {
                 elf::DT_NULL => break,
-                elf::DT_FLAGS if value & u64::from(elf::DF_STATIC_TLS.0) != 0 => {
+                elf::DT_FLAGS if value & elf::DF_STATIC_TLS.0 != 0 => {
                     return Err(LibraryError::StaticTls);
                 }
-                elf::DT_FLAGS_1 if value & u64::from(elf::DF_1_PIE.0) != 0 => {
+                elf::DT_FLAGS_1 if value & elf::DF_1_PIE.0 != 0 => {
                     return Err(LibraryError::NotShared("a program"));
                 }
                 _ => {}
@@ -182,21 +193,17 @@ fn check_dynamic(
         }
         return Ok(());
     }
-    Err(LibraryError::Damaged("it has no dynamic segment".to_owned()))
+    Err(LibraryError::Damaged(
+        "it has no dynamic segment".to_owned(),
+    ))
 }
 
-fn manifest(
-    header: &Header,
-    endian: Endianness,
-    bytes: &[u8],
-) -> Result<Manifest, LibraryError> {
+fn manifest(header: &Header, endian: Endianness, bytes: &[u8]) -> Result<Manifest, LibraryError> {
     let sections = header.sections(endian, bytes).map_err(damaged)?;
     let (_, section): (_, &SectionHeader64<Endianness>) = sections
         .section_by_name(endian, SECTION)
         .ok_or(LibraryError::NotAPlugin)?;
-    let (offset, length) = section
-        .file_range(endian)
-        .ok_or(LibraryError::NotAPlugin)?;
+    let (offset, length) = section.file_range(endian).ok_or(LibraryError::NotAPlugin)?;
     check_range(offset, length, bytes)?;
     let text = section.data(endian, bytes).map_err(damaged)?;
     if text.len() > LONGEST_MANIFEST {

@@ -174,11 +174,11 @@ impl LoadError {
     /// What to do about it.
     pub(crate) fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::Library { source, .. } => source.remedy()?.to_owned(),
+            Self::Library { source, .. } => source.remedy().to_owned(),
             Self::Folder { .. } => "set plugins.dir to the folder of the libraries".to_owned(),
             Self::Settings(error) => return error.help().map(|help| help.to_string()),
-            Self::SettingsElsewhere { instance, .. } => {
-                format!("name it in a [[plugins.load]] entry with a `config` table ({instance})")
+            Self::SettingsElsewhere { .. } => {
+                "write a [[plugins.load]] entry for it with a `config` table".to_owned()
             }
             Self::SettingsSchema { .. } | Self::Told { .. } | Self::Panicked { .. } => {
                 "this is a mistake in the plugin; tell its author".to_owned()
@@ -238,8 +238,8 @@ impl Diagnostic for LoadError {
 
 impl LibraryError {
     /// What to do about it.
-    pub(crate) fn remedy(&self) -> Option<&'static str> {
-        Some(match self {
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
             Self::Missing => {
                 "copy the library into the folder, or say which it is with `library` in the entry"
             }
@@ -268,8 +268,10 @@ impl LibraryError {
             }
             Self::Aborts(_) => "build it with panic = \"unwind\", the default",
             Self::Open(_) => "install what is missing, or build it on a system like this one",
-            Self::Copy(_) => "see that /proc is mounted and the folder for temporary files has room",
-        })
+            Self::Copy(_) => {
+                "see that /proc is mounted and the folder for temporary files has room"
+            }
+        }
     }
 }
 

@@ -153,15 +153,17 @@ fn why_not_opened(path: &Path, error: io::Error) -> LibraryError {
 }
 
 fn check_is_file(mode: u32) -> Result<(), LibraryError> {
-    Err(LibraryError::NotAFile(match FileType::from_raw_mode(mode) {
-        FileType::RegularFile => return Ok(()),
-        FileType::Directory => "a directory",
-        FileType::Symlink => "a link",
-        FileType::Fifo => "a named pipe",
-        FileType::Socket => "a socket",
-        FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        FileType::Unknown => "something unknown",
-    }))
+    Err(LibraryError::NotAFile(
+        match FileType::from_raw_mode(mode) {
+            FileType::RegularFile => return Ok(()),
+            FileType::Directory => "a directory",
+            FileType::Symlink => "a link",
+            FileType::Fifo => "a named pipe",
+            FileType::Socket => "a socket",
+            FileType::CharacterDevice | FileType::BlockDevice => "a device",
+            FileType::Unknown => "something unknown",
+        },
+    ))
 }
 
 fn check_permissions(what: &'static str, metadata: &std::fs::Metadata) -> Result<(), LibraryError> {
@@ -223,7 +225,7 @@ fn open(name: &str, bytes: &[u8]) -> Result<PluginModule_Ref, LibraryError> {
     let layout = header.layout().ok_or_else(|| {
         LibraryError::Boundary("it does not say how its types are laid out".to_owned())
     })?;
-    compat::check_layout(layout)?;
+    compat::check_layout(layout, header.version_strings().version.as_str())?;
     root_module(header)
 }
 
@@ -247,7 +249,10 @@ fn header(library: &Library) -> Result<AbiHeaderRef, LibraryError> {
         .map_err(|_| LibraryError::NoRootModule)
 }
 
-#[expect(unsafe_code, reason = "takes the root module as the type it was checked to be")]
+#[expect(
+    unsafe_code,
+    reason = "takes the root module as the type it was checked to be"
+)]
 fn root_module(header: &'static LibHeader) -> Result<PluginModule_Ref, LibraryError> {
     // SAFETY: `check_layout` has just compared the layout of the module with this type's.
     unsafe { header.init_root_module_with_unchecked_layout::<PluginModule_Ref>() }

@@ -52,7 +52,19 @@ pub(crate) async fn load(
     host_api: &Arc<HostApiSlot>,
     clock: Clock,
 ) -> Result<Loaded, LoadErrors> {
+    load_within(LIMIT, config, linked, files, host_api, clock).await
+}
+
+pub(super) async fn load_within(
+    limit: Duration,
+    config: &Config,
+    linked: Vec<LinkedPlugin>,
+    files: &[PathBuf],
+    host_api: &Arc<HostApiSlot>,
+    clock: Clock,
+) -> Result<Loaded, LoadErrors> {
     let mut loader = Loader {
+        limit,
         config,
         host_api,
         clock,
@@ -86,7 +98,7 @@ pub(crate) async fn load(
 struct Wanted {
     /// `None` for what the library calls itself.
     name: Option<String>,
-    from: From,
+    source: Source,
     settings: Value,
     /// The index among `[[plugins.load]]`.
     entry: Option<usize>,
@@ -96,13 +108,14 @@ struct Wanted {
 }
 
 /// Where an instance comes from.
-enum From {
+enum Source {
     Program(Code),
     Folder { folder: PathBuf, file_name: String },
     File(PathBuf),
 }
 
 struct Loader<'a> {
+    limit: Duration,
     config: &'a Config,
     host_api: &'a Arc<HostApiSlot>,
     clock: Clock,
@@ -205,10 +218,10 @@ fn bare_name(file_name: &str) -> &str {
 // === impl Wanted ===
 
 impl Wanted {
-    fn new(from: From) -> Self {
+    fn new(source: Source) -> Self {
         Self {
             name: None,
-            from,
+            source,
             settings: Value::Object(Map::new()),
             entry: None,
             required: true,
@@ -223,12 +236,12 @@ impl Wanted {
             name: Some(name),
             settings: config,
             grants: code.manifest.grants.clone(),
-            ..Self::new(From::Program(code))
+            ..Self::new(Source::Program(code))
         }
     }
 
     fn entry(folder: &Path, index: usize, entry: &PluginEntry) -> Self {
-        let from = From::Folder {
+        let source = Source::Folder {
             folder: folder.to_owned(),
             file_name: entry.library().file_name(),
         };
@@ -242,36 +255,36 @@ impl Wanted {
                 ConfiguredOnError::Skip => OnError::Skip,
             }),
             grants: entry.grants.clone(),
-            ..Self::new(from)
+            ..Self::new(source)
         }
     }
 
     fn unlisted(folder: &Path, file_name: String) -> Self {
-        Self::new(From::Folder {
+        Self::new(Source::Folder {
             folder: folder.to_owned(),
             file_name,
         })
     }
 
     fn file(path: &Path) -> Self {
-        Self::new(From::File(path.to_owned()))
+        Self::new(Source::File(path.to_owned()))
     }
 
     /// What errors call it before its library has said its name.
     fn label(&self) -> String {
-        match (&self.name, &self.from) {
+        match (&self.name, &self.source) {
             (Some(name), _) => name.clone(),
-            (None, From::Program(code)) => code.manifest.name.clone(),
-            (None, From::Folder { file_name, .. }) => file_name.clone(),
-            (None, From::File(path)) => path.display().to_string(),
+            (None, Source::Program(code)) => code.manifest.name.clone(),
+            (None, Source::Folder { file_name, .. }) => file_name.clone(),
+            (None, Source::File(path)) => path.display().to_string(),
         }
     }
 
     fn origin(&self) -> String {
-        match &self.from {
-            From::Program(_) => "a part of this program".to_owned(),
-            From::Folder { folder, file_name } => folder.join(file_name).display().to_string(),
-            From::File(path) => path.display().to_string(),
+        match &self.source {
+            Source::Program(_) => "a part of this program".to_owned(),
+            Source::Folder { folder, file_name } => folder.join(file_name).display().to_string(),
+            Source::File(path) => path.display().to_string(),
         }
     }
 }
@@ -303,12 +316,13 @@ impl Loader<'_> {
 
     /// The functions of the plugin; reads and opens its library.
     async fn code(&self, wanted: &Wanted, label: &str) -> Result<Code, LoadError> {
-        let (path, in_folder) = match &wanted.from {
-            From::Program(code) => return Ok(code.clone()),
-            From::Folder { folder, file_name } => {
-                (folder.join(file_name), Some((folder.clone(), file_name.clone())))
-            }
-            From::File(path) => (path.clone(), None),
+        let (path, in_folder) = match &wanted.source {
+            Source::Program(code) => return Ok(code.clone()),
+            Source::Folder { folder, file_name } => (
+                folder.join(file_name),
+                Some((folder.clone(), file_name.clone())),
+            ),
+            Source::File(path) => (path.clone(), None),
         };
         let (production, shown) = (self.config.mode() == Mode::Production, path.clone());
         let open = move || {
@@ -374,7 +388,7 @@ impl Loader<'_> {
             instance: Arc::clone(&name),
             api: Arc::clone(self.host_api),
             created: Arc::clone(&created),
-            clock: self.clock.clone(),
+            clock: self.clock,
             runtime: self.runtime.clone(),
         };
         let request = CreateRequest {
@@ -436,14 +450,14 @@ impl Loader<'_> {
             message,
         };
         spawned.map_err(|error| failed(format!("no thread for it: {error}")))?;
-        match timeout(LIMIT, receiver).await {
+        match timeout(self.limit, receiver).await {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(panic))) => Err(failed(panic.message().to_owned())),
             Ok(Err(_)) => Err(failed("its thread ended without an answer".to_owned())),
             Err(_) => Err(LoadError::Hung {
                 instance: instance.to_owned(),
                 stage,
-                limit: LIMIT,
+                limit: self.limit,
             }),
         }
     }

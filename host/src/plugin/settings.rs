@@ -26,51 +26,89 @@ pub(super) fn check(
     let Err(issues) = compiled.validate(settings) else {
         return Ok(());
     };
-    let said = issues.iter().map(|issue| {
-        let place = dotted(&issue.instance_path);
-        match unknown_key(issue) {
-            Some(key) => (
-                format!("{}/{}", issue.instance_path, escaped(key)),
-                format!("plugin '{instance}' has no setting `{}{key}`", prefix(&place)),
-                likely_key(key, &known_keys(issue, schema)),
-            ),
-            None if place.is_empty() => (
-                issue.instance_path.clone(),
-                format!("the configuration of plugin '{instance}' {}", issue.message),
-                None,
-            ),
-            None => (
-                issue.instance_path.clone(),
-                format!("`{place}` of plugin '{instance}' {}", issue.message),
-                None,
-            ),
-        }
-    });
+    let said = issues
+        .iter()
+        .flat_map(|issue| mistakes(instance, issue, settings, schema));
     Err(said
-        .map(|(pointer, message, help)| match entry {
-            Some(index) => {
-                let pointer = format!("/plugins/load/{index}/config{pointer}");
-                LoadError::Settings(Box::new(config.error_at(&pointer, message, help)))
-            }
-            None => LoadError::SettingsElsewhere {
-                instance: instance.to_owned(),
-                message,
+        .map(
+            |Mistake {
+                 pointer,
+                 message,
+                 help,
+             }| match entry {
+                Some(index) => {
+                    let pointer = format!("/plugins/load/{index}/config{pointer}");
+                    LoadError::Settings(Box::new(config.error_at(&pointer, message, help)))
+                }
+                None => LoadError::SettingsElsewhere {
+                    instance: instance.to_owned(),
+                    message,
+                },
             },
-        })
+        )
         .collect())
 }
 
-fn unknown_key(issue: &Issue) -> Option<&str> {
-    if issue.keyword != "additionalProperties" {
-        return None;
+/// What is wrong with a value.
+struct Mistake {
+    /// Where, in the configuration of the instance.
+    pointer: String,
+    message: String,
+    help: Option<String>,
+}
+
+fn mistakes(instance: &str, issue: &Issue, settings: &Value, schema: &Value) -> Vec<Mistake> {
+    let place = dotted(&issue.instance_path);
+    let unknown = unknown_keys(issue, settings);
+    if !unknown.is_empty() {
+        let known = known_keys(issue, schema);
+        let mistakes = unknown.into_iter().map(|key| Mistake {
+            pointer: format!("{}/{}", issue.instance_path, escaped(key)),
+            message: format!(
+                "plugin '{instance}' has no setting `{}{key}`",
+                prefix(&place)
+            ),
+            help: Some(likely_key(key, &known)),
+        });
+        return mistakes.collect();
     }
-    issue.params.get("additionalProperty")?.as_str()
+    let message = if place.is_empty() {
+        format!("the configuration of plugin '{instance}' {}", issue.message)
+    } else {
+        format!("`{place}` of plugin '{instance}' {}", issue.message)
+    };
+    vec![Mistake {
+        pointer: issue.instance_path.clone(),
+        message,
+        help: None,
+    }]
+}
+
+fn unknown_keys<'a>(issue: &'a Issue, settings: &'a Value) -> Vec<&'a str> {
+    if issue.keyword == "additionalProperties" {
+        let key = issue.params.get("additionalProperty");
+        return key.and_then(Value::as_str).into_iter().collect();
+    }
+    // A table that has no keys at all is told as one issue.
+    if issue
+        .schema_path
+        .ends_with("/additionalProperties/false schema")
+    {
+        let table = settings.pointer(&issue.instance_path);
+        let keys = table.and_then(Value::as_object).into_iter();
+        return keys
+            .flat_map(|table| table.keys().map(String::as_str))
+            .collect();
+    }
+    Vec::new()
 }
 
 /// The keys that the table of an unknown key may have.
 fn known_keys<'a>(issue: &Issue, schema: &'a Value) -> Vec<&'a str> {
     let place = issue.schema_path.trim_start_matches('#');
-    let table = place.rsplit_once('/').map_or("", |(table, _)| table);
+    let table = place
+        .find("/additionalProperties")
+        .map_or("", |end| &place[..end]);
     let properties = schema
         .pointer(table)
         .and_then(|table| table.get("properties"))
@@ -81,16 +119,16 @@ fn known_keys<'a>(issue: &Issue, schema: &'a Value) -> Vec<&'a str> {
         .collect()
 }
 
-fn likely_key(key: &str, known: &[&str]) -> Option<String> {
+fn likely_key(key: &str, known: &[&str]) -> String {
     let nearest = known
         .iter()
         .map(|candidate| (strsim::osa_distance(key, candidate), candidate))
         .min()
         .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3);
     match nearest {
-        Some((_, candidate)) => Some(format!("did you mean `{candidate}`?")),
-        None if known.is_empty() => Some("it takes no settings there".to_owned()),
-        None => Some(format!("it has {}", known.join(", "))),
+        Some((_, candidate)) => format!("did you mean `{candidate}`?"),
+        None if known.is_empty() => "it takes no settings there".to_owned(),
+        None => format!("it has {}", known.join(", ")),
     }
 }
 

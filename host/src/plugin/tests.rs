@@ -1,16 +1,22 @@
 //! Loading, with the real library `libecho_agent.so` where one is needed.
 
+mod bridge;
+mod capabilities;
 mod files;
 mod instances;
 mod libraries;
+mod odd;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use serde_json::{Value, json};
+use mortise_plugin_api::{ChunkStream, Event, ModelRequest, Result as PluginResult, RunInfo};
+use serde_json::Value;
 
 use super::bridge::HostApiSlot;
-use super::error::{LoadErrors, in_one_line};
+use super::capability::{BoxFuture, RunServices};
+use super::error::{LoadError, LoadErrors, in_one_line};
 use super::linked::LinkedPlugin;
 use super::loader::{Loaded, load};
 use crate::clock::Clock;
@@ -19,11 +25,11 @@ use crate::config::{Config, ConfigSource, Environment};
 struct NoVariables;
 
 impl Environment for NoVariables {
-    fn get(&self, _name: &str) -> Option<String> {
+    fn get(&self, _name: &str) -> Option<OsString> {
         None
     }
 
-    fn all(&self) -> Vec<(String, String)> {
+    fn vars(&self) -> Vec<(OsString, OsString)> {
         Vec::new()
     }
 }
@@ -83,4 +89,60 @@ fn told(result: Result<Loaded, LoadErrors>) -> Vec<String> {
             format!("{}; {remedy}", in_one_line(error))
         })
         .collect()
+}
+
+/// A run that notes what it is asked.
+#[derive(Default)]
+struct FakeRun {
+    asked: Mutex<Vec<String>>,
+}
+
+impl FakeRun {
+    fn services(self: &Arc<Self>) -> Arc<dyn RunServices> {
+        Arc::<Self>::clone(self)
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn note(&self, asked: impl Into<String>) {
+        self.asked.lock().unwrap().push(asked.into());
+    }
+}
+
+impl RunServices for FakeRun {
+    fn info(&self) -> Arc<RunInfo> {
+        Arc::default()
+    }
+
+    fn emit(self: Arc<Self>, event: Event) -> BoxFuture<'static, PluginResult<()>> {
+        self.note(event.kind());
+        Box::pin(async { Ok(()) })
+    }
+
+    fn is_cancelled(&self) -> bool {
+        true
+    }
+
+    fn cancelled(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+
+    fn generate(
+        self: Arc<Self>,
+        model: String,
+        _request: ModelRequest,
+    ) -> BoxFuture<'static, PluginResult<ChunkStream>> {
+        Box::pin(async move { panic!("no model {model}") })
+    }
+
+    fn call(
+        self: Arc<Self>,
+        service: String,
+        _payload: Value,
+    ) -> BoxFuture<'static, PluginResult<Value>> {
+        self.note(service);
+        Box::pin(async { Ok(Value::Null) })
+    }
 }

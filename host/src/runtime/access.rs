@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{
-    ChunkStream, Error, Event, ModelRequest, Result, RunInfo, ToolOutcome,
-};
+use mortise_plugin_api::{ChunkStream, Error, Event, ModelRequest, Result, RunInfo, ToolOutcome};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -63,7 +61,10 @@ impl RunAccess {
             ));
         }
         if self.run.log.has_ended() {
-            return Err(Error::aborted(format!("the run '{}' has ended", self.run.id)));
+            return Err(Error::aborted(format!(
+                "the run '{}' has ended",
+                self.run.id
+            )));
         }
         let event = stamped(event, self.engine.clock.now_millis())?;
         self.engine.emit(&self.run, event).await
@@ -92,7 +93,9 @@ impl RunAccess {
                 self.run.cancel.cancel();
                 Ok(Value::Null)
             }
-            other => Err(Error::unavailable(format!("a run has no service '{other}'"))),
+            other => Err(Error::unavailable(format!(
+                "a run has no service '{other}'"
+            ))),
         }
     }
 
@@ -111,7 +114,11 @@ impl RunAccess {
             timestamp,
         };
         self.emit_checked(content).await?;
-        self.emit_checked(Event::TextMessageEnd { message_id, timestamp }).await
+        self.emit_checked(Event::TextMessageEnd {
+            message_id,
+            timestamp,
+        })
+        .await
     }
 
     async fn generate_shown(&self, model: &str, request: ModelRequest) -> Result<Value> {
@@ -127,7 +134,10 @@ impl RunAccess {
 
     /// A call that a coded agent makes: shown, validated, approved and answered like any other.
     async fn call_tool(&self, name: &str, arguments: &Value) -> Result<ToolOutcome> {
-        let call_id = format!("call_{}", self.engine.ids.message().trim_start_matches("msg_"));
+        let call_id = format!(
+            "call_{}",
+            self.engine.ids.message().trim_start_matches("msg_")
+        );
         let message_id = self.engine.ids.message();
         let arguments = serde_json::to_string(arguments)?;
         let mut call = PendingCall {
@@ -202,23 +212,54 @@ fn stamped(event: Event, now: u64) -> Result<Event> {
             | Event::RunError { .. }
             | Event::RunAborted { .. }
     ) {
-        return Err(Error::bad_request(format!("only the host emits {}", event.kind())));
+        return Err(Error::bad_request(format!(
+            "only the host emits {}",
+            event.kind()
+        )));
     }
     Ok(match event {
-        Event::DataPart { id, data, timestamp: 0 } => Event::DataPart { id, data, timestamp: now },
-        Event::TextMessageStart { message_id, role, timestamp: 0 } => {
-            Event::TextMessageStart { message_id, role, timestamp: now }
-        }
-        Event::TextMessageContent { message_id, delta, timestamp: 0 } => {
-            Event::TextMessageContent { message_id, delta, timestamp: now }
-        }
-        Event::TextMessageEnd { message_id, timestamp: 0 } => {
-            Event::TextMessageEnd { message_id, timestamp: now }
-        }
+        Event::DataPart {
+            id,
+            data,
+            timestamp: 0,
+        } => Event::DataPart {
+            id,
+            data,
+            timestamp: now,
+        },
+        Event::TextMessageStart {
+            message_id,
+            role,
+            timestamp: 0,
+        } => Event::TextMessageStart {
+            message_id,
+            role,
+            timestamp: now,
+        },
+        Event::TextMessageContent {
+            message_id,
+            delta,
+            timestamp: 0,
+        } => Event::TextMessageContent {
+            message_id,
+            delta,
+            timestamp: now,
+        },
+        Event::TextMessageEnd {
+            message_id,
+            timestamp: 0,
+        } => Event::TextMessageEnd {
+            message_id,
+            timestamp: now,
+        },
         Event::Custom(mut value) => {
-            let Some(object) = value.as_object_mut().filter(|object| object.get("type").is_some_and(Value::is_string))
+            let Some(object) = value
+                .as_object_mut()
+                .filter(|object| object.get("type").is_some_and(Value::is_string))
             else {
-                return Err(Error::bad_request("an event is an object with a text `type`"));
+                return Err(Error::bad_request(
+                    "an event is an object with a text `type`",
+                ));
             };
             object.entry("timestamp").or_insert(now.into());
             Event::Custom(value)

@@ -125,8 +125,14 @@ impl AgentSpec {
             model,
             tools: self.tools.iter().map(|tool| tool.summary()).collect(),
             max_steps: self.max_steps,
-            context_schema: self.context_schema.as_ref().map(|schema| schema.value.clone()),
-            output_schema: self.output.as_ref().map(|output| output.schema.value.clone()),
+            context_schema: self
+                .context_schema
+                .as_ref()
+                .map(|schema| schema.value.clone()),
+            output_schema: self
+                .output
+                .as_ref()
+                .map(|output| output.schema.value.clone()),
         }
     }
 }
@@ -153,7 +159,13 @@ impl Agents {
             .iter()
             .map(|offered| {
                 let name = format!("{}/{}", offered.instance, offered.capability.info().name);
-                (name.clone(), ModelEntry { name, model: Arc::clone(&offered.capability) })
+                (
+                    name.clone(),
+                    ModelEntry {
+                        name,
+                        model: Arc::clone(&offered.capability),
+                    },
+                )
             })
             .collect();
         let mut errors = Vec::new();
@@ -172,9 +184,10 @@ impl Agents {
         for offered in &catalog.agents {
             let name = offered.capability.info().name.as_str();
             let taken = config.agents.iter().any(|(own, section)| {
-                own.as_str() == name || section.agent.as_ref().is_some_and(|agent| {
-                    agent.instance.as_str() == &*offered.instance && agent.name == name
-                })
+                own.as_str() == name
+                    || section.agent.as_ref().is_some_and(|agent| {
+                        agent.instance.as_str() == &*offered.instance && agent.name == name
+                    })
             });
             if taken {
                 continue;
@@ -187,7 +200,11 @@ impl Agents {
                 Err(mut found) => errors.append(&mut found),
             }
         }
-        if errors.is_empty() { Ok(Self { by_name, models }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self { by_name, models })
+        } else {
+            Err(errors)
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<AgentSpec>> {
@@ -200,7 +217,11 @@ impl Agents {
 
     /// The exposed ones, in the order of their names.
     pub(crate) fn summaries(&self) -> Vec<AgentSummary> {
-        self.by_name.values().filter(|agent| agent.exposed).map(|agent| agent.summary()).collect()
+        self.by_name
+            .values()
+            .filter(|agent| agent.exposed)
+            .map(|agent| agent.summary())
+            .collect()
     }
 }
 
@@ -218,9 +239,19 @@ fn build_one(
             let message = format!("there is no model '{wanted}' for the agent '{name}'");
             let help = listed("the loaded plugins offer", models.keys());
             let pointer = format!("{pointer}/model");
-            return Err(vec![AgentError { pointer, message, help: Some(help) }]);
+            return Err(vec![AgentError {
+                pointer,
+                message,
+                help: Some(help),
+            }]);
         };
-        return build_spec(name, section, pointer, AgentKind::Declared(model.clone()), tools);
+        return build_spec(
+            name,
+            section,
+            pointer,
+            AgentKind::Declared(model.clone()),
+            tools,
+        );
     }
     let wanted = section.agent.as_ref();
     let found = catalog.agents.iter().find(|offered| match wanted {
@@ -233,7 +264,11 @@ fn build_one(
     let Some(offered) = found else {
         let message = match wanted {
             Some(wanted) => {
-                format!("there is no coded agent '{}/{}'", wanted.instance.as_str(), wanted.name)
+                format!(
+                    "there is no coded agent '{}/{}'",
+                    wanted.instance.as_str(),
+                    wanted.name
+                )
             }
             None => format!("the agent '{name}' has no model, and no plugin offers it"),
         };
@@ -243,11 +278,18 @@ fn build_one(
             .map(|offered| format!("{}/{}", offered.instance, offered.capability.info().name))
             .collect();
         let help = if wanted.is_none() {
-            format!("say `model = \"instance/model\"`; {}", listed("there are", models.keys()))
+            format!(
+                "say `model = \"instance/model\"`; {}",
+                listed("there are", models.keys())
+            )
         } else {
             listed("the loaded plugins offer", coded.iter())
         };
-        return Err(vec![AgentError { pointer: pointer.into(), message, help: Some(help) }]);
+        return Err(vec![AgentError {
+            pointer: pointer.into(),
+            message,
+            help: Some(help),
+        }]);
     };
     build_coded(name, section, pointer, &offered.capability, tools)
 }
@@ -260,8 +302,13 @@ fn build_coded(
     tools: &ToolTable,
 ) -> Result<AgentSpec, Vec<AgentError>> {
     let info = agent.info();
-    let mut spec =
-        build_spec(name, section, pointer, AgentKind::Coded(Arc::clone(agent)), tools)?;
+    let mut spec = build_spec(
+        name,
+        section,
+        pointer,
+        AgentKind::Coded(Arc::clone(agent)),
+        tools,
+    )?;
     if section.description.is_none() {
         spec.description.clone_from(&info.description);
     }
@@ -270,15 +317,22 @@ fn build_coded(
     }
     let invalid = |what: &str, error: &dyn std::fmt::Display| {
         let message = format!("the {what} schema of the coded agent '{name}' is invalid: {error}");
-        vec![AgentError { pointer: pointer.into(), message, help: None }]
+        vec![AgentError {
+            pointer: pointer.into(),
+            message,
+            help: None,
+        }]
     };
     if let Some(schema) = &info.context_schema {
-        spec.context_schema =
-            Some(compile(schema).map_err(|error| invalid("context", &error))?);
+        spec.context_schema = Some(compile(schema).map_err(|error| invalid("context", &error))?);
     }
     if let Some(schema) = &info.output_schema {
         let schema = compile(schema).map_err(|error| invalid("output", &error))?;
-        spec.output = Some(OutputSpec { schema, name: None, strict: None });
+        spec.output = Some(OutputSpec {
+            schema,
+            name: None,
+            strict: None,
+        });
     }
     Ok(spec)
 }
@@ -291,27 +345,32 @@ fn build_spec(
     tools: &ToolTable,
 ) -> Result<AgentSpec, Vec<AgentError>> {
     let mut errors = Vec::new();
-    let chosen = tools.choose(name, &section.tools, pointer).unwrap_or_else(|mut found| {
-        errors.append(&mut found);
-        Vec::new()
-    });
+    let chosen = tools
+        .choose(name, &section.tools, pointer)
+        .unwrap_or_else(|mut found| {
+            errors.append(&mut found);
+            Vec::new()
+        });
     let mut compiled = |key: &str, table: Option<&config::FreeTable>| {
         let table = table?;
         compile(table.value())
             .map_err(|error| {
                 let message = format!("the schema is invalid: {error}");
-                errors.push(AgentError { pointer: format!("{pointer}/{key}"), message, help: None });
+                errors.push(AgentError {
+                    pointer: format!("{pointer}/{key}"),
+                    message,
+                    help: None,
+                });
             })
             .ok()
     };
     let context_schema = compiled("context_schema", section.context_schema.as_ref());
-    let output = compiled("output_schema", section.output_schema.as_ref()).map(|schema| {
-        OutputSpec {
+    let output =
+        compiled("output_schema", section.output_schema.as_ref()).map(|schema| OutputSpec {
             schema,
             name: section.output_name.clone(),
             strict: section.output_strict,
-        }
-    });
+        });
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -330,7 +389,12 @@ fn build_spec(
         context_schema,
         output,
         repairs,
-        model_options: section.model_options.value().as_object().cloned().unwrap_or_default(),
+        model_options: section
+            .model_options
+            .value()
+            .as_object()
+            .cloned()
+            .unwrap_or_default(),
         client_tool_result_timeout: section.client_tool_result_timeout,
         tool_approval_timeout: section.tool_approval_timeout,
         exposed: section.exposed,
@@ -338,7 +402,10 @@ fn build_spec(
 }
 
 fn compile(schema: &Value) -> Result<CompiledSchema, crate::schema::SchemaError> {
-    Ok(CompiledSchema { value: schema.clone(), compiled: Schema::compile(schema)? })
+    Ok(CompiledSchema {
+        value: schema.clone(),
+        compiled: Schema::compile(schema)?,
+    })
 }
 
 fn error_mode(mode: config::ToolErrorMode) -> ToolErrorMode {
@@ -350,7 +417,11 @@ fn error_mode(mode: config::ToolErrorMode) -> ToolErrorMode {
 
 fn listed<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.map(String::as_str).collect();
-    if names.is_empty() { format!("{what}: none") } else { format!("{what}: {}", names.join(", ")) }
+    if names.is_empty() {
+        format!("{what}: none")
+    } else {
+        format!("{what}: {}", names.join(", "))
+    }
 }
 
 // === tools ===
@@ -402,7 +473,10 @@ impl ToolTable {
                 });
             }
         }
-        Self { entries, shared: config.tools.shared.clone() }
+        Self {
+            entries,
+            shared: config.tools.shared.clone(),
+        }
     }
 
     fn choose(
@@ -411,19 +485,24 @@ impl ToolTable {
         patterns: &[ToolPattern],
         pointer: &str,
     ) -> Result<Vec<Arc<ToolEntry>>, Vec<AgentError>> {
-        let own = patterns.iter().enumerate().map(|(index, pattern)| {
-            (format!("{pointer}/tools/{index}"), pattern)
-        });
-        let shared = self.shared.iter().enumerate().map(|(index, pattern)| {
-            (format!("/tools/shared/{index}"), pattern)
-        });
+        let own = patterns
+            .iter()
+            .enumerate()
+            .map(|(index, pattern)| (format!("{pointer}/tools/{index}"), pattern));
+        let shared = self
+            .shared
+            .iter()
+            .enumerate()
+            .map(|(index, pattern)| (format!("/tools/shared/{index}"), pattern));
         let mut chosen: Vec<Arc<ToolEntry>> = Vec::new();
         let mut errors = Vec::new();
         for (pointer, pattern) in own.chain(shared) {
             let mut matched = false;
             for (instance, tool) in &self.entries {
                 let name = &tool.info.name;
-                let full = instance.as_ref().map(|instance| format!("{instance}.{name}"));
+                let full = instance
+                    .as_ref()
+                    .map(|instance| format!("{instance}.{name}"));
                 if !pattern.matches(name) && !full.is_some_and(|full| pattern.matches(&full)) {
                     continue;
                 }
@@ -439,16 +518,25 @@ impl ToolTable {
                 }
             }
             if !matched && pattern.is_exact() {
-                let names: Vec<String> =
-                    self.entries.iter().map(|(_, tool)| tool.info.name.clone()).collect();
+                let names: Vec<String> = self
+                    .entries
+                    .iter()
+                    .map(|(_, tool)| tool.info.name.clone())
+                    .collect();
                 errors.push(AgentError {
                     pointer,
-                    message: format!("the agent '{agent}' names a tool '{pattern}' that does not exist"),
+                    message: format!(
+                        "the agent '{agent}' names a tool '{pattern}' that does not exist"
+                    ),
                     help: Some(listed("there are", names.iter())),
                 });
             }
         }
-        if errors.is_empty() { Ok(chosen) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(chosen)
+        } else {
+            Err(errors)
+        }
     }
 
     fn choose_names(
@@ -457,8 +545,10 @@ impl ToolTable {
         names: &[String],
         pointer: &str,
     ) -> Result<Vec<Arc<ToolEntry>>, Vec<AgentError>> {
-        let patterns: Result<Vec<ToolPattern>, _> =
-            names.iter().map(|name| ToolPattern::try_from(name.clone())).collect();
+        let patterns: Result<Vec<ToolPattern>, _> = names
+            .iter()
+            .map(|name| ToolPattern::try_from(name.clone()))
+            .collect();
         match patterns {
             Ok(patterns) => self.choose(agent, &patterns, pointer),
             Err(error) => Err(vec![AgentError {
@@ -493,9 +583,11 @@ fn entry(
         result_timeout: section
             .and_then(|section| section.result_timeout)
             .or(info.result_timeout_ms.map(millis)),
-        approval_timeout: approval
-            .and_then(|approval| approval.timeout)
-            .or(info.approval.as_ref().and_then(|approval| approval.timeout_ms).map(millis)),
+        approval_timeout: approval.and_then(|approval| approval.timeout).or(info
+            .approval
+            .as_ref()
+            .and_then(|approval| approval.timeout_ms)
+            .map(millis)),
         info,
     })
 }

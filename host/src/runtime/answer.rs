@@ -16,9 +16,19 @@ pub(crate) enum Shown {
     ReasoningStart(Visibility),
     Reasoning(Visibility, String),
     ReasoningEnd(Visibility),
-    CallStart { call_id: String, name: String },
-    CallArguments { call_id: String, name: String, delta: String },
-    CallEnd { call_id: String, name: String },
+    CallStart {
+        call_id: String,
+        name: String,
+    },
+    CallArguments {
+        call_id: String,
+        name: String,
+        delta: String,
+    },
+    CallEnd {
+        call_id: String,
+        name: String,
+    },
 }
 
 /// Takes an answer in, chunk by chunk.
@@ -95,11 +105,18 @@ impl AnswerBuilder {
                 let call = self.call(&call_id)?;
                 call.arguments.push_str(&delta);
                 let (call_id, name) = (call.call_id.clone(), call.name.clone());
-                shown.push(Shown::CallArguments { call_id, name, delta });
+                shown.push(Shown::CallArguments {
+                    call_id,
+                    name,
+                    delta,
+                });
             }
             Chunk::ToolCallEnd { call_id } => {
                 let call = self.call(&call_id)?;
-                shown.push(Shown::CallEnd { call_id: call.call_id.clone(), name: call.name.clone() });
+                shown.push(Shown::CallEnd {
+                    call_id: call.call_id.clone(),
+                    name: call.name.clone(),
+                });
             }
             Chunk::Part { part } => {
                 self.switch(Open::Nothing, shown);
@@ -125,14 +142,22 @@ impl AnswerBuilder {
     /// `UPSTREAM_FAILED` for an answer that was cut: it has no finish.
     pub(crate) fn finish(self) -> Result<ModelResponse> {
         let Some(finish_reason) = self.finish else {
-            return Err(Error::upstream("The model's answer was cut before its end."));
+            return Err(Error::upstream(
+                "The model's answer was cut before its end.",
+            ));
         };
         let mut output = Vec::with_capacity(1 + self.calls.len());
         if !self.parts.is_empty() {
             output.push(Item::parts("assistant", self.parts));
         }
         output.extend(self.calls.into_iter().map(Item::ToolCall));
-        Ok(ModelResponse { output, finish_reason, usage: self.usage, request: None, response: None })
+        Ok(ModelResponse {
+            output,
+            finish_reason,
+            usage: self.usage,
+            request: None,
+            response: None,
+        })
     }
 
     /// Ends the part that is open, if it is another one, and begins the wanted one.
@@ -152,7 +177,11 @@ impl AnswerBuilder {
                 shown.push(Shown::TextStart);
             }
             Open::Reasoning(visibility) => {
-                self.parts.push(Part::Reasoning { text: String::new(), visibility, provider: None });
+                self.parts.push(Part::Reasoning {
+                    text: String::new(),
+                    visibility,
+                    provider: None,
+                });
                 shown.push(Shown::ReasoningStart(visibility));
             }
         }
@@ -185,7 +214,8 @@ mod tests {
     use super::*;
 
     fn answer(chunks: Vec<Chunk>) -> (Vec<Shown>, Result<ModelResponse>) {
-        let (mut builder, mut taken, mut shown) = (AnswerBuilder::default(), HashSet::new(), vec![]);
+        let (mut builder, mut taken, mut shown) =
+            (AnswerBuilder::default(), HashSet::new(), vec![]);
         for chunk in chunks {
             builder.take(chunk, &mut taken, &mut shown).unwrap();
         }

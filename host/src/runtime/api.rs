@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mortise_plugin_api::{Error, Item, Principal, RunResult, Usage};
+use mortise_plugin_api::{Error, Item, Principal};
 use serde_json::{Map, Value};
 
 /// A run that somebody asks for; the shape of the body was checked already.
@@ -69,13 +69,6 @@ pub(crate) enum Resume {
     Reader(super::Reader),
 }
 
-/// A finished JSON run.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) run_id: String,
-    pub(crate) result: RunResult,
-}
-
 /// A streamed run: its id and its live reader.
 pub(crate) struct Streamed {
     pub(crate) run_id: String,
@@ -113,10 +106,7 @@ pub(crate) struct ToolSummary {
     pub(crate) schema: Value,
 }
 
-/// What a run cost, for the `completed` hook.
-pub(crate) type UsageOf = Option<Usage>;
-
-/// Loads of a conversation.
+/// A stored conversation.
 pub(crate) type Conversation = Option<Vec<Item>>;
 
 /// The result of everything that may fail in a run.

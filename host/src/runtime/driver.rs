@@ -47,7 +47,9 @@ pub(crate) async fn drive(engine: &Arc<Engine>, run: &Arc<ActiveRun>) -> Result<
         None => driver.work().await,
         Some(limit) => match tokio::time::timeout(limit, driver.work()).await {
             Ok(worked) => worked,
-            Err(_) => Err(Error::timeout(format!("The run took longer than {limit:?}."))),
+            Err(_) => Err(Error::timeout(format!(
+                "The run took longer than {limit:?}."
+            ))),
         },
     };
     driver.end(worked).await
@@ -109,13 +111,20 @@ impl Driver<'_> {
     // === declared agents ===
 
     /// Step after step until there is a result; also returns what was said.
-    async fn loop_steps(&self, model: &ModelEntry, start: &Start) -> Result<(RunResult, Vec<Item>)> {
+    async fn loop_steps(
+        &self,
+        model: &ModelEntry,
+        start: &Start,
+    ) -> Result<(RunResult, Vec<Item>)> {
         let wanted = Wanted::of(self.run)?;
         let capabilities = &model.info().capabilities;
         if wanted.is_some() && !capabilities.structured_output {
             return Err(Error::new(
                 "NOT_IMPLEMENTED",
-                format!("Agent '{}' model does not support structured output.", self.run.agent.name),
+                format!(
+                    "Agent '{}' model does not support structured output.",
+                    self.run.agent.name
+                ),
             ));
         }
         let mut conversation = if self.run.request.replace_history {
@@ -142,19 +151,37 @@ impl Driver<'_> {
                 continue;
             }
             let Some(wanted) = &wanted else {
-                return Ok((RunResult { response: stepped.response, structured: None }, said));
+                return Ok((
+                    RunResult {
+                        response: stepped.response,
+                        structured: None,
+                    },
+                    said,
+                ));
             };
             let unfit = match wanted.value_of(&stepped.response) {
                 Ok(value) => {
                     let structured = Some(value);
-                    return Ok((RunResult { response: stepped.response, structured }, said));
+                    return Ok((
+                        RunResult {
+                            response: stepped.response,
+                            structured,
+                        },
+                        said,
+                    ));
                 }
                 Err(unfit) => unfit,
             };
             match self.repair(wanted, unfit, &mut repairs).await? {
                 Repaired::Value(value) => {
                     let structured = Some(value);
-                    return Ok((RunResult { response: stepped.response, structured }, said));
+                    return Ok((
+                        RunResult {
+                            response: stepped.response,
+                            structured,
+                        },
+                        said,
+                    ));
                 }
                 Repaired::AskAgain(prompt) => conversation.push(prompt),
             }
@@ -171,7 +198,10 @@ impl Driver<'_> {
     ) -> Result<StepOutcome> {
         let Self { engine, run } = self;
         check_cancelled(run)?;
-        let place = Place { step: index, ..Place::default() };
+        let place = Place {
+            step: index,
+            ..Place::default()
+        };
         let access = engine.access(run, place);
         let change = self.ask_step_hooks(&access, index, conversation).await?;
         self.emit(|run, timestamp| Event::StepStart {
@@ -183,17 +213,23 @@ impl Driver<'_> {
             conversation_id: self::conversation(run),
         })
         .await?;
-        engine.pipeline.observers().phase_of(&access, "step.start", || {
-            json!({
-                "stepIndex": index,
-                "maxSteps": max_steps(run),
-                "messageCount": conversation.len(),
-            })
-        });
+        engine
+            .pipeline
+            .observers()
+            .phase_of(&access, "step.start", || {
+                json!({
+                    "stepIndex": index,
+                    "maxSteps": max_steps(run),
+                    "messageCount": conversation.len(),
+                })
+            });
         let request = self.model_request(model, conversation, &change, wanted);
         let Answered { response, calls } =
             step::ask_model(engine, run, model, request, index).await?;
-        let messages = response.output.iter().filter(|item| !matches!(item, Item::ToolCall(_)));
+        let messages = response
+            .output
+            .iter()
+            .filter(|item| !matches!(item, Item::ToolCall(_)));
         conversation.extend(messages.clone().cloned());
         said.extend(messages.cloned());
         let call_count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
@@ -214,7 +250,9 @@ impl Driver<'_> {
             said.push(Item::ToolCall(item));
         }
         check_cancelled(run)?;
-        let termination = self.termination(&access, index, call_count, &response).await?;
+        let termination = self
+            .termination(&access, index, call_count, &response)
+            .await?;
         self.emit(|run, timestamp| Event::StepFinish {
             run_id: run.id.clone(),
             agent_name: run.agent.name.to_string(),
@@ -226,7 +264,10 @@ impl Driver<'_> {
             conversation_id: self::conversation(run),
         })
         .await?;
-        Ok(StepOutcome { response, termination })
+        Ok(StepOutcome {
+            response,
+            termination,
+        })
     }
 
     fn model_request(
@@ -247,10 +288,18 @@ impl Driver<'_> {
         let mut request = ModelRequest::new(input);
         if model.info().capabilities.tools {
             let is_active = |tool: &&Arc<ToolEntry>| {
-                change.active_tools.as_ref().is_none_or(|names| names.contains(&tool.info.name))
+                change
+                    .active_tools
+                    .as_ref()
+                    .is_none_or(|names| names.contains(&tool.info.name))
             };
-            request.tools =
-                run.agent.tools.iter().filter(is_active).map(|tool| tool.spec.clone()).collect();
+            request.tools = run
+                .agent
+                .tools
+                .iter()
+                .filter(is_active)
+                .map(|tool| tool.spec.clone())
+                .collect();
             request.tool_choice = change.tool_choice.clone().unwrap_or_default();
         }
         request.structured_output = wanted.map(Wanted::for_model);
@@ -288,7 +337,11 @@ impl Driver<'_> {
             input.max_steps = limit;
             to_json(&input)
         };
-        let asked = self.engine.pipeline.ask(Stage::Step, access, &mut state, input, take).await;
+        let asked = self
+            .engine
+            .pipeline
+            .ask(Stage::Step, access, &mut state, input, take)
+            .await;
         let (change, messages) = state;
         *conversation = messages;
         asked.map(|()| change)
@@ -315,7 +368,13 @@ impl Driver<'_> {
             };
             let pipeline = &self.engine.pipeline;
             pipeline
-                .ask(Stage::StepEnd, access, &mut answer, |_| to_json(&ended), take)
+                .ask(
+                    Stage::StepEnd,
+                    access,
+                    &mut answer,
+                    |_| to_json(&ended),
+                    take,
+                )
                 .await?;
             if answer == StepEndAnswer::Stop {
                 return Ok(Some(TerminationReason::StopWhen));
@@ -326,7 +385,12 @@ impl Driver<'_> {
     }
 
     /// What becomes of invalid structured output.
-    async fn repair(&self, wanted: &Wanted<'_>, unfit: Unfit, repairs: &mut u32) -> Result<Repaired> {
+    async fn repair(
+        &self,
+        wanted: &Wanted<'_>,
+        unfit: Unfit,
+        repairs: &mut u32,
+    ) -> Result<Repaired> {
         *repairs += 1;
         if *repairs > self.run.agent.repairs {
             return Err(unfit.error);
@@ -342,7 +406,13 @@ impl Driver<'_> {
         };
         let pipeline = &self.engine.pipeline;
         pipeline
-            .ask(Stage::OutputError, &access, &mut answer, |_| to_json(&failed), take)
+            .ask(
+                Stage::OutputError,
+                &access,
+                &mut answer,
+                |_| to_json(&failed),
+                take,
+            )
             .await?;
         let repaired = match answer {
             OutputErrorAnswer::Throw => return Err(unfit.error),
@@ -386,7 +456,10 @@ impl Driver<'_> {
     /// Stores the conversation: what was there, what the client sent, what was said.
     async fn save(&self, start: Start, said: Vec<Item>) -> Result<()> {
         let Self { engine, run } = self;
-        let Some(id) = run.conversation_id().filter(|_| engine.store.keeps().conversations) else {
+        let Some(id) = run
+            .conversation_id()
+            .filter(|_| engine.store.keeps().conversations)
+        else {
             return Ok(());
         };
         let mut items = if run.request.replace_history {
@@ -397,12 +470,20 @@ impl Driver<'_> {
         items.extend(start.input);
         items.extend(said);
         let access = engine.access(run, Place::default());
-        engine.pipeline.replace(Stage::BeforeSave, &access, &mut items).await?;
-        engine.pipeline.observers().phase_of(&access, "save.before", || {
-            json!({ "itemCount": items.len() })
-        });
+        engine
+            .pipeline
+            .replace(Stage::BeforeSave, &access, &mut items)
+            .await?;
+        engine.pipeline.observers().phase_of(
+            &access,
+            "save.before",
+            || json!({ "itemCount": items.len() }),
+        );
         let key = ConversationKey::new(&run.owner, &run.agent.name, id);
-        let saved = engine.store.save_conversation(key, items, start.history.version).await;
+        let saved = engine
+            .store
+            .save_conversation(key, items, start.history.version)
+            .await;
         match saved {
             Ok(Saved::Version(_)) => Ok(()),
             Ok(Saved::Conflict) => Err(Error::new(
@@ -461,7 +542,8 @@ impl Driver<'_> {
             })
             .await;
             let failed = failure::of_run(&aborted);
-            self.close(RunState::Aborted, Some(failed.message().to_owned())).await;
+            self.close(RunState::Aborted, Some(failed.message().to_owned()))
+                .await;
             return Err(failed);
         }
         tracing::warn!(run_id = run.id, agent = &*run.agent.name, %error, "a run failed");
@@ -474,7 +556,8 @@ impl Driver<'_> {
             conversation_id: conversation(run),
         })
         .await;
-        self.close(RunState::Failed, Some(failed.message().to_owned())).await;
+        self.close(RunState::Failed, Some(failed.message().to_owned()))
+            .await;
         Err(failed)
     }
 
@@ -492,7 +575,9 @@ impl Driver<'_> {
 
     /// Shows the last event of a run that did not go well, even if it cannot be stored.
     async fn show_last(&self, event: impl Fn(&ActiveRun, u64) -> Event) {
-        let Err(error) = self.emit(&event).await else { return };
+        let Err(error) = self.emit(&event).await else {
+            return;
+        };
         tracing::error!(run_id = self.run.id, %error, "the last event of a run was not stored");
         if self.run.mode == Mode::Stream {
             let event = event(self.run, self.engine.clock.now_millis());

@@ -31,7 +31,11 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// What a plugin may ask in this run.
-    pub(crate) fn access(self: &Arc<Self>, run: &Arc<ActiveRun>, place: Place) -> Arc<dyn RunServices> {
+    pub(crate) fn access(
+        self: &Arc<Self>,
+        run: &Arc<ActiveRun>,
+        place: Place,
+    ) -> Arc<dyn RunServices> {
         Arc::new(RunAccess::new(Arc::clone(self), Arc::clone(run), place))
     }
 
@@ -49,7 +53,13 @@ impl Engine {
         if !self.pipeline.has(Stage::Event) {
             return self.append(run, event).await;
         }
-        let access = self.access(run, Place { in_event_stage: true, ..Place::default() });
+        let access = self.access(
+            run,
+            Place {
+                in_event_stage: true,
+                ..Place::default()
+            },
+        );
         match self.pipeline.process(&access, event, &mut held).await? {
             Processed::Show(events) => {
                 for event in events {

@@ -27,8 +27,7 @@ pub(crate) fn aborted(error: Option<Error>, run_id: &str) -> Error {
     error
         .filter(|error| error.code() == Some(Error::ABORTED))
         .unwrap_or_else(|| {
-            Error::aborted(format!("Run '{run_id}' was aborted."))
-                .with_context("runId", run_id)
+            Error::aborted(format!("Run '{run_id}' was aborted.")).with_context("runId", run_id)
         })
 }
 

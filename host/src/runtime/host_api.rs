@@ -80,8 +80,8 @@ impl Runtime {
         match service {
             "agents.run" => {
                 let (agent, request, caller) = self.requested(instance, payload)?;
-                let finished = self.run_spec(agent, request, caller).await?;
-                Ok(serde_json::to_value(finished.result)?)
+                let result = self.run_spec(agent, request, caller).await?;
+                Ok(serde_json::to_value(result)?)
             }
             "agents.start" => {
                 let (agent, request, caller) = self.requested(instance, payload)?;
@@ -95,21 +95,44 @@ impl Runtime {
                 Ok(run.inspect(|run| run.cancel.cancel()).is_some().into())
             }
             "runs.tool_result" => {
-                let ToolResult { run_id, tool_call_id, result, error } = read(payload)?;
+                let ToolResult {
+                    run_id,
+                    tool_call_id,
+                    result,
+                    error,
+                } = read(payload)?;
                 let result = error.map_or(Ok(result), Err);
                 let run = self.engine.active.get(&run_id);
-                Ok(run.is_some_and(|run| run.submit_result(&tool_call_id, result)).into())
+                Ok(run
+                    .is_some_and(|run| run.submit_result(&tool_call_id, result))
+                    .into())
             }
             "runs.approval" => {
-                let ApprovalDecision { run_id, tool_call_id, approved, note } = read(payload)?;
-                let decision = Decision { approved, note, actor_id: None };
+                let ApprovalDecision {
+                    run_id,
+                    tool_call_id,
+                    approved,
+                    note,
+                } = read(payload)?;
+                let decision = Decision {
+                    approved,
+                    note,
+                    actor_id: None,
+                };
                 let run = self.engine.active.get(&run_id);
-                Ok(run.is_some_and(|run| run.submit_decision(&tool_call_id, decision)).into())
+                Ok(run
+                    .is_some_and(|run| run.submit_decision(&tool_call_id, decision))
+                    .into())
             }
             "conversations.load" => self.load(read(payload)?).await,
             "state.get" => {
                 let State { key, .. } = read(payload)?;
-                let value = self.engine.store.state(instance, &key).await.map_err(internal)?;
+                let value = self
+                    .engine
+                    .store
+                    .state(instance, &key)
+                    .await
+                    .map_err(internal)?;
                 Ok(value.unwrap_or(Value::Null))
             }
             "state.set" => {
@@ -119,15 +142,24 @@ impl Runtime {
                 Ok(Value::Null)
             }
             "state.compare_and_set" => {
-                let State { key, expected, value } = read(payload)?;
+                let State {
+                    key,
+                    expected,
+                    value,
+                } = read(payload)?;
                 // An absent value and `null` are the same here: `null` removes.
-                let set = self.engine.store.set_state(instance, &key, Some(expected), value);
+                let set = self
+                    .engine
+                    .store
+                    .set_state(instance, &key, Some(expected), value);
                 Ok(set.await.map_err(internal)?.into())
             }
-            "jobs.enqueue" | "workflows.run" | "limits.take" | "http.request" => {
-                Err(Error::unavailable(format!("this server does not offer '{service}' yet")))
-            }
-            other => Err(Error::unavailable(format!("this server has no service '{other}'"))),
+            "jobs.enqueue" | "workflows.run" | "limits.take" | "http.request" => Err(
+                Error::unavailable(format!("this server does not offer '{service}' yet")),
+            ),
+            other => Err(Error::unavailable(format!(
+                "this server has no service '{other}'"
+            ))),
         }
     }
 
@@ -138,8 +170,11 @@ impl Runtime {
     ) -> Result<(Arc<super::agents::AgentSpec>, RunRequest, Caller)> {
         let request: PluginRunRequest = read(payload)?;
         // Not only exposed ones: an agent that is not exposed is there for other code.
-        let agent =
-            self.engine.agents.get(&request.agent).ok_or_else(|| unknown_agent(&request.agent))?;
+        let agent = self
+            .engine
+            .agents
+            .get(&request.agent)
+            .ok_or_else(|| unknown_agent(&request.agent))?;
         let caller = Caller {
             principal: Arc::new(request.principal.unwrap_or_default()),
             request_id: format!("{}@{instance}", self.engine.ids.request()).into(),
@@ -170,9 +205,9 @@ impl Runtime {
                 }
                 Ok(json!({ "events": events, "ended": false }))
             }
-            ReadOutcome::Lagged { .. } => {
-                Err(Error::unavailable("the events after that number are no longer kept"))
-            }
+            ReadOutcome::Lagged { .. } => Err(Error::unavailable(
+                "the events after that number are no longer kept",
+            )),
             ReadOutcome::End { .. } => Ok(json!({ "events": [], "ended": true })),
         }
     }
@@ -184,23 +219,39 @@ impl Runtime {
                 let last_seq = run.log.last_seq();
                 Some(RunStatus::new(run_id, agent, "running", last_seq))
             }
-            None => self.engine.store.run(&run_id).await.map_err(internal)?.map(|run| {
-                RunStatus::new(run_id, run.agent, run.state.as_str(), None)
-            }),
+            None => self
+                .engine
+                .store
+                .run(&run_id)
+                .await
+                .map_err(internal)?
+                .map(|run| RunStatus::new(run_id, run.agent, run.state.as_str(), None)),
         };
         Ok(serde_json::to_value(status)?)
     }
 
     async fn load(&self, wanted: OfConversation) -> Result<Value> {
-        let OfConversation { agent, conversation_id, principal } = wanted;
+        let OfConversation {
+            agent,
+            conversation_id,
+            principal,
+        } = wanted;
         let owner = principal.unwrap_or_default();
         let key = ConversationKey::new(&owner, &agent, &conversation_id);
-        let stored = self.engine.store.load_conversation(&key).await.map_err(internal)?;
-        Ok(serde_json::to_value(stored.map(|stored| stored.items.to_vec()))?)
+        let stored = self
+            .engine
+            .store
+            .load_conversation(&key)
+            .await
+            .map_err(internal)?;
+        Ok(serde_json::to_value(
+            stored.map(|stored| stored.items.to_vec()),
+        )?)
     }
 }
 
 fn read<T: DeserializeOwned>(payload: Value) -> Result<T> {
-    serde_json::from_value(payload)
-        .map_err(|error| Error::bad_request(format!("the payload is not what is expected: {error}")))
+    serde_json::from_value(payload).map_err(|error| {
+        Error::bad_request(format!("the payload is not what is expected: {error}"))
+    })
 }

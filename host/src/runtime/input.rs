@@ -20,11 +20,15 @@ pub(crate) struct History {
 pub(crate) fn items(input: &Value) -> Result<Vec<Item>> {
     match input {
         Value::String(text) => Ok(vec![Item::user(text)]),
-        Value::Array(items) => {
-            items.iter().enumerate().map(|(index, item)| one_item(item, index)).collect()
-        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| one_item(item, index))
+            .collect(),
         Value::Object(_) => Ok(vec![one_item(input, 0)?]),
-        _ => Err(Error::invalid("The input is a text, a list of items, or an item.")),
+        _ => Err(Error::invalid(
+            "The input is a text, a list of items, or an item.",
+        )),
     }
 }
 
@@ -35,9 +39,9 @@ fn one_item(value: &Value, index: usize) -> Result<Item> {
     };
     let kind = value.get("type").and_then(Value::as_str);
     match (serde_json::from_value::<Item>(value.clone()), kind) {
-        (Ok(Item::Other(_)), Some("message")) => {
-            Err(invalid("a message has a text `role` and a `content` of text or parts"))
-        }
+        (Ok(Item::Other(_)), Some("message")) => Err(invalid(
+            "a message has a text `role` and a `content` of text or parts",
+        )),
         (Ok(Item::Other(_)), Some("tool-call")) => {
             Err(invalid("a tool call has a text `callId` and a text `name`"))
         }
@@ -54,8 +58,14 @@ fn one_item(value: &Value, index: usize) -> Result<Item> {
 
 /// Loads the history of a run's conversation; empty where there is none.
 pub(crate) async fn load_history(engine: &Engine, run: &ActiveRun) -> Result<History> {
-    let nothing = History { items: Arc::default(), version: None };
-    let Some(id) = run.conversation_id().filter(|_| engine.store.keeps().conversations) else {
+    let nothing = History {
+        items: Arc::default(),
+        version: None,
+    };
+    let Some(id) = run
+        .conversation_id()
+        .filter(|_| engine.store.keeps().conversations)
+    else {
         return Ok(nothing);
     };
     let key = ConversationKey::new(&run.owner, &run.agent.name, id);
@@ -75,15 +85,22 @@ pub(crate) fn check_capabilities(
     model: &str,
 ) -> Result<()> {
     for (at, item) in items.iter().enumerate() {
-        let Item::Message(Message { content: Content::Parts(parts), .. }) = item else {
+        let Item::Message(Message {
+            content: Content::Parts(parts),
+            ..
+        }) = item
+        else {
             continue;
         };
         for (part_at, part) in parts.iter().enumerate() {
-            let Some(modality) = needed_modality(part) else { continue };
+            let Some(modality) = needed_modality(part) else {
+                continue;
+            };
             if !capabilities.input.iter().any(|own| own == modality) {
                 let location = format!("input[{at}].content[{part_at}]");
-                let message =
-                    format!("Agent '{agent}' model does not accept {modality} input at {location}.");
+                let message = format!(
+                    "Agent '{agent}' model does not accept {modality} input at {location}."
+                );
                 return Err(Error::invalid(message)
                     .with_context("agentName", agent)
                     .with_context("modelId", model)
@@ -102,7 +119,9 @@ pub(crate) fn replayed(items: &[Item], capabilities: &ModelCapabilities, omit: b
         .iter()
         .filter(|item| !matches!(item, Item::ToolCall(call) if call.result.is_none()))
         .map(|item| match item {
-            Item::Message(message) if omit => Item::Message(without_unsupported(message, capabilities)),
+            Item::Message(message) if omit => {
+                Item::Message(without_unsupported(message, capabilities))
+            }
             other => other.clone(),
         })
         .collect()
@@ -120,7 +139,9 @@ fn without_unsupported(message: &Message, capabilities: &ModelCapabilities) -> M
 }
 
 fn needed_modality(part: &Part) -> Option<&str> {
-    let Part::Other(value) = part else { return None };
+    let Part::Other(value) = part else {
+        return None;
+    };
     let kind = value.get("type")?.as_str()?;
     matches!(kind, "image" | "audio" | "video" | "file").then_some(kind)
 }
@@ -138,12 +159,20 @@ mod tests {
         let message = json!({"type": "message", "role": "user", "content": "hi"});
         assert_eq!(items(&message).unwrap(), hi);
         assert_eq!(items(&json!([message])).unwrap(), hi);
-        assert_eq!(items(&json!([{"role": "user", "content": "hi"}])).unwrap(), hi);
+        assert_eq!(
+            items(&json!([{"role": "user", "content": "hi"}])).unwrap(),
+            hi
+        );
     }
 
     #[test]
     fn what_is_no_item_is_refused_with_its_place() {
-        for bad in [json!([1]), json!([{"type": "message"}]), json!([{}]), json!(["x"])] {
+        for bad in [
+            json!([1]),
+            json!([{"type": "message"}]),
+            json!([{}]),
+            json!(["x"]),
+        ] {
             let error = items(&bad).unwrap_err();
             assert_eq!(error.code(), Some("VALIDATION_FAILED"), "{bad}");
             assert_eq!(error.issues()[0].path, "/input/0", "{bad}");

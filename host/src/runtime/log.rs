@@ -50,7 +50,10 @@ pub(crate) struct Reader {
 enum Source {
     Live(Arc<EventLog>),
     /// A run that is over: only the store knows it.
-    Stored { run_id: String, store: Arc<dyn Store> },
+    Stored {
+        run_id: String,
+        store: Arc<dyn Store>,
+    },
 }
 
 // === impl EventLog ===
@@ -61,7 +64,11 @@ impl EventLog {
             run_id,
             store,
             window,
-            live: Mutex::new(Live { events: VecDeque::new(), next: 0, ended: None }),
+            live: Mutex::new(Live {
+                events: VecDeque::new(),
+                next: 0,
+                ended: None,
+            }),
             changed: Notify::new(),
         })
     }
@@ -73,10 +80,16 @@ impl EventLog {
             if live.ended.is_some() {
                 return Ok(());
             }
-            LoggedEvent { seq: live.next, json }
+            LoggedEvent {
+                seq: live.next,
+                json,
+            }
         };
         if let Some(store) = &self.store {
-            let stored = StoredEvent { seq: event.seq, json: event.json.clone() };
+            let stored = StoredEvent {
+                seq: event.seq,
+                json: event.json.clone(),
+            };
             if let Some(storing) = store.append(&self.run_id, stored) {
                 storing.await?;
             }
@@ -129,29 +142,42 @@ impl EventLog {
 impl Reader {
     /// The reader of whoever started the run; `on_gone` fires when it is dropped.
     pub(crate) fn live(log: Arc<EventLog>, on_gone: Option<CancellationToken>) -> Self {
-        Self { source: Source::Live(log), next: 0, hears_failure: true, on_gone }
+        Self {
+            source: Source::Live(log),
+            next: 0,
+            hears_failure: true,
+            on_gone,
+        }
     }
 
     /// A reader that comes later to a run that is alive.
     pub(crate) fn resumed(log: Arc<EventLog>, after: Option<u64>) -> Self {
-        Self { source: Source::Live(log), next: first_after(after), hears_failure: false, on_gone: None }
+        Self {
+            source: Source::Live(log),
+            next: first_after(after),
+            hears_failure: false,
+            on_gone: None,
+        }
     }
 
     /// A reader of a run that is over.
     pub(crate) fn stored(run_id: String, store: Arc<dyn Store>, after: Option<u64>) -> Self {
         let source = Source::Stored { run_id, store };
-        Self { source, next: first_after(after), hears_failure: false, on_gone: None }
+        Self {
+            source,
+            next: first_after(after),
+            hears_failure: false,
+            on_gone: None,
+        }
     }
 
     /// Waits for what comes next.
     pub(crate) async fn next(&mut self) -> ReadOutcome {
         let outcome = match &mut self.source {
-            Source::Stored { run_id, store } => {
-                match replay(&**store, run_id, self.next).await {
-                    Some(events) => ReadOutcome::Events(events),
-                    None => ReadOutcome::End { failure: None },
-                }
-            }
+            Source::Stored { run_id, store } => match replay(&**store, run_id, self.next).await {
+                Some(events) => ReadOutcome::Events(events),
+                None => ReadOutcome::End { failure: None },
+            },
             Source::Live(log) => read_live(log, self.next, self.hears_failure).await,
         };
         match &outcome {
@@ -193,7 +219,9 @@ async fn read_live(log: &EventLog, next: u64, hears_failure: bool) -> ReadOutcom
         match peeked {
             Peek::Events(events) => return ReadOutcome::Events(events),
             Peek::Ended(failure) => {
-                return ReadOutcome::End { failure: failure.filter(|_| hears_failure) };
+                return ReadOutcome::End {
+                    failure: failure.filter(|_| hears_failure),
+                };
             }
             Peek::Passed => {
                 if let Some(store) = &log.store
@@ -201,7 +229,9 @@ async fn read_live(log: &EventLog, next: u64, hears_failure: bool) -> ReadOutcom
                 {
                     return ReadOutcome::Events(events);
                 }
-                return ReadOutcome::Lagged { last: next.checked_sub(1) };
+                return ReadOutcome::Lagged {
+                    last: next.checked_sub(1),
+                };
             }
             Peek::Nothing => changed.await,
         }
@@ -224,14 +254,19 @@ fn peek(live: &Live, next: u64) -> Peek {
 }
 
 async fn replay(store: &dyn Store, run_id: &str, next: u64) -> Option<Vec<LoggedEvent>> {
-    let stored = store.events(run_id, next.checked_sub(1), REPLAY_BATCH).await;
+    let stored = store
+        .events(run_id, next.checked_sub(1), REPLAY_BATCH)
+        .await;
     let events = stored.unwrap_or_else(|error| {
         tracing::error!(run_id, %error, "a reader was cut");
         Vec::new()
     });
     let events: Vec<LoggedEvent> = events
         .into_iter()
-        .map(|event| LoggedEvent { seq: event.seq, json: event.json })
+        .map(|event| LoggedEvent {
+            seq: event.seq,
+            json: event.json,
+        })
         .collect();
     (!events.is_empty()).then_some(events)
 }
@@ -277,7 +312,10 @@ mod tests {
         for _ in 0..4 {
             log.append(Bytes::from_static(b"{}")).await.unwrap();
         }
-        assert!(matches!(reader.next().await, ReadOutcome::Lagged { last: None }));
+        assert!(matches!(
+            reader.next().await,
+            ReadOutcome::Lagged { last: None }
+        ));
         drop(reader);
         assert!(!gone.is_cancelled());
     }

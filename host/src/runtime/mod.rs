@@ -21,7 +21,7 @@ mod template;
 mod tools;
 
 pub(crate) use self::active::{ActiveRuns, Decision};
-pub(crate) use self::agents::{AgentError, Agents};
+pub(crate) use self::agents::Agents;
 pub(crate) use self::api::*;
 pub(crate) use self::engine::Engine;
 pub(crate) use self::log::Reader;

@@ -8,9 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::active::{ActiveRun, ClientResult, Decision, Mode};
 use super::agents::AgentSpec;
-use super::api::{
-    AgentSummary, Caller, Conversation, Finished, Resume, RunOutcome, RunRequest, Streamed,
-};
+use super::api::{AgentSummary, Caller, Conversation, Resume, RunOutcome, RunRequest, Streamed};
 use super::driver;
 use super::engine::Engine;
 use super::log::{EventLog, Reader};
@@ -27,7 +25,9 @@ pub(crate) struct Runtime {
 
 impl Runtime {
     pub(crate) fn new(engine: Engine) -> Self {
-        Self { engine: Arc::new(engine) }
+        Self {
+            engine: Arc::new(engine),
+        }
     }
 
     /// The exposed agents, in the order of their names.
@@ -41,7 +41,7 @@ impl Runtime {
         agent: &str,
         request: RunRequest,
         caller: Caller,
-    ) -> RunOutcome<Finished> {
+    ) -> RunOutcome<RunResult> {
         let agent = self.exposed(agent)?;
         self.run_spec(agent, request, caller).await
     }
@@ -101,7 +101,12 @@ impl Runtime {
     ) -> RunOutcome<Conversation> {
         let agent = self.exposed(agent)?;
         let key = ConversationKey::new(principal, &agent.name, id);
-        let stored = self.engine.store.load_conversation(&key).await.map_err(internal)?;
+        let stored = self
+            .engine
+            .store
+            .load_conversation(&key)
+            .await
+            .map_err(internal)?;
         Ok(stored.map(|stored| stored.items.to_vec()))
     }
 
@@ -146,7 +151,10 @@ impl Runtime {
         if !keeps.streams || !keeps.runtime_state {
             return Ok(None);
         }
-        let run = self.engine.active.of_conversation(&agent.name, id, principal);
+        let run = self
+            .engine
+            .active
+            .of_conversation(&agent.name, id, principal);
         Ok(run.map(|run| Reader::resumed(Arc::clone(&run.log), after)))
     }
 
@@ -160,18 +168,16 @@ impl Runtime {
         agent: Arc<AgentSpec>,
         request: RunRequest,
         caller: Caller,
-    ) -> RunOutcome<Finished> {
+    ) -> RunOutcome<RunResult> {
         let run = self.open(agent, request, caller, Mode::Json);
         let (sender, receiver) = oneshot::channel();
         // The client has gone when this future is dropped: the run hears of it and may still end
         // in order, in its own task.
         let gone = run.cancel.clone().drop_guard();
-        let run_id = run.id.clone();
         self.start(run, Some(sender));
         let result = receiver.await;
         gone.disarm();
-        let result = result.unwrap_or_else(|_| Err(Error::internal("the run's task was lost")))?;
-        Ok(Finished { run_id, result })
+        result.unwrap_or_else(|_| Err(Error::internal("the run's task was lost")))
     }
 
     /// A streamed run that a plugin asks for; nobody's disconnect ends it.
@@ -205,7 +211,11 @@ impl Runtime {
     ) -> Arc<ActiveRun> {
         let engine = &self.engine;
         let id = engine.ids.run();
-        let store = engine.store.keeps().streams.then(|| Arc::clone(&engine.store));
+        let store = engine
+            .store
+            .keeps()
+            .streams
+            .then(|| Arc::clone(&engine.store));
         let log = EventLog::new(
             id.clone(),
             store.filter(|_| mode == Mode::Stream),
@@ -258,4 +268,3 @@ pub(super) fn unknown_agent(name: &str) -> Error {
 pub(super) fn internal(error: impl std::fmt::Display) -> Error {
     Error::internal(error.to_string())
 }
-

@@ -33,25 +33,39 @@ pub(crate) async fn ask_model(
     mut request: ModelRequest,
     step: u32,
 ) -> Result<Answered> {
-    let place = Place { step, ..Place::default() };
+    let place = Place {
+        step,
+        ..Place::default()
+    };
     let access = engine.access(run, place);
     request.stream = run.mode == Mode::Stream;
-    engine.pipeline.replace(Stage::BeforeModel, &access, &mut request).await?;
-    engine.pipeline.observers().phase_of(&access, "model.before", || {
-        serde_json::json!({
-            "stepIndex": step,
-            "inputCount": request.input.len(),
-            "toolCount": request.tools.len(),
-            "toolChoice": request.tool_choice,
-        })
-    });
+    engine
+        .pipeline
+        .replace(Stage::BeforeModel, &access, &mut request)
+        .await?;
+    engine
+        .pipeline
+        .observers()
+        .phase_of(&access, "model.before", || {
+            serde_json::json!({
+                "stepIndex": step,
+                "inputCount": request.input.len(),
+                "toolCount": request.tools.len(),
+                "toolChoice": request.tool_choice,
+            })
+        });
     let generated = entry.model.generate(Arc::clone(&access), &request);
     let stream = stoppable(engine, run, generated).await?;
     let mut answered = show_answer(engine, run, stream).await?;
-    engine.pipeline.replace(Stage::AfterModel, &access, &mut answered.response).await?;
-    engine.pipeline.observers().phase_of(&access, "model.after", || {
-        serde_json::json!({ "stepIndex": step, "response": answered.response })
-    });
+    engine
+        .pipeline
+        .replace(Stage::AfterModel, &access, &mut answered.response)
+        .await?;
+    engine.pipeline.observers().phase_of(
+        &access,
+        "model.after",
+        || serde_json::json!({ "stepIndex": step, "response": answered.response }),
+    );
     Ok(answered)
 }
 
@@ -68,7 +82,9 @@ async fn show_answer(
     let mut events = 0;
     loop {
         let next = async { stream.next().await.transpose() };
-        let Some(chunk) = stoppable(engine, run, next).await? else { break };
+        let Some(chunk) = stoppable(engine, run, next).await? else {
+            break;
+        };
         {
             let mut taken = run.call_ids();
             builder.take(chunk, &mut taken, &mut shown)?;
@@ -76,7 +92,10 @@ async fn show_answer(
         for shown in shown.drain(..) {
             // Ends of reasoning and text carry the id that their starts had.
             let message_id = message_id.get_or_insert_with(|| {
-                builder.message_id.take().unwrap_or_else(|| engine.ids.message())
+                builder
+                    .message_id
+                    .take()
+                    .unwrap_or_else(|| engine.ids.message())
             });
             track_call(run, &shown, message_id, &mut calls);
             if let Some(event) = watched
@@ -133,32 +152,66 @@ fn event(
     let message_id = message_id.to_owned();
     let role = || "assistant".to_owned();
     Some(match shown {
-        Shown::TextStart => Event::TextMessageStart { message_id, role: role(), timestamp },
-        Shown::Text(delta) => Event::TextMessageContent { message_id, delta, timestamp },
-        Shown::TextEnd => Event::TextMessageEnd { message_id, timestamp },
-        Shown::ReasoningStart(visibility) => {
-            Event::ReasoningMessageStart { message_id, role: role(), visibility, timestamp }
-        }
-        Shown::Reasoning(visibility, delta) => {
-            Event::ReasoningMessageContent { message_id, visibility, delta, timestamp }
-        }
-        Shown::ReasoningEnd(visibility) => {
-            Event::ReasoningMessageEnd { message_id, visibility, timestamp }
-        }
-        Shown::CallStart { call_id, name } => {
-            Event::ToolCallStart { call: call_ref(run, message_id, call_id, name), timestamp }
-        }
-        Shown::CallArguments { call_id, name, delta } => {
+        Shown::TextStart => Event::TextMessageStart {
+            message_id,
+            role: role(),
+            timestamp,
+        },
+        Shown::Text(delta) => Event::TextMessageContent {
+            message_id,
+            delta,
+            timestamp,
+        },
+        Shown::TextEnd => Event::TextMessageEnd {
+            message_id,
+            timestamp,
+        },
+        Shown::ReasoningStart(visibility) => Event::ReasoningMessageStart {
+            message_id,
+            role: role(),
+            visibility,
+            timestamp,
+        },
+        Shown::Reasoning(visibility, delta) => Event::ReasoningMessageContent {
+            message_id,
+            visibility,
+            delta,
+            timestamp,
+        },
+        Shown::ReasoningEnd(visibility) => Event::ReasoningMessageEnd {
+            message_id,
+            visibility,
+            timestamp,
+        },
+        Shown::CallStart { call_id, name } => Event::ToolCallStart {
+            call: call_ref(run, message_id, call_id, name),
+            timestamp,
+        },
+        Shown::CallArguments {
+            call_id,
+            name,
+            delta,
+        } => {
             let call = call_ref(run, message_id, call_id, name);
-            Event::ToolCallArgs { call, delta, timestamp }
+            Event::ToolCallArgs {
+                call,
+                delta,
+                timestamp,
+            }
         }
         Shown::CallEnd { call_id, name } => {
             // The end of a client tool that needs an approval is shown when the approval was
             // asked for: clients run the tool as soon as they see the end.
-            if calls.iter().any(|call| call.call_id == call_id && call.end_is_held) {
+            if calls
+                .iter()
+                .any(|call| call.call_id == call_id && call.end_is_held)
+            {
                 return None;
             }
-            Event::ToolCallEnd { call: call_ref(run, message_id, call_id, name), timestamp }
+            Event::ToolCallEnd {
+                call: call_ref(run, message_id, call_id, name),
+                timestamp,
+            }
         }
     })
 }
@@ -171,7 +224,11 @@ pub(crate) fn call_ref(
     tool_call_name: String,
 ) -> ToolCallRef {
     let tool_target = run.agent.tool(&tool_call_name).map(|tool| {
-        if tool.is_client() { ToolTarget::Client } else { ToolTarget::Server }
+        if tool.is_client() {
+            ToolTarget::Client
+        } else {
+            ToolTarget::Server
+        }
     });
     ToolCallRef {
         parent_message_id,
@@ -207,7 +264,11 @@ pub(crate) async fn stoppable<T>(
 
 /// Fails when the run was cancelled.
 pub(crate) fn check_cancelled(run: &ActiveRun) -> Result<()> {
-    if run.cancel.is_cancelled() { Err(failure::aborted(None, &run.id)) } else { Ok(()) }
+    if run.cancel.is_cancelled() {
+        Err(failure::aborted(None, &run.id))
+    } else {
+        Ok(())
+    }
 }
 
 /// What a step must not do without: an error for a model that cannot.

@@ -65,7 +65,11 @@ impl<'a> Wanted<'a> {
     pub(crate) fn for_model(&self) -> StructuredOutput {
         let mut schema = self.schema.clone().into_owned();
         close_objects(&mut schema);
-        StructuredOutput { name: self.name.clone(), schema, strict: self.strict }
+        StructuredOutput {
+            name: self.name.clone(),
+            schema,
+            strict: self.strict,
+        }
     }
 
     /// The value of an answer.
@@ -93,7 +97,12 @@ impl<'a> Wanted<'a> {
                     "Structured output was requested, but the model returned invalid JSON.";
                 let preview: String = text.chars().take(PREVIEW).collect();
                 let error = Error::invalid(message).with_context("preview", preview);
-                Err(Unfit { kind: "parse", text, issues: Vec::new(), error })
+                Err(Unfit {
+                    kind: "parse",
+                    text,
+                    issues: Vec::new(),
+                    error,
+                })
             }
         }
     }
@@ -117,7 +126,10 @@ impl<'a> Wanted<'a> {
 
 /// What the model is asked when its answer did not fit.
 pub(crate) fn repair_prompt(unfit: &Unfit) -> Item {
-    let mut prompt = format!("Your answer does not fit the required schema: {}", unfit.error.message());
+    let mut prompt = format!(
+        "Your answer does not fit the required schema: {}",
+        unfit.error.message()
+    );
     for issue in &unfit.issues {
         prompt.push_str(&format!("\n- {} {}", issue.path, issue.message));
     }
@@ -135,7 +147,9 @@ fn close_objects(schema: &mut Value) {
                 _ => false,
             });
             if is_object || object.contains_key("properties") {
-                object.entry("additionalProperties").or_insert(Value::Bool(false));
+                object
+                    .entry("additionalProperties")
+                    .or_insert(Value::Bool(false));
             }
             object.values_mut().for_each(close_objects);
         }
@@ -162,6 +176,9 @@ mod tests {
         close_objects(&mut schema);
         assert_eq!(schema["additionalProperties"], false);
         assert_eq!(schema["properties"]["a"]["additionalProperties"], true);
-        assert_eq!(schema["properties"]["b"]["items"]["additionalProperties"], false);
+        assert_eq!(
+            schema["properties"]["b"]["items"]["additionalProperties"],
+            false
+        );
     }
 }

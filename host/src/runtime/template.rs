@@ -48,12 +48,18 @@ mod tests {
         let render = |template| render(template, Some(&context));
         assert_eq!(render("User {{context.user.name}}!"), "User Ann!");
         assert_eq!(render("{{ context.n }}{{context.user.tags.1}}"), "3b");
-        assert_eq!(render("{{context.absent}}|{{other}}|{{context"), "||{{context");
+        assert_eq!(
+            render("{{context.absent}}|{{other}}|{{context"),
+            "||{{context"
+        );
     }
 
     #[test]
     fn a_value_is_never_read_as_a_template() {
         let context = json!({"x": "{{context.secret}}", "secret": "s"});
-        assert_eq!(render("{{context.x}}", Some(&context)), "{{context.secret}}");
+        assert_eq!(
+            render("{{context.x}}", Some(&context)),
+            "{{context.secret}}"
+        );
     }
 }

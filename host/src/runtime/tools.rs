@@ -87,13 +87,43 @@ pub(crate) async fn show_call(
     call.expect_client(run);
     let timestamp = engine.clock.now_millis();
     let reference = || {
-        call_ref(run, call.message_id.clone(), call.call_id.clone(), call.name.clone())
+        call_ref(
+            run,
+            call.message_id.clone(),
+            call.call_id.clone(),
+            call.name.clone(),
+        )
     };
-    engine.emit(run, Event::ToolCallStart { call: reference(), timestamp }).await?;
+    engine
+        .emit(
+            run,
+            Event::ToolCallStart {
+                call: reference(),
+                timestamp,
+            },
+        )
+        .await?;
     let delta = call.arguments.clone();
-    engine.emit(run, Event::ToolCallArgs { call: reference(), delta, timestamp }).await?;
+    engine
+        .emit(
+            run,
+            Event::ToolCallArgs {
+                call: reference(),
+                delta,
+                timestamp,
+            },
+        )
+        .await?;
     if !call.end_is_held {
-        engine.emit(run, Event::ToolCallEnd { call: reference(), timestamp }).await?;
+        engine
+            .emit(
+                run,
+                Event::ToolCallEnd {
+                    call: reference(),
+                    timestamp,
+                },
+            )
+            .await?;
     }
     Ok(())
 }
@@ -123,7 +153,15 @@ pub(crate) async fn execute(
     };
     let access = engine.access(run, place);
     let call_id = call.call_id.clone();
-    let executed = Execution { engine, run, tool, access, call }.execute().await;
+    let executed = Execution {
+        engine,
+        run,
+        tool,
+        access,
+        call,
+    }
+    .execute()
+    .await;
     // Whatever happened: nobody may answer this call any more.
     run.expect_nothing(&call_id);
     executed
@@ -139,11 +177,14 @@ impl Execution<'_> {
         if parsed.is_some() && self.engine.pipeline.has(Stage::BeforeTool) {
             (arguments, skipped) = self.before_tool(arguments).await?;
         }
-        self.engine.pipeline.observers().phase_of(&self.access, "tool.before", || {
-            json!({
-                "toolName": self.call.name, "toolCallId": self.call.call_id, "args": arguments,
-            })
-        });
+        self.engine
+            .pipeline
+            .observers()
+            .phase_of(&self.access, "tool.before", || {
+                json!({
+                    "toolName": self.call.name, "toolCallId": self.call.call_id, "args": arguments,
+                })
+            });
         let outcome = match (skipped, parsed) {
             (Some(result), _) => Ok(result),
             (None, None) => self.answer_error(parse_error(&self.call.name)).await,
@@ -151,17 +192,22 @@ impl Execution<'_> {
         }?;
         let (mut outcome, error, kind) = outcome.into_parts();
         if self.engine.pipeline.has(Stage::AfterTool) {
-            outcome.result = self.after_tool(&arguments, outcome.result, error.clone()).await?;
+            outcome.result = self
+                .after_tool(&arguments, outcome.result, error.clone())
+                .await?;
         }
-        self.engine.pipeline.observers().phase_of(&self.access, "tool.after", || {
-            json!({
-                "toolName": self.call.name,
-                "toolCallId": self.call.call_id,
-                "args": arguments,
-                "result": outcome.result,
-                "error": error,
-            })
-        });
+        self.engine
+            .pipeline
+            .observers()
+            .phase_of(&self.access, "tool.after", || {
+                json!({
+                    "toolName": self.call.name,
+                    "toolCallId": self.call.call_id,
+                    "args": arguments,
+                    "result": outcome.result,
+                    "error": error,
+                })
+            });
         if self.engine.is_watched(self.run) {
             let event = Event::ToolCallResult {
                 call: self.reference(),
@@ -207,7 +253,11 @@ impl Execution<'_> {
     /// The outer error fails the run; the inner one is the tool's.
     async fn once(&mut self, arguments: &Value) -> Result<Result<Ended, CallError>> {
         if let Err(issues) = self.tool.arguments.validate(arguments) {
-            tracing::debug!(tool = self.call.name, ?issues, "arguments do not fit the schema");
+            tracing::debug!(
+                tool = self.call.name,
+                ?issues,
+                "arguments do not fit the schema"
+            );
             return Ok(Err(CallError {
                 kind: ToolErrorKind::Validation,
                 message: "Tool arguments failed schema validation. The provided data is invalid \
@@ -232,9 +282,13 @@ impl Execution<'_> {
                 let called = tool.call(Arc::clone(&self.access), arguments);
                 let limit = self.engine.limits.tool_timeout.0;
                 let called = async {
-                    tokio::time::timeout(limit, called).await.unwrap_or_else(|_| {
-                        Err(Error::timeout(format!("The tool gave no result within {limit:?}.")))
-                    })
+                    tokio::time::timeout(limit, called)
+                        .await
+                        .unwrap_or_else(|_| {
+                            Err(Error::timeout(format!(
+                                "The tool gave no result within {limit:?}."
+                            )))
+                        })
                 };
                 match stoppable(self.engine, self.run, called).await {
                     Ok(result) => Ok(Ok(Ended::Fine(result))),
@@ -253,8 +307,16 @@ impl Execution<'_> {
         } else {
             error.message().to_owned()
         };
-        let retryable = error.code().filter(|_| !error.is_panic()).map(|_| error.is_retryable());
-        CallError { kind: ToolErrorKind::Execution, message, retryable, cause: error }
+        let retryable = error
+            .code()
+            .filter(|_| !error.is_panic())
+            .map(|_| error.is_retryable());
+        CallError {
+            kind: ToolErrorKind::Execution,
+            message,
+            retryable,
+            cause: error,
+        }
     }
 
     // === approvals ===
@@ -273,14 +335,20 @@ impl Execution<'_> {
         if !decided.required.unwrap_or(approval.required) {
             return Ok(None);
         }
-        let decided_timeout = decided.timeout_ms.map(Duration::from_millis).map(Deadline::After);
+        let decided_timeout = decided
+            .timeout_ms
+            .map(Duration::from_millis)
+            .map(Deadline::After);
         let requested = self.run.request.tool_approval_timeout.map(Deadline::After);
         let timeout = decided_timeout
             .or(self.tool.approval_timeout)
             .or(requested)
             .or(self.run.agent.tool_approval_timeout)
             .unwrap_or(self.engine.limits.tool_approval_timeout);
-        Ok(Some((timeout.limit(), decided.meta.or_else(|| approval.meta.clone()))))
+        Ok(Some((
+            timeout.limit(),
+            decided.meta.or_else(|| approval.meta.clone()),
+        )))
     }
 
     /// Waits for a decision; `Some` is the result of a denied call.
@@ -302,9 +370,19 @@ impl Execution<'_> {
         let timestamp = self.engine.clock.now_millis();
         let requested = state(ApprovalStatus::Requested, None);
         let (call, approval) = (self.reference(), requested.clone());
-        self.emit(Event::ToolApprovalRequired { call, approval, timestamp }).await?;
+        self.emit(Event::ToolApprovalRequired {
+            call,
+            approval,
+            timestamp,
+        })
+        .await?;
         let (call, approval) = (self.reference(), requested);
-        self.emit(Event::ToolApprovalUpdated { call, approval, timestamp }).await?;
+        self.emit(Event::ToolApprovalUpdated {
+            call,
+            approval,
+            timestamp,
+        })
+        .await?;
         self.show_held_end().await?;
         let waited = tokio::select! {
             biased;
@@ -337,8 +415,13 @@ impl Execution<'_> {
         match waited {
             Some(Decision { approved: true, .. }) => Ok(None),
             Some(Decision { note, .. }) => {
-                let reason = note.map(|note| format!(" Reason: {note}")).unwrap_or_default();
-                let denied = format!("Tool '{}' was denied by the operator.{reason}", self.call.name);
+                let reason = note
+                    .map(|note| format!(" Reason: {note}"))
+                    .unwrap_or_default();
+                let denied = format!(
+                    "Tool '{}' was denied by the operator.{reason}",
+                    self.call.name
+                );
                 Ok(Some(denied.into()))
             }
             None => {
@@ -360,7 +443,11 @@ impl Execution<'_> {
             return Ok(());
         }
         let timestamp = self.engine.clock.now_millis();
-        self.emit(Event::ToolCallEnd { call: self.reference(), timestamp }).await
+        self.emit(Event::ToolCallEnd {
+            call: self.reference(),
+            timestamp,
+        })
+        .await
     }
 
     // === client tools ===
@@ -370,7 +457,11 @@ impl Execution<'_> {
             Some(answer) => answer,
             None => self.run.expect_result(&self.call.call_id),
         };
-        let requested = self.run.request.client_tool_result_timeout.map(Deadline::After);
+        let requested = self
+            .run
+            .request
+            .client_tool_result_timeout
+            .map(Deadline::After);
         let timeout = requested
             .or(self.tool.result_timeout)
             .or(self.run.agent.client_tool_result_timeout)
@@ -392,14 +483,26 @@ impl Execution<'_> {
             Some(Err(message)) => {
                 let cause = Error::new("TOOL_EXECUTION_FAILED", message.as_str());
                 let kind = ToolErrorKind::Execution;
-                Err(CallError { kind, message, retryable: Some(false), cause })
+                Err(CallError {
+                    kind,
+                    message,
+                    retryable: Some(false),
+                    cause,
+                })
             }
             None => {
-                let message =
-                    format!("Timed out waiting for client tool result for '{}'.", self.call.name);
+                let message = format!(
+                    "Timed out waiting for client tool result for '{}'.",
+                    self.call.name
+                );
                 let cause = self.about_this_call(Error::timeout(message.as_str()));
                 let kind = ToolErrorKind::Execution;
-                Err(CallError { kind, message, retryable: Some(true), cause })
+                Err(CallError {
+                    kind,
+                    message,
+                    retryable: Some(true),
+                    cause,
+                })
             }
         })
     }
@@ -430,14 +533,24 @@ impl Execution<'_> {
         };
         let pipeline = &self.engine.pipeline;
         pipeline
-            .ask(Stage::ToolError, &self.access, &mut decided, |_| to_json(&input), take)
+            .ask(
+                Stage::ToolError,
+                &self.access,
+                &mut decided,
+                |_| to_json(&input),
+                take,
+            )
             .await?;
         Ok(decided)
     }
 
     /// What becomes of a failed call in the end.
     fn settle(&self, failed: CallError, answer: ToolErrorAnswer) -> Result<Ended> {
-        let mode = self.tool.info.error_mode.unwrap_or(self.run.agent.tool_error_mode);
+        let mode = self
+            .tool
+            .info
+            .error_mode
+            .unwrap_or(self.run.agent.tool_error_mode);
         match answer {
             ToolErrorAnswer::Result(value) => return Ok(Ended::Fine(value)),
             ToolErrorAnswer::Throw => return Err(failed.cause),
@@ -475,7 +588,13 @@ impl Execution<'_> {
         };
         let pipeline = &self.engine.pipeline;
         pipeline
-            .ask(Stage::BeforeTool, &self.access, &mut state, |(a, _)| to_json(&call(a)), take)
+            .ask(
+                Stage::BeforeTool,
+                &self.access,
+                &mut state,
+                |(a, _)| to_json(&call(a)),
+                take,
+            )
             .await?;
         Ok(state)
     }
@@ -502,7 +621,13 @@ impl Execution<'_> {
         };
         let pipeline = &self.engine.pipeline;
         pipeline
-            .ask(Stage::AfterTool, &self.access, &mut result, |value| to_json(&ended(value)), take)
+            .ask(
+                Stage::AfterTool,
+                &self.access,
+                &mut result,
+                |value| to_json(&ended(value)),
+                take,
+            )
             .await?;
         Ok(result)
     }
@@ -533,7 +658,14 @@ enum Ended {
 impl Ended {
     fn into_parts(self) -> (CallOutcome, Option<String>, Option<ToolErrorKind>) {
         match self {
-            Self::Fine(result) => (CallOutcome { result, is_error: false }, None, None),
+            Self::Fine(result) => (
+                CallOutcome {
+                    result,
+                    is_error: false,
+                },
+                None,
+                None,
+            ),
             Self::Failed(error, tool) => {
                 let mut result = json!({
                     "type": "tool_error",
@@ -544,7 +676,14 @@ impl Ended {
                 if let Some(retryable) = error.retryable {
                     result["retryable"] = retryable.into();
                 }
-                (CallOutcome { result, is_error: true }, Some(error.message), Some(error.kind))
+                (
+                    CallOutcome {
+                        result,
+                        is_error: true,
+                    },
+                    Some(error.message),
+                    Some(error.kind),
+                )
             }
         }
     }
@@ -552,7 +691,12 @@ impl Ended {
 
 fn parse(arguments: &str) -> Option<Value> {
     let arguments = arguments.trim();
-    serde_json::from_str(if arguments.is_empty() { "{}" } else { arguments }).ok()
+    serde_json::from_str(if arguments.is_empty() {
+        "{}"
+    } else {
+        arguments
+    })
+    .ok()
 }
 
 fn parse_error(tool: &str) -> CallError {

@@ -8,13 +8,15 @@ use mortise_plugin_api::{Item, Principal};
 use serde_json::json;
 
 use super::memory::MemoryLimits;
-use super::{
-    ConversationKey, Keeps, MemoryStore, RunState, Saved, Store, StoredEvent, StoredRun,
-};
+use super::{ConversationKey, Keeps, MemoryStore, RunState, Saved, Store, StoredEvent, StoredRun};
 use crate::clock::Clock;
 
 fn memory(finished_runs: usize) -> MemoryStore {
-    let keeps = Keeps { streams: true, conversations: true, runtime_state: true };
+    let keeps = Keeps {
+        streams: true,
+        conversations: true,
+        runtime_state: true,
+    };
     let limits = MemoryLimits {
         keeps,
         finished_runs,
@@ -22,7 +24,7 @@ fn memory(finished_runs: usize) -> MemoryStore {
         conversations: 2,
         state_keys: 2,
     };
-    MemoryStore::new(limits, Clock::system())
+    MemoryStore::new(limits, Clock::SYSTEM)
 }
 
 fn running() -> StoredRun {
@@ -34,7 +36,10 @@ fn running() -> StoredRun {
 }
 
 fn event(seq: u64) -> StoredEvent {
-    StoredEvent { seq, json: Bytes::from(format!("{{\"n\":{seq}}}")) }
+    StoredEvent {
+        seq,
+        json: Bytes::from(format!("{{\"n\":{seq}}}")),
+    }
 }
 
 async fn append(store: &dyn Store, run_id: &str, seq: u64) {
@@ -52,15 +57,26 @@ async fn events_come_back_in_order_after_a_cursor() {
     }
     let numbers = |events: Vec<StoredEvent>| events.iter().map(|e| e.seq).collect::<Vec<_>>();
     assert_eq!(numbers(store.events("r", None, 2).await.unwrap()), [0, 1]);
-    assert_eq!(numbers(store.events("r", Some(2), 10).await.unwrap()), [3, 4]);
-    assert_eq!(numbers(store.events("r", Some(u64::MAX), 10).await.unwrap()), [0; 0]);
+    assert_eq!(
+        numbers(store.events("r", Some(2), 10).await.unwrap()),
+        [3, 4]
+    );
+    assert_eq!(
+        numbers(store.events("r", Some(u64::MAX), 10).await.unwrap()),
+        [0; 0]
+    );
 }
 
 #[tokio::test]
 async fn an_event_of_a_run_that_is_not_open_is_refused() {
     let store = memory(10);
     let refused = store.append("nobody", event(0)).expect("not stored").await;
-    assert!(refused.unwrap_err().to_string().contains("'nobody' is not open"));
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("'nobody' is not open")
+    );
 }
 
 #[tokio::test]
@@ -72,7 +88,10 @@ async fn the_oldest_finished_runs_are_forgotten_first() {
         store.close_run(run_id, RunState::Failed).await.unwrap();
     }
     assert!(store.run("a").await.unwrap().is_none());
-    assert_eq!(store.run("c").await.unwrap().unwrap().state, RunState::Finished);
+    assert_eq!(
+        store.run("c").await.unwrap().unwrap().state,
+        RunState::Finished
+    );
 }
 
 #[tokio::test]
@@ -91,7 +110,10 @@ async fn a_save_over_another_version_is_a_conflict_and_a_first_save_is_not() {
 async fn conversations_belong_to_their_owner() {
     let store = memory(10);
     let key = ConversationKey::new(&Principal::new("ann"), "plain", "c1");
-    store.save_conversation(key, vec![Item::user("hi")], None).await.unwrap();
+    store
+        .save_conversation(key, vec![Item::user("hi")], None)
+        .await
+        .unwrap();
     let other = ConversationKey::new(&Principal::new("bob"), "plain", "c1");
     assert!(store.load_conversation(&other).await.unwrap().is_none());
 }
@@ -99,9 +121,24 @@ async fn conversations_belong_to_their_owner() {
 #[tokio::test]
 async fn state_is_compared_set_removed_and_bounded() {
     let store = memory(10);
-    assert!(store.set_state("p", "k", Some(None), json!(1)).await.unwrap());
-    assert!(!store.set_state("p", "k", Some(None), json!(2)).await.unwrap());
-    assert!(store.set_state("p", "k", Some(Some(json!(1))), json!(2)).await.unwrap());
+    assert!(
+        store
+            .set_state("p", "k", Some(None), json!(1))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .set_state("p", "k", Some(None), json!(2))
+            .await
+            .unwrap()
+    );
+    assert!(
+        store
+            .set_state("p", "k", Some(Some(json!(1))), json!(2))
+            .await
+            .unwrap()
+    );
     assert_eq!(store.state("p", "k").await.unwrap(), Some(json!(2)));
     assert_eq!(store.state("other", "k").await.unwrap(), None);
     assert!(store.set_state("p", "l", None, json!(1)).await.unwrap());

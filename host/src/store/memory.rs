@@ -50,7 +50,11 @@ struct Run {
 
 impl MemoryStore {
     pub(crate) fn new(limits: MemoryLimits, clock: Clock) -> Self {
-        Self { limits, clock, data: Mutex::default() }
+        Self {
+            limits,
+            clock,
+            data: Mutex::default(),
+        }
     }
 
     fn data(&self) -> MutexGuard<'_, Data> {
@@ -84,7 +88,13 @@ impl Store for MemoryStore {
     fn open_run(&self, run_id: &str, run: StoredRun) -> StoreFuture<'_, ()> {
         let mut data = self.data();
         self.forget_old_runs(&mut data);
-        data.runs.insert(run_id.into(), Run { known: run, events: Vec::new() });
+        data.runs.insert(
+            run_id.into(),
+            Run {
+                known: run,
+                events: Vec::new(),
+            },
+        );
         done(())
     }
 
@@ -94,7 +104,8 @@ impl Store for MemoryStore {
             && run.known.state == RunState::Running
         {
             run.known.state = state;
-            data.finished.push_back((self.clock.now_millis(), run_id.into()));
+            data.finished
+                .push_back((self.clock.now_millis(), run_id.into()));
             self.forget_old_runs(&mut data);
         }
         done(())
@@ -166,12 +177,23 @@ impl Store for MemoryStore {
                 data.conversations.remove(&oldest);
             }
         }
-        data.conversations.insert(key, StoredConversation { items: Arc::new(items), version });
+        data.conversations.insert(
+            key,
+            StoredConversation {
+                items: Arc::new(items),
+                version,
+            },
+        );
         done(Saved::Version(version))
     }
 
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>> {
-        done(self.data().state.get(&(instance.into(), key.into())).cloned())
+        done(
+            self.data()
+                .state
+                .get(&(instance.into(), key.into()))
+                .cloned(),
+        )
     }
 
     fn set_state(

@@ -19,7 +19,8 @@ use serde_json::Value;
 pub(crate) use self::memory::{MemoryLimits, MemoryStore};
 pub(crate) use self::none::NoStore;
 
-pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub(crate) type StoreFuture<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +103,10 @@ pub(crate) trait Store: Send + Sync {
         limit: usize,
     ) -> StoreFuture<'_, Vec<StoredEvent>>;
 
-    fn load_conversation(&self, key: &ConversationKey) -> StoreFuture<'_, Option<StoredConversation>>;
+    fn load_conversation(
+        &self,
+        key: &ConversationKey,
+    ) -> StoreFuture<'_, Option<StoredConversation>>;
     /// Stores all items; with `expected`, only over that version.
     fn save_conversation(
         &self,

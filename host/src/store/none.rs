@@ -25,7 +25,11 @@ fn done<T: Send + 'static>(value: T) -> StoreFuture<'static, T> {
 
 impl Store for NoStore {
     fn keeps(&self) -> Keeps {
-        Keeps { streams: false, conversations: false, runtime_state: false }
+        Keeps {
+            streams: false,
+            conversations: false,
+            runtime_state: false,
+        }
     }
 
     fn open_run(&self, _run_id: &str, _run: StoredRun) -> StoreFuture<'_, ()> {

@@ -29,11 +29,9 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
     };
     if request.kind != RequestKind::Stream {
         // When the client goes, this future is dropped, and the run with it.
-        let finished = state.runtime.run(agent, run, caller).await?;
-        let mut response = json_response(StatusCode::OK, &finished.result);
-        response
-            .extensions_mut()
-            .insert(finished.result.response.usage);
+        let result = state.runtime.run(agent, run, caller).await?;
+        let mut response = json_response(StatusCode::OK, &result);
+        response.extensions_mut().insert(result.response.usage);
         return Ok(response);
     }
 

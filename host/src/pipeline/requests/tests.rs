@@ -7,6 +7,7 @@ use mortise_plugin_api::{Event, EventVerdict, HookInfo, RequestKind, Result};
 use super::*;
 use crate::plugin::capability::{BoxFuture, HookCapability, Observed, RunServices};
 use crate::plugin::request::RequestParts;
+use crate::shutdown::Tasks;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -101,10 +102,9 @@ impl Hooks {
 
     async fn guard(self, guards: Guards) -> (GuardOutcome, String, Vec<String>) {
         let request = request();
-        let pipeline = Pipeline::new(self.hooks);
-        let outcome = pipeline
-            .guard(&request, guards, Duration::from_millis(20))
-            .await;
+        let limit = Duration::from_millis(20);
+        let pipeline = Pipeline::new(self.hooks, limit, &Tasks::new());
+        let outcome = pipeline.guard(&request, guards).await;
         let subject = request.principal().unwrap().subject.clone();
         let asked = self.asked.lock().unwrap().clone();
         (outcome, subject, asked)
@@ -240,17 +240,19 @@ async fn the_head_of_a_response_goes_from_hook_to_hook() {
         .with_stage(info(), teapot)
         .with_stage(info(), || Ok("null".into()));
     let asked = Arc::clone(&hooks.asked);
-    let changed = Pipeline::new(hooks.hooks).response(head(), SECOND).await;
+    let changed = Pipeline::new(hooks.hooks, SECOND, &Tasks::new())
+        .response(head())
+        .await;
     assert_eq!(changed.unwrap().unwrap().status, 418);
     assert!(asked.lock().unwrap()[2].contains(r#""status":418"#));
 
     let untouched = Hooks::default().with_stage(info(), || Ok("null".into()));
-    let pipeline = Pipeline::new(untouched.hooks);
-    assert_eq!(pipeline.response(head(), SECOND).await.unwrap(), None);
+    let pipeline = Pipeline::new(untouched.hooks, SECOND, &Tasks::new());
+    assert_eq!(pipeline.response(head()).await.unwrap(), None);
 
     let denying = Hooks::default().with_stage(info().on_error(OnError::Deny), || Ok("{".into()));
-    let pipeline = Pipeline::new(denying.hooks);
-    assert!(pipeline.response(head(), SECOND).await.is_err());
+    let pipeline = Pipeline::new(denying.hooks, SECOND, &Tasks::new());
+    assert!(pipeline.response(head()).await.is_err());
 }
 
 #[test]

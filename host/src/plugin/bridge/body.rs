@@ -1,15 +1,16 @@
 //! Streams of the host that plugins pull: request bodies, chunks of models.
 
+use futures_util::TryStreamExt as _;
 use mortise_plugin_abi::stable::{FfiContext, FfiPoll, ROption, TD_Opaque};
 use mortise_plugin_abi::{
-    self as abi, AbiBytes, AbiResult, BodyObject, Body_TO, Chunk_NE, ChunkStreamObject,
-    ChunkStream_TO,
+    self as abi, AbiBytes, AbiResult, Body_TO, BodyObject, Chunk_NE, ChunkStream_TO,
+    ChunkStreamObject,
 };
 use mortise_plugin_api::ffi::stream;
 use mortise_plugin_api::{Body, ChunkStream};
 use tokio::runtime::Handle;
 
-use super::future::entered;
+use super::future::{entered, not_its_own};
 
 /// A stream that is guarded already, with the host's runtime at hand.
 struct OnHost<S> {
@@ -23,6 +24,7 @@ pub(in crate::plugin) fn body_object(body: Body, runtime: &Handle) -> BodyObject
 }
 
 pub(super) fn chunks_object(chunks: ChunkStream, runtime: &Handle) -> ChunkStreamObject {
+    let chunks = ChunkStream::new(chunks.map_err(not_its_own));
     let chunks = OnHost::new(stream::chunks_to_abi(chunks), runtime);
     ChunkStream_TO::from_value(chunks, TD_Opaque)
 }

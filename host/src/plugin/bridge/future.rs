@@ -59,12 +59,25 @@ pub(super) fn moment(
 }
 
 fn failed<T>(error: Error) -> AbiResult<T> {
-    AbiResult::RErr(convert::error_to_abi(error))
+    AbiResult::RErr(convert::error_to_abi(not_its_own(error)))
+}
+
+/// A panic elsewhere, as the plugin at hand sees it. It will often hand the error on, and must
+/// not be taken for the one that panicked.
+pub(super) fn not_its_own(error: Error) -> Error {
+    if error.is_panic() {
+        Error::internal(error.message())
+    } else {
+        error
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the type of `on_panic`")]
 fn log_panic(error: Error) {
-    tracing::error!("the server panicked in a plugin's call: {}", error.message());
+    tracing::error!(
+        "the server panicked in a plugin's call: {}",
+        error.message()
+    );
 }
 
 // === impl OnHost ===

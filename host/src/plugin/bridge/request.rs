@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mortise_plugin_abi::stable::{RArc, ROption, RSlice, RStr, RString, RVec, TD_Opaque};
-use mortise_plugin_abi::{self as abi, HeaderView, RequestObject, Request_TO};
+use mortise_plugin_abi::{self as abi, HeaderView, Request_TO, RequestObject};
 use mortise_plugin_api::ffi::{convert, guard};
 
 use crate::plugin::request::{RequestData, RequestView};

@@ -30,7 +30,9 @@ fn what_is_no_library_says_what_it_is() {
         refusal(b"#!/bin/sh\necho hello\n"),
         "it is not a library: it is text"
     );
-    let random: Vec<u8> = (0..4096_u32).map(|it| (it * 2_654_435_761 >> 13) as u8).collect();
+    let random: Vec<u8> = (0..4096_u32)
+        .map(|it| it.wrapping_mul(2_654_435_761).to_be_bytes()[1])
+        .collect();
     assert_eq!(
         refusal(&random),
         "it is not a library: it does not begin as one"
@@ -47,7 +49,9 @@ fn a_library_that_is_cut_off_anywhere_is_refused() {
     let bytes = echo_bytes();
     let steps = (0..bytes.len()).step_by(64 * 1024);
     let edges = segment_edges(&bytes);
-    let near_edges = edges.iter().flat_map(|&edge| [edge.saturating_sub(1), edge]);
+    let near_edges = edges
+        .iter()
+        .flat_map(|&edge| [edge.saturating_sub(1), edge]);
     for length in steps.chain(near_edges).chain([bytes.len() - 1]) {
         if length < bytes.len() {
             assert!(elf::check(&bytes[..length]).is_err(), "{length} bytes");
@@ -72,7 +76,11 @@ fn segment_edges(bytes: &[u8]) -> Vec<usize> {
 #[test]
 fn another_machine_is_named_with_this_one() {
     let mut bytes = echo_bytes();
-    let other = if cfg!(target_arch = "aarch64") { 62 } else { 183 };
+    let other = if cfg!(target_arch = "aarch64") {
+        62
+    } else {
+        183
+    };
     bytes[18] = other;
     let message = refusal(&bytes);
     assert!(message.contains("it is built for "), "{message}");
@@ -98,25 +106,43 @@ fn programs_and_object_files_are_refused() {
     bytes[16] = 2;
     assert_eq!(refusal(&bytes), "it is a program, not a shared library");
     bytes[16] = 1;
-    assert_eq!(refusal(&bytes), "it is an object file, not a shared library");
+    assert_eq!(
+        refusal(&bytes),
+        "it is an object file, not a shared library"
+    );
     let this_test = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     assert_eq!(refusal(&this_test), "it is a program, not a shared library");
 }
 
 #[test]
 fn flipped_bits_in_the_headers_never_crash() {
-    let bytes = echo_bytes();
-    for at in 0..64 + 56 * 14 {
+    let mut bytes = echo_bytes();
+    // The header, the table of segments, and the table of sections at the end.
+    let (front, back) = (0..64 + 56 * 14, bytes.len() - 64 * 40..bytes.len());
+    for at in front.chain(back) {
         for bit in 0..8 {
-            let mut flipped = bytes[..].to_vec();
-            flipped[at] ^= 1 << bit;
-            let _ = elf::check(&flipped);
-            if at > 64 {
-                // One bit for each byte of the segment table is enough.
-                break;
-            }
+            bytes[at] ^= 1 << bit;
+            let _ = elf::check(&bytes);
+            bytes[at] ^= 1 << bit;
         }
     }
+}
+
+#[test]
+fn a_layout_that_differs_is_told_in_a_few_words() {
+    use mortise_plugin_abi::stable::{RString, StableAbi};
+
+    use crate::plugin::compat::check_layout;
+
+    assert!(check_layout(mortise_plugin_abi::PluginModule_Ref::LAYOUT, "1.0.0").is_ok());
+    let said = check_layout(RString::LAYOUT, "1.7.0")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("boundary 1.0.0 here, 1.7.0 there; type PrefixRef"),
+        "{said}"
+    );
+    assert!(said.len() < 1024, "{said}");
 }
 
 #[test]
@@ -160,7 +186,7 @@ fn a_manifest_that_does_not_fit_is_refused_before_the_library_is_opened() {
         let error = LibraryFile::of_bytes("libecho_agent.so", bytes)
             .load()
             .unwrap_err();
-        (error.to_string(), error.remedy().unwrap())
+        (error.to_string(), error.remedy())
     };
     let (message, remedy) = changed(r#""api":"1.0""#, r#""api":"2.0""#);
     assert_eq!(message, "it speaks plugin API 2.0, this host speaks 1.0");

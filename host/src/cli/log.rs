@@ -8,18 +8,20 @@ use tracing_subscriber::filter::ParseError;
 use crate::config::{Log, LogFormat};
 
 /// The variable that overrides the configured levels.
-pub(crate) const LOG_VARIABLE: &str = "MORTISE_LOG";
+pub(super) const LOG_VARIABLE: &str = "MORTISE_LOG";
 
 /// Starts the log; a second start in one process changes nothing.
 ///
 /// # Errors
 /// When `MORTISE_LOG` or a configured target is no valid filter.
-pub(crate) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseError> {
+pub(super) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseError> {
     let filter = match overriding {
         Some(directives) => EnvFilter::builder().parse(directives)?,
         None => EnvFilter::builder().parse(directives(log))?,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let pretty = match log.format {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
@@ -27,9 +29,16 @@ pub(crate) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseErro
     };
     // An embedding program may have a subscriber of its own: it is kept.
     let _ = if pretty {
-        builder.with_ansi(std::io::stderr().is_terminal()).try_init()
+        builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .try_init()
     } else {
-        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .try_init()
     };
     Ok(())
 }

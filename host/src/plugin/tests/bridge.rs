@@ -1,0 +1,75 @@
+//! What plugins may call, and when.
+
+use super::odd::odd;
+use super::*;
+use mortise_plugin_api::Error;
+use serde_json::json;
+
+use crate::plugin::capability::HostApi;
+
+struct Answering;
+
+impl HostApi for Answering {
+    fn call(
+        &self,
+        instance: Arc<str>,
+        service: String,
+        payload: Value,
+    ) -> BoxFuture<'static, PluginResult<Value>> {
+        Box::pin(async move {
+            assert_ne!(payload["panic"], true, "the host is at fault");
+            Ok(json!([&*instance, service]))
+        })
+    }
+}
+
+#[tokio::test]
+async fn services_answer_once_they_are_attached() {
+    let slot = HostApiSlot::new();
+    let linked = vec![odd("a", &["tool hammer"])];
+    let config = Config::default();
+    let loaded = load(&config, linked, &[], &slot, Clock::SYSTEM)
+        .await
+        .unwrap();
+    let tool = &loaded.catalog.tools[0].capability;
+    let run = Arc::<FakeRun>::default();
+    let call = |arguments| tool.call(run.services(), &arguments);
+
+    let error = call(json!({ "hit": "host" })).await.unwrap_err();
+    assert_eq!(error.code(), Some(Error::UNAVAILABLE));
+    slot.attach(Arc::new(Answering));
+    let answer = call(json!({ "hit": "host" })).await.unwrap();
+    assert_eq!(answer, json!(["a", "any.service"]));
+    let error = call(json!({ "hit": "host", "panic": true }))
+        .await
+        .unwrap_err();
+    assert!(error.message().contains("the host is at fault"), "{error}");
+    assert!(!error.is_panic(), "the plugin is not");
+}
+
+#[tokio::test]
+async fn the_hosts_futures_may_be_polled_on_any_thread() {
+    fn now() -> u64 {
+        1_700_000_000_000
+    }
+    let linked = vec![odd("a", &["tool hammer"])];
+    let (config, slot) = (Config::default(), HostApiSlot::new());
+    let loaded = load(&config, linked, &[], &slot, Clock::of(now))
+        .await
+        .unwrap();
+    let tool = &loaded.catalog.tools[0].capability;
+    let run = Arc::<FakeRun>::default();
+    let answer = tool.call(run, &json!({ "hit": "clock" })).await.unwrap();
+    assert_eq!(answer, json!(now()));
+}
+
+#[tokio::test]
+async fn a_run_is_what_its_services_say() {
+    let loaded = load_linked(vec![odd("a", &["agent one"])]).await.unwrap();
+    let agent = &loaded.catalog.agents[0].capability;
+    let run = Arc::<FakeRun>::default();
+    let result = agent.run(run.services(), &[]).await.unwrap();
+    assert_eq!(run.asked(), ["DATA_PART"]);
+    let text = result.response.output[0].text();
+    assert!(text.contains("no model any/model"), "{text}");
+}

@@ -51,6 +51,10 @@ impl Redaction {
     pub(crate) fn body(&self, mut body: Value) -> Value {
         for path in &self.paths {
             redact(&mut body, path);
+            // A run's first event repeats what the request said.
+            if let Some(input) = body.get_mut("runInput") {
+                redact(input, path);
+            }
         }
         body
     }

@@ -79,7 +79,7 @@ impl Config {
 
     /// Something that panics when it is dropped, if this is the place.
     fn bomb_at(self, place: Place) -> Option<Bomb> {
-        (self.panic_in == Some(place)).then_some(Bomb)
+        (self.panic_in == Some(place)).then(|| Bomb)
     }
 
     /// Waits forever if this is the spot.

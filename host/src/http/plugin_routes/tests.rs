@@ -1,3 +1,5 @@
+//! Which endpoint a request reaches, and which mounts are refused.
+
 use mortise_plugin_api::{
     Body, Endpoint as Api, GuardVerdict, Mount, Response, Result, RouteError,
 };

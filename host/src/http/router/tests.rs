@@ -1,3 +1,5 @@
+//! Paths and methods against the built-in routes.
+
 use super::*;
 
 /// `"Handler name=value …"`, `"405 METHODS"` or `"404"`.

@@ -1,3 +1,5 @@
+//! The stages of a request, against scripted hooks.
+
 use std::sync::Mutex;
 
 use bytes::Bytes;

@@ -8,6 +8,7 @@ use mortise_plugin_api::{Event, ObservedPhase, RunInfo};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::plugin::SWITCHED_OFF;
 use crate::plugin::capability::{Observed, OfferedHook, RunServices};
 use crate::shutdown::Tasks;
 
@@ -119,7 +120,9 @@ async fn drain(hook: Arc<OfferedHook>, mut queue: mpsc::Receiver<Observed>, task
             () = tasks.stopping().cancelled() => queue.try_recv().ok(),
         };
         let Some(observed) = observed else { return };
-        if let Err(error) = hook.capability.observe(observed).await {
+        if let Err(error) = hook.capability.observe(observed).await
+            && error.code() != Some(SWITCHED_OFF)
+        {
             tracing::warn!(instance = &*hook.instance, %error, "an observer failed");
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Pipeline;
+use crate::plugin::SWITCHED_OFF;
 use crate::plugin::capability::OfferedHook;
 use crate::plugin::request::RequestView;
 
@@ -177,6 +178,10 @@ fn outcome_of_failure(hook: &OfferedHook, stage: Stage, failed: &Error) -> Resul
 }
 
 fn log(hook: &OfferedHook, stage: Stage, failed: &Error) {
+    // That it is switched off was logged when it was.
+    if failed.code() == Some(SWITCHED_OFF) {
+        return;
+    }
     tracing::warn!(
         instance = %hook.instance,
         hook = %hook.capability.info().name,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Pipeline;
+use crate::plugin::SWITCHED_OFF;
 use crate::plugin::capability::{OfferedHook, RunServices};
 
 /// Events that hooks hold back until their part ends, by the hook's place.
@@ -158,6 +159,8 @@ fn failed(hook: &OfferedHook, stage: Stage, error: Error) -> Result<()> {
     let instance = &*hook.instance;
     let name = hook.capability.info().name.as_str();
     match hook.on_error {
+        // That it is switched off was logged when it was.
+        OnError::Skip if error.code() == Some(SWITCHED_OFF) => Ok(()),
         OnError::Skip => {
             tracing::warn!(instance, hook = name, stage = stage.as_str(), %error, "skipped a hook that failed");
             Ok(())

@@ -188,16 +188,19 @@ impl Instance {
         bridge::run_object(run, &self.runtime)
     }
 
-    /// Refuses calls while the plugin is switched off.
-    pub(super) fn check_on(&self) -> Result<()> {
-        if !self.breaker.may_be_open() {
+    /// Refuses calls of hooks while the plugin's hooks are switched off: their policy answers.
+    ///
+    /// Only hooks: they are called for requests that did not ask for them. Who calls an endpoint,
+    /// a tool or an agent wants just that, and its panic fails that call alone.
+    pub(super) fn check_on(&self, what: &str) -> Result<()> {
+        if !is_hook(what) || !self.breaker.may_be_open() {
             return Ok(());
         }
         let Some(left) = self.breaker.off_for(Instant::now()) else {
             return Ok(());
         };
         Err(Error::new(
-            Error::PANIC,
+            SWITCHED_OFF,
             format!(
                 "plugin '{}' is switched off after {PANICS} panics; it is tried again in {} s",
                 self.name,
@@ -218,7 +221,7 @@ impl Instance {
         U: Send + 'static,
         R: FnOnce(&Arc<Self>, T) -> Result<U> + Send + Unpin + 'static,
     {
-        match self.check_on().and_then(|()| begin()) {
+        match self.check_on(what).and_then(|()| begin()) {
             Ok(crossed) => Box::pin(Call::new(self, what, crossed, read)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
@@ -230,7 +233,7 @@ impl Instance {
         what: &'static str,
         call: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        self.check_on()?;
+        self.check_on(what)?;
         let result = guard::guarded(call).and_then(|result| result);
         self.note(what, &result);
         result
@@ -243,7 +246,7 @@ impl Instance {
             return;
         }
         tracing::error!(plugin = %self.name, call = what, "plugin {}", error.message());
-        if self.breaker.count_panic(Instant::now()) {
+        if is_hook(what) && self.breaker.count_panic(Instant::now()) {
             tracing::error!(
                 plugin = %self.name,
                 "plugin is switched off for a while after {PANICS} panics"
@@ -317,4 +320,11 @@ where
         this.instance.note(this.what, &result);
         Poll::Ready(result)
     }
+}
+
+/// The code of a hook that is not asked, since its plugin panicked too often.
+pub(crate) const SWITCHED_OFF: &str = "SWITCHED_OFF";
+
+fn is_hook(what: &str) -> bool {
+    what.starts_with("hook.")
 }

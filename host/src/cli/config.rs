@@ -1,10 +1,10 @@
 //! `mortise config`: what can be said of the configuration without a file.
 
 use super::ConfigCommand;
-use super::exit::{self, Failure};
+use super::exit;
 use crate::config;
 
-pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
+pub(super) fn run(command: &ConfigCommand) {
     match command {
         ConfigCommand::Schema => {
             let schema = config::schema();
@@ -14,5 +14,4 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
         }
         ConfigCommand::Reference => exit::print(&config::reference()),
     }
-    Ok(())
 }

@@ -44,9 +44,12 @@ pub(super) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseErro
 }
 
 fn directives(log: &Log) -> String {
-    let mut directives = log.level.as_str().to_owned();
-    for (target, level) in &log.targets {
-        directives.push_str(&format!(",{target}={}", level.as_str()));
-    }
-    directives
+    let targets = log
+        .targets
+        .iter()
+        .map(|(target, level)| format!("{target}={}", level.as_str()));
+    std::iter::once(log.level.as_str().to_owned())
+        .chain(targets)
+        .collect::<Vec<_>>()
+        .join(",")
 }

@@ -55,7 +55,7 @@ enum Command {
 /// Which configuration.
 #[derive(Debug, clap::Args)]
 struct ConfigArgs {
-    /// The configuration file. Without it: MORTISE_CONFIG, ./config.toml,
+    /// The configuration file. Without it: `MORTISE_CONFIG`, ./config.toml,
     /// /etc/mortise/config.toml, in this order.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -91,7 +91,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     match cli.command {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Check(arguments)) => check::run(&arguments),
-        Some(Command::Config(command)) => config::run(&command),
+        Some(Command::Config(command)) => {
+            config::run(&command);
+            Ok(())
+        }
         None => {
             let help = Cli::command().render_help();
             exit::print(&help.ansi().to_string());

@@ -195,7 +195,7 @@ async fn built_in(
         Handler::Run => routes::run::answer(call).await,
         Handler::LoadConversation => routes::load_conversation::answer(call).await,
         Handler::ResumeStream => routes::resume_stream::answer(call).await,
-        Handler::ResumeConversation => routes::resume_conversation::answer(call).await,
+        Handler::ResumeConversation => routes::resume_conversation::answer(&call),
         Handler::AbortRun => Ok(routes::abort_run::answer(&call)),
         Handler::ToolResult => routes::submit_tool_result::answer(call),
         Handler::ToolApproval => routes::submit_tool_approval::answer(call),

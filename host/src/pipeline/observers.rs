@@ -78,16 +78,16 @@ impl Observers {
             let info = RunInfo::clone(&run.info());
             let phase = ObservationJson::Phase(ObservedPhase::new(phase, info, data()));
             match serde_json::to_string(&phase) {
-                Ok(json) => self.json(json.into()),
+                Ok(json) => self.json(&json.into()),
                 Err(error) => tracing::error!(%error, "an observation is no JSON"),
             }
         }
     }
 
     /// An observation that is encoded already, once for all.
-    pub(super) fn json(&self, json: Arc<str>) {
+    pub(super) fn json(&self, json: &Arc<str>) {
         for queue in &self.queues {
-            queue.tell(Observed::Json(Arc::clone(&json)));
+            queue.tell(Observed::Json(Arc::clone(json)));
         }
     }
 }

@@ -139,7 +139,7 @@ impl Pipeline {
     /// Tells observers of a request that was let in; costs nothing where there are none.
     pub(crate) fn observe_request(&self, request: &RequestView) {
         if self.has(Stage::Observe) {
-            self.observers().json(observed(request).to_string().into());
+            self.observers().json(&observed(request).to_string().into());
         }
     }
 }

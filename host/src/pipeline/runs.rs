@@ -25,31 +25,31 @@ pub(crate) enum Processed {
 // === impl Pipeline ===
 
 impl Pipeline {
-    /// Asks each hook of a stage in turn about `state`; `take` gets each answer and says whether
+    /// Asks each hook of a stage in turn about `subject`; `take` gets each answer and says whether
     /// to go on.
-    pub(crate) async fn ask<State, Answer: DeserializeOwned>(
+    pub(crate) async fn ask<Subject, Answer: DeserializeOwned>(
         &self,
         stage: Stage,
         run: &Arc<dyn RunServices>,
-        state: &mut State,
-        input: impl Fn(&State) -> Result<Vec<u8>>,
-        take: impl Fn(&mut State, Answer) -> bool,
+        subject: &mut Subject,
+        input: impl Fn(&Subject) -> Result<Vec<u8>>,
+        take: impl Fn(&mut Subject, Answer) -> bool,
     ) -> Result<()> {
         for hook in self.at(stage) {
             let called =
                 hook.capability
-                    .stage(stage.as_str(), Some(Arc::clone(run)), input(state)?);
+                    .stage(stage.as_str(), Some(Arc::clone(run)), input(subject)?);
             let answer = self
                 .in_time(called)
                 .await
                 .and_then(|answer| serde_json::from_slice::<Answer>(&answer).map_err(Error::from));
             match answer {
                 Ok(answer) => {
-                    if !take(state, answer) {
+                    if !take(subject, answer) {
                         break;
                     }
                 }
-                Err(error) => failed(hook, stage, error)?,
+                Err(error) => failed(hook, stage, &error)?,
             }
         }
         Ok(())
@@ -105,7 +105,7 @@ impl Pipeline {
                     Ok(EventVerdict::Hold) => held.push(event),
                     Ok(EventVerdict::Abort(reason)) => return Ok(Processed::Abort(reason)),
                     Err(error) => {
-                        failed(hook, Stage::Event, error)?;
+                        failed(hook, Stage::Event, &error)?;
                         shown.push(event);
                     }
                 }
@@ -132,7 +132,7 @@ impl Pipeline {
         match released {
             Ok(released) => Ok(released),
             Err(error) => {
-                failed(hook, Stage::Event, error)?;
+                failed(hook, Stage::Event, &error)?;
                 Ok(held)
             }
         }
@@ -155,7 +155,7 @@ pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 /// A hook itself failed: either that is the end of what it was asked about, or it is skipped.
-fn failed(hook: &OfferedHook, stage: Stage, error: Error) -> Result<()> {
+fn failed(hook: &OfferedHook, stage: Stage, error: &Error) -> Result<()> {
     let instance = &*hook.instance;
     let name = hook.capability.info().name.as_str();
     match hook.on_error {

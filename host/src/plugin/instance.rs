@@ -121,11 +121,6 @@ impl Instance {
         self.image.as_ref().map_or("", |image| &image.digest)
     }
 
-    /// The host's log filter changed.
-    pub(crate) fn log_filter_changed(&self) {
-        self.object.log_filter_changed();
-    }
-
     pub(super) fn object(&self) -> &PluginObject {
         &self.object
     }

@@ -103,7 +103,7 @@ impl abi::Telemetry for Telemetry {
             span => self.span(span).in_scope(|| {
                 dispatch(number, &fields, |metadata, values| {
                     Event::dispatch(metadata, values);
-                })
+                });
             }),
         });
     }
@@ -163,7 +163,7 @@ fn dispatch(
     if let Some(callsite) = find(callsite).filter(|callsite| callsite.is_enabled()) {
         let metadata = callsite.known();
         with_values(metadata.fields(), fields, |values| {
-            dispatch(metadata, values)
+            dispatch(metadata, values);
         });
     }
 }

@@ -304,7 +304,7 @@ impl Driver<'_> {
         }
         request.structured_output = wanted.map(Wanted::for_model);
         request.modalities = run.request.modalities.clone().unwrap_or_default();
-        request.options = run.agent.model_options.clone();
+        request.options.clone_from(&run.agent.model_options);
         if let Some(own) = &run.request.model_options {
             merge(&mut request.options, own);
         }
@@ -388,7 +388,7 @@ impl Driver<'_> {
     async fn repair(
         &self,
         wanted: &Wanted<'_>,
-        unfit: Unfit,
+        unfit: Box<Unfit>,
         repairs: &mut u32,
     ) -> Result<Repaired> {
         *repairs += 1;

@@ -12,7 +12,7 @@ use super::api::{Caller, ReadOutcome, RunRequest};
 use super::log::Reader;
 use super::service::{Runtime, internal, unknown_agent};
 use crate::plugin::capability::{BoxFuture, HostApi};
-use crate::store::ConversationKey;
+use crate::store::{ConversationKey, Expected};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -137,7 +137,10 @@ impl Runtime {
             }
             "state.set" => {
                 let State { key, value, .. } = read(payload)?;
-                let set = self.engine.store.set_state(instance, &key, None, value);
+                let set = self
+                    .engine
+                    .store
+                    .set_state(instance, &key, Expected::Anything, value);
                 set.await.map_err(internal)?;
                 Ok(Value::Null)
             }
@@ -148,10 +151,10 @@ impl Runtime {
                     value,
                 } = read(payload)?;
                 // An absent value and `null` are the same here: `null` removes.
-                let set = self
-                    .engine
-                    .store
-                    .set_state(instance, &key, Some(expected), value);
+                let set =
+                    self.engine
+                        .store
+                        .set_state(instance, &key, Expected::Is(expected), value);
                 Ok(set.await.map_err(internal)?.into())
             }
             "jobs.enqueue" | "workflows.run" | "limits.take" | "http.request" => Err(

@@ -139,7 +139,7 @@ impl Runtime {
 
     /// The active run of a conversation, `None` where there is none; `NOT_FOUND` for an unknown
     /// agent.
-    pub(crate) async fn resume_conversation(
+    pub(crate) fn resume_conversation(
         &self,
         agent: &str,
         id: &str,

@@ -73,68 +73,65 @@ impl<'a> Wanted<'a> {
     }
 
     /// The value of an answer.
-    pub(crate) fn value_of(&self, response: &ModelResponse) -> Result<Value, Unfit> {
-        let texts = response.output.iter().rev().map(Item::text);
-        match texts.into_iter().find(|text| !text.is_empty()) {
-            Some(text) => self.parse(text),
-            None => {
-                let message = "Structured output was requested, but the model returned no text.";
-                Err(Unfit {
-                    kind: "missing_text",
-                    text: String::new(),
-                    issues: Vec::new(),
-                    error: Error::invalid(message),
-                })
-            }
-        }
+    pub(crate) fn value_of(&self, response: &ModelResponse) -> Result<Value, Box<Unfit>> {
+        let mut texts = response.output.iter().rev().map(Item::text);
+        let Some(text) = texts.find(|text| !text.is_empty()) else {
+            let message = "Structured output was requested, but the model returned no text.";
+            let error = Error::invalid(message);
+            return Err(Unfit::new("missing_text", String::new(), error));
+        };
+        self.parse(text)
     }
 
-    pub(crate) fn parse(&self, text: String) -> Result<Value, Unfit> {
-        match serde_json::from_str(&text) {
-            Ok(value) => self.check(value, text),
-            Err(_) => {
-                let message =
-                    "Structured output was requested, but the model returned invalid JSON.";
-                let preview: String = text.chars().take(PREVIEW).collect();
-                let error = Error::invalid(message).with_context("preview", preview);
-                Err(Unfit {
-                    kind: "parse",
-                    text,
-                    issues: Vec::new(),
-                    error,
-                })
-            }
-        }
+    pub(crate) fn parse(&self, text: String) -> Result<Value, Box<Unfit>> {
+        let Ok(value) = serde_json::from_str(&text) else {
+            let message = "Structured output was requested, but the model returned invalid JSON.";
+            let preview: String = text.chars().take(PREVIEW).collect();
+            let error = Error::invalid(message).with_context("preview", preview);
+            return Err(Unfit::new("parse", text, error));
+        };
+        self.check(value, text)
     }
 
-    pub(crate) fn check(&self, value: Value, text: String) -> Result<Value, Unfit> {
+    pub(crate) fn check(&self, value: Value, text: String) -> Result<Value, Box<Unfit>> {
         let schema = match &self.compiled {
             Compiled::Agents(schema) => schema,
             Compiled::Requests(schema) => schema,
         };
-        match schema.validate(&value) {
-            Ok(()) => Ok(value),
-            Err(issues) => Err(Unfit {
-                kind: "validation",
-                text,
-                issues: failure::plain(&issues),
-                error: failure::invalid("schema", &issues),
-            }),
-        }
+        let Err(issues) = schema.validate(&value) else {
+            return Ok(value);
+        };
+        let mut unfit = Unfit::new("validation", text, failure::invalid("schema", &issues));
+        unfit.issues = failure::plain(&issues);
+        Err(unfit)
+    }
+}
+
+// === impl Unfit ===
+
+impl Unfit {
+    fn new(kind: &'static str, text: String, error: Error) -> Box<Self> {
+        Box::new(Self {
+            kind,
+            text,
+            issues: Vec::new(),
+            error,
+        })
     }
 }
 
 /// What the model is asked when its answer did not fit.
 pub(crate) fn repair_prompt(unfit: &Unfit) -> Item {
-    let mut prompt = format!(
-        "Your answer does not fit the required schema: {}",
+    let issues: String = unfit
+        .issues
+        .iter()
+        .flat_map(|issue| ["\n- ", &issue.path, " ", &issue.message])
+        .collect();
+    Item::user(format!(
+        "Your answer does not fit the required schema: {}{issues}\nAnswer again, with nothing but \
+         the corrected JSON value.",
         unfit.error.message()
-    );
-    for issue in &unfit.issues {
-        prompt.push_str(&format!("\n- {} {}", issue.path, issue.message));
-    }
-    prompt.push_str("\nAnswer again, with nothing but the corrected JSON value.");
-    Item::user(prompt)
+    ))
 }
 
 /// Providers want every object to say that it has no other properties.

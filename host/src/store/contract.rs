@@ -8,7 +8,9 @@ use mortise_plugin_api::{Item, Principal};
 use serde_json::json;
 
 use super::memory::MemoryLimits;
-use super::{ConversationKey, Keeps, MemoryStore, RunState, Saved, Store, StoredEvent, StoredRun};
+use super::{
+    ConversationKey, Expected, Keeps, MemoryStore, RunState, Saved, Store, StoredEvent, StoredRun,
+};
 use crate::clock::Clock;
 
 fn memory(finished_runs: usize) -> MemoryStore {
@@ -123,26 +125,46 @@ async fn state_is_compared_set_removed_and_bounded() {
     let store = memory(10);
     assert!(
         store
-            .set_state("p", "k", Some(None), json!(1))
+            .set_state("p", "k", Expected::Is(None), json!(1))
             .await
             .unwrap()
     );
     assert!(
         !store
-            .set_state("p", "k", Some(None), json!(2))
+            .set_state("p", "k", Expected::Is(None), json!(2))
             .await
             .unwrap()
     );
     assert!(
         store
-            .set_state("p", "k", Some(Some(json!(1))), json!(2))
+            .set_state("p", "k", Expected::Is(Some(json!(1))), json!(2))
             .await
             .unwrap()
     );
     assert_eq!(store.state("p", "k").await.unwrap(), Some(json!(2)));
     assert_eq!(store.state("other", "k").await.unwrap(), None);
-    assert!(store.set_state("p", "l", None, json!(1)).await.unwrap());
-    assert!(store.set_state("p", "m", None, json!(1)).await.is_err());
-    assert!(store.set_state("p", "k", None, json!(null)).await.unwrap());
-    assert!(store.set_state("p", "m", None, json!(1)).await.unwrap());
+    assert!(
+        store
+            .set_state("p", "l", Expected::Anything, json!(1))
+            .await
+            .unwrap()
+    );
+    assert!(
+        store
+            .set_state("p", "m", Expected::Anything, json!(1))
+            .await
+            .is_err()
+    );
+    assert!(
+        store
+            .set_state("p", "k", Expected::Anything, json!(null))
+            .await
+            .unwrap()
+    );
+    assert!(
+        store
+            .set_state("p", "m", Expected::Anything, json!(1))
+            .await
+            .unwrap()
+    );
 }

@@ -8,8 +8,8 @@ use mortise_plugin_api::Item;
 use serde_json::Value;
 
 use super::{
-    ConversationKey, Keeps, RunState, Saved, Store, StoreError, StoreFuture, StoredConversation,
-    StoredEvent, StoredRun,
+    ConversationKey, Expected, Keeps, RunState, Saved, Store, StoreError, StoreFuture,
+    StoredConversation, StoredEvent, StoredRun,
 };
 use crate::clock::Clock;
 
@@ -118,16 +118,12 @@ impl Store for MemoryStore {
     }
 
     fn append(&self, run_id: &str, event: StoredEvent) -> Option<StoreFuture<'static, ()>> {
-        match self.data().runs.get_mut(run_id) {
-            Some(run) => {
-                run.events.push(event);
-                None
-            }
-            None => {
-                let error = StoreError(format!("the run '{run_id}' is not open"));
-                Some(Box::pin(std::future::ready(Err(error))))
-            }
+        if let Some(run) = self.data().runs.get_mut(run_id) {
+            run.events.push(event);
+            return None;
         }
+        let error = StoreError(format!("the run '{run_id}' is not open"));
+        Some(Box::pin(std::future::ready(Err(error))))
     }
 
     fn events(
@@ -200,12 +196,12 @@ impl Store for MemoryStore {
         &self,
         instance: &str,
         key: &str,
-        expected: Option<Option<Value>>,
+        expected: Expected,
         value: Value,
     ) -> StoreFuture<'_, bool> {
         let mut data = self.data();
         let place = (instance.to_owned(), key.to_owned());
-        if let Some(expected) = expected
+        if let Expected::Is(expected) = expected
             && data.state.get(&place) != expected.as_ref()
         {
             return done(false);

@@ -85,6 +85,15 @@ pub(crate) enum RunState {
     Aborted,
 }
 
+/// What must stand in a place before it is written.
+#[derive(Debug)]
+pub(crate) enum Expected {
+    /// Whatever there is.
+    Anything,
+    /// This value, or none.
+    Is(Option<Value>),
+}
+
 /// A durable backend.
 pub(crate) trait Store: Send + Sync {
     fn keeps(&self) -> Keeps;
@@ -116,12 +125,12 @@ pub(crate) trait Store: Send + Sync {
     ) -> StoreFuture<'_, Saved>;
 
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>>;
-    /// Sets a value, `null` removes it; with `expected`, only over that value. Whether it did.
+    /// Sets a value, `null` removes it; only over what is expected. Whether it did.
     fn set_state(
         &self,
         instance: &str,
         key: &str,
-        expected: Option<Option<Value>>,
+        expected: Expected,
         value: Value,
     ) -> StoreFuture<'_, bool>;
 }

@@ -4,8 +4,8 @@ use mortise_plugin_api::Item;
 use serde_json::Value;
 
 use super::{
-    ConversationKey, Keeps, MemoryStore, RunState, Saved, Store, StoreFuture, StoredConversation,
-    StoredEvent, StoredRun,
+    ConversationKey, Expected, Keeps, MemoryStore, RunState, Saved, Store, StoreFuture,
+    StoredConversation, StoredEvent, StoredRun,
 };
 
 /// Keeps nothing but the state of plugins.
@@ -81,7 +81,7 @@ impl Store for NoStore {
         &self,
         instance: &str,
         key: &str,
-        expected: Option<Option<Value>>,
+        expected: Expected,
         value: Value,
     ) -> StoreFuture<'_, bool> {
         self.state.set_state(instance, key, expected, value)

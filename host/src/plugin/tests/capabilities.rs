@@ -2,8 +2,8 @@
 
 use futures_util::StreamExt as _;
 use mortise_plugin_api::{
-    Body, Chunk, Error, EventVerdict, GuardVerdict, Item, ModelRequest, ModelResponse, OnError,
-    Principal, RequestKind,
+    Body, Chunk, EventVerdict, GuardVerdict, Item, ModelRequest, ModelResponse, OnError, Principal,
+    RequestKind,
 };
 use serde_json::json;
 
@@ -107,26 +107,29 @@ async fn bodies_stream_both_ways_and_their_panics_are_errors() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_keeps_panicking_is_switched_off() {
-    let loaded = load_linked(vec![odd("a", &["tool hammer"]), odd("b", &["tool hammer"])])
+async fn a_plugin_whose_hooks_keep_panicking_is_not_asked_for_a_while() {
+    let does = ["hook doorman", "tool hammer"];
+    let loaded = load_linked(vec![odd("a", &does), odd("b", &["hook doorman"])])
         .await
         .unwrap();
-    let hit = |tool: usize, hit: &str| {
-        let tool = &loaded.catalog.tools[tool].capability;
-        tool.call(Arc::<FakeRun>::default(), &json!({ "hit": hit }))
+    let ask = |hook: usize, path: &str| {
+        let hook = &loaded.catalog.hooks[hook].capability;
+        hook.guard_now(&request(path)).map(drop)
     };
     for _ in 0..5 {
-        let error = hit(0, "thumb").await.unwrap_err();
-        assert!(error.message().ends_with("ouch"), "{error}");
+        assert!(ask(0, "/panic").unwrap_err().is_panic());
     }
-    let error = hit(0, "nail").await.unwrap_err();
-    assert_eq!(error.code(), Some(Error::PANIC));
+    let error = ask(0, "/").unwrap_err();
+    assert_eq!(error.code(), Some(crate::plugin::SWITCHED_OFF));
     assert!(
         error
             .message()
             .starts_with("plugin 'a' is switched off after 5 panics")
     );
-    assert!(hit(1, "nail").await.is_ok(), "the other instance works");
+    assert!(ask(1, "/").is_ok(), "the other instance works");
+    let hammer = &loaded.catalog.tools[0].capability;
+    let hit = hammer.call(Arc::<FakeRun>::default(), &json!({ "hit": "nail" }));
+    assert!(hit.await.is_ok(), "who asks for its tool gets it");
 }
 
 #[tokio::test]

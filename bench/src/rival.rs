@@ -1,6 +1,6 @@
 //! The rival: axum, with the same bytes and nothing behind them.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::Arc};
 
 use axum::{
     Router,
@@ -10,17 +10,21 @@ use axum::{
     routing::post,
     serve::ListenerExt as _,
 };
-use bytes::Bytes;
-use futures_util::stream;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, stream};
 use tokio::net::TcpListener;
 
 use crate::say;
+
+/// How many ready frames are written at once.
+const FRAMES_AT_ONCE: usize = 128;
 
 /// What is answered.
 #[derive(Clone)]
 struct Answers {
     json: Bytes,
-    stream: Bytes,
+    /// The stream, frame by frame.
+    frames: Arc<[Bytes]>,
 }
 
 /// Serves the files `json` and `stream` of a folder, and prints the address.
@@ -34,7 +38,7 @@ pub(crate) fn serve(folder: &Path) -> Result<(), String> {
 async fn serve_files(folder: &Path) -> io::Result<()> {
     let answers = Answers {
         json: fs::read(folder.join("json"))?.into(),
-        stream: fs::read(folder.join("stream"))?.into(),
+        frames: frames(&fs::read_to_string(folder.join("stream"))?),
     };
     let routes = Router::new().route(
         "/api/bench/run",
@@ -53,6 +57,13 @@ async fn serve_files(folder: &Path) -> io::Result<()> {
     axum::serve(listener, routes).await
 }
 
+fn frames(stream: &str) -> Arc<[Bytes]> {
+    stream
+        .split_inclusive("\n\n")
+        .map(|frame| Bytes::from(frame.to_owned()))
+        .collect()
+}
+
 // === impl Answers ===
 
 impl Answers {
@@ -64,9 +75,17 @@ impl Answers {
             let json = self.json.clone();
             return ([(header::CONTENT_TYPE, "application/json")], json).into_response();
         }
-        // One piece, as a server that coalesces ready frames writes it.
-        let piece = Ok::<_, io::Error>(self.stream.clone());
-        let body = Body::from_stream(stream::iter([piece]));
+        // Frame by frame, as any server has them; what is ready at once is written at once.
+        let frames: Arc<[Bytes]> = Arc::clone(&self.frames);
+        let frames = stream::iter((0..frames.len()).map(move |at| frames[at].clone()));
+        let pieces = frames.ready_chunks(FRAMES_AT_ONCE).map(|ready| {
+            let mut piece = BytesMut::with_capacity(ready.iter().map(Bytes::len).sum());
+            ready
+                .iter()
+                .for_each(|frame| piece.extend_from_slice(frame));
+            Ok::<_, io::Error>(piece.freeze())
+        });
+        let body = Body::from_stream(pieces);
         ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
     }
 }

@@ -1,5 +1,6 @@
 //! Ids: `run_<time>_<counter>_<random>`, all in base 36, the random part from the system.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -68,13 +69,30 @@ fn push_random(text: &mut String) {
     const FAIR: u8 = 252;
     let mut left = RANDOM_DIGITS;
     while left > 0 {
-        let mut bytes = [0; 24];
-        getrandom::fill(&mut bytes).expect("the system has a source of randomness");
-        for byte in bytes.into_iter().filter(|&byte| byte < FAIR).take(left) {
+        let byte = random_byte();
+        if byte < FAIR {
             text.push(char::from(DIGITS[usize::from(byte % 36)]));
             left -= 1;
         }
     }
+}
+
+/// A byte from the system, which is asked once for many: each question is a system call.
+fn random_byte() -> u8 {
+    const BATCH: usize = 512;
+    thread_local! {
+        static BYTES: RefCell<([u8; BATCH], usize)> = const { RefCell::new(([0; BATCH], BATCH)) };
+    }
+    BYTES.with_borrow_mut(|(bytes, used)| {
+        if *used == BATCH {
+            getrandom::fill(bytes).expect("the system has a source of randomness");
+            *used = 0;
+        }
+        // Each byte leaves the memory as it is used: an id cannot be read out afterwards.
+        let byte = std::mem::take(&mut bytes[*used]);
+        *used += 1;
+        byte
+    })
 }
 
 #[cfg(test)]

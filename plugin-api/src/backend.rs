@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::host::Metric;
 use crate::model::{ChunkStream, ModelRequest};
+use crate::run::RunInfo;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -25,6 +26,7 @@ pub(crate) trait HostBackend: Send + Sync {
 
 /// What answers for a run.
 pub(crate) trait RunBackend: Send + Sync {
+    fn info(&self) -> RunInfo;
     fn emit(&self, event: Event) -> BoxFuture<'_, Result<()>>;
     fn is_cancelled(&self) -> bool;
     fn cancelled(&self) -> BoxFuture<'_, ()>;

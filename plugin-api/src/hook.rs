@@ -200,10 +200,14 @@ pub struct HookInfo {
     pub name: String,
     /// The stages it has.
     pub stages: Vec<Stage>,
-    /// For [`Stage::Event`] and observed events: the wanted types, such as `TEXT_MESSAGE_CONTENT`;
+    /// For [`Stage::Event`]: the wanted types, such as `TEXT_MESSAGE_CONTENT`;
     /// empty means all.
     #[serde(default)]
     pub events: Vec<String>,
+    /// For [`Stage::Observe`]: what it wants to be told of: event types, phases such as
+    /// `model.before`, and `request`; empty means everything.
+    #[serde(default)]
+    pub observes: Vec<String>,
     /// Whether its guard authenticates: it may answer `Authenticated` or `NoCredentials`.
     #[serde(default)]
     pub authenticates: bool,
@@ -566,6 +570,7 @@ impl HookInfo {
             name: name.into(),
             stages: Vec::new(),
             events: Vec::new(),
+            observes: Vec::new(),
             authenticates: false,
             at_once: false,
             on_error: OnError::Skip,
@@ -602,6 +607,15 @@ impl HookInfo {
     pub fn events(mut self, kinds: &[&str]) -> Self {
         self.events
             .extend(kinds.iter().map(|&kind| kind.to_owned()));
+        self
+    }
+
+    /// Wants to be told of these only: event types, phases such as `model.before`, and `request`.
+    /// What nobody wants costs nothing.
+    #[must_use]
+    pub fn observes(mut self, what: &[&str]) -> Self {
+        self.observes
+            .extend(what.iter().map(|&what| what.to_owned()));
         self
     }
 

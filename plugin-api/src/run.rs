@@ -1,7 +1,7 @@
 //! What a plugin knows of the run at hand, and may ask in it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,7 +17,8 @@ use crate::request::Principal;
 /// The run at hand, for agents, models, tools and hooks. Cheap to clone.
 #[derive(Clone)]
 pub struct RunContext {
-    info: Arc<RunInfo>,
+    /// Asked of the host when somebody wants to know: most stages do not.
+    info: Arc<OnceLock<RunInfo>>,
     backend: Arc<dyn RunBackend>,
     host: Host,
 }
@@ -65,9 +66,9 @@ pub struct ToolOutcome {
 // === impl RunContext ===
 
 impl RunContext {
-    pub(crate) fn new(info: Arc<RunInfo>, backend: Arc<dyn RunBackend>, host: Host) -> Self {
+    pub(crate) fn new(backend: Arc<dyn RunBackend>, host: Host) -> Self {
         Self {
-            info,
+            info: Arc::default(),
             backend,
             host,
         }
@@ -75,12 +76,12 @@ impl RunContext {
 
     /// What is known of the run.
     pub fn info(&self) -> &RunInfo {
-        &self.info
+        self.info.get_or_init(|| self.backend.info())
     }
 
     /// The context that the client sent, `null` where there is none.
     pub fn context(&self) -> &Value {
-        self.info.context.as_ref().unwrap_or(&Value::Null)
+        self.info().context.as_ref().unwrap_or(&Value::Null)
     }
 
     /// The host.
@@ -161,7 +162,7 @@ impl RunContext {
         if self.is_cancelled() {
             return Err(Error::aborted(format!(
                 "run '{}' was aborted",
-                self.info.run_id
+                self.info().run_id
             )));
         }
         Ok(())
@@ -180,7 +181,7 @@ impl RunContext {
 impl fmt::Debug for RunContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunContext")
-            .field("info", &self.info)
+            .field("info", self.info())
             .finish_non_exhaustive()
     }
 }

@@ -19,12 +19,13 @@ const QUEUE: usize = 8192;
 #[derive(Default)]
 pub(crate) struct Observers {
     queues: Vec<Queue>,
+    want_events: bool,
 }
 
 struct Queue {
     instance: Arc<str>,
-    /// The event types it wants; empty means all.
-    events: Vec<String>,
+    /// What it wants to be told of; empty means everything.
+    observes: Vec<String>,
     sender: mpsc::Sender<Observed>,
     lost: AtomicU64,
 }
@@ -38,23 +39,27 @@ impl Observers {
             tasks.spawn(drain(Arc::clone(hook), receiver, tasks.clone()));
             Queue {
                 instance: Arc::clone(&hook.instance),
-                events: hook.capability.info().events.clone(),
+                observes: hook.capability.info().observes.clone(),
                 sender,
                 lost: AtomicU64::new(0),
             }
         });
+        let queues: Vec<Queue> = queues.collect();
+        let want_events = queues.iter().any(Queue::wants_events);
         Self {
-            queues: queues.collect(),
+            queues,
+            want_events,
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queues.is_empty()
+    /// Whether anybody wants to be told of any event.
+    pub(crate) fn want_events(&self) -> bool {
+        self.want_events
     }
 
-    /// Whether anybody wants events of this type.
-    pub(crate) fn wants(&self, kind: &str) -> bool {
-        self.queues.iter().any(|queue| queue.wants(kind))
+    /// Whether anybody wants to be told of this: an event type, a phase, or `request`.
+    pub(crate) fn wants(&self, what: &str) -> bool {
+        self.queues.iter().any(|queue| queue.wants(what))
     }
 
     /// An event was appended.
@@ -74,27 +79,33 @@ impl Observers {
         phase: &str,
         data: impl FnOnce() -> Value,
     ) {
-        if !self.is_empty() {
+        if self.wants(phase) {
             let info = RunInfo::clone(&run.info());
-            let phase = ObservationJson::Phase(ObservedPhase::new(phase, info, data()));
-            match serde_json::to_string(&phase) {
-                Ok(json) => self.json(&json.into()),
+            let observed = ObservationJson::Phase(ObservedPhase::new(phase, info, data()));
+            match serde_json::to_string(&observed) {
+                Ok(json) => self.json(phase, &json.into()),
                 Err(error) => tracing::error!(%error, "an observation is no JSON"),
             }
         }
     }
 
     /// An observation that is encoded already, once for all.
-    pub(super) fn json(&self, json: &Arc<str>) {
-        for queue in &self.queues {
+    pub(super) fn json(&self, what: &str, json: &Arc<str>) {
+        for queue in self.queues.iter().filter(|queue| queue.wants(what)) {
             queue.tell(Observed::Json(Arc::clone(json)));
         }
     }
 }
 
 impl Queue {
-    fn wants(&self, kind: &str) -> bool {
-        self.events.is_empty() || self.events.iter().any(|own| own == kind)
+    fn wants_events(&self) -> bool {
+        // Phases have a point in their names, and a request is no event.
+        let is_event = |what: &String| what != "request" && !what.contains('.');
+        self.observes.is_empty() || self.observes.iter().any(is_event)
+    }
+
+    fn wants(&self, what: &str) -> bool {
+        self.observes.is_empty() || self.observes.iter().any(|own| own == what)
     }
 
     fn tell(&self, observed: Observed) {

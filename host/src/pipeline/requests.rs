@@ -138,8 +138,9 @@ impl Pipeline {
 
     /// Tells observers of a request that was let in; costs nothing where there are none.
     pub(crate) fn observe_request(&self, request: &RequestView) {
-        if self.has(Stage::Observe) {
-            self.observers().json(&observed(request).to_string().into());
+        if self.observers().wants("request") {
+            self.observers()
+                .json("request", &observed(request).to_string().into());
         }
     }
 }

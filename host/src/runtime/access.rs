@@ -67,7 +67,10 @@ impl RunAccess {
             )));
         }
         let event = stamped(event, self.engine.clock.now_millis())?;
-        self.engine.emit(&self.run, event).await
+        self.engine.emit(&self.run, event).await?;
+        // What the plugin does next, and how long it takes, is not known here.
+        self.run.log.wake();
+        Ok(())
     }
 
     async fn dispatch(&self, service: &str, payload: Value) -> Result<Value> {

@@ -320,6 +320,7 @@ impl Driver<'_> {
         if !self.engine.pipeline.has(Stage::Step) {
             return Ok(StepChange::default());
         }
+        self.run.log.wake();
         let limit = max_steps(self.run);
         let mut state = (StepChange::default(), std::mem::take(conversation));
         let take = |(change, messages): &mut (StepChange, Vec<Item>), answer: StepChange| {
@@ -358,6 +359,7 @@ impl Driver<'_> {
             return Ok(Some(TerminationReason::NoToolCalls));
         }
         if self.engine.pipeline.has(Stage::StepEnd) {
+            self.run.log.wake();
             let mut ended = StepEnded::new(response.clone());
             ended.step_index = index;
             ended.tool_call_count = call_count;
@@ -469,6 +471,7 @@ impl Driver<'_> {
         };
         items.extend(start.input);
         items.extend(said);
+        run.log.wake();
         let access = engine.access(run, Place::default());
         engine
             .pipeline

@@ -43,7 +43,7 @@ impl Engine {
     pub(crate) fn is_watched(&self, run: &ActiveRun) -> bool {
         run.mode == Mode::Stream
             || self.pipeline.has(Stage::Event)
-            || !self.pipeline.observers().is_empty()
+            || self.pipeline.observers().want_events()
     }
 
     /// Shows an event: hooks may change it, it is appended to the log, observers are told.
@@ -53,6 +53,8 @@ impl Engine {
         if !self.pipeline.has(Stage::Event) {
             return self.append(run, event).await;
         }
+        // Hooks may take their time.
+        run.log.wake();
         let access = self.access(
             run,
             Place {

@@ -1,6 +1,7 @@
 //! The event log of one run: numbers without gaps, stored before shown, then live for readers.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -22,6 +23,8 @@ pub(crate) struct EventLog {
     window: usize,
     live: Mutex<Live>,
     changed: Notify,
+    /// Whether anything was shown since readers were woken.
+    unseen: AtomicBool,
 }
 
 struct Live {
@@ -70,10 +73,13 @@ impl EventLog {
                 ended: None,
             }),
             changed: Notify::new(),
+            unseen: AtomicBool::new(false),
         })
     }
 
     /// Appends an event: it gets its number, is stored, and only then shown. One writer at a time.
+    ///
+    /// Readers are not woken: see [`wake`](Self::wake).
     pub(crate) async fn append(&self, json: Bytes) -> Result<(), StoreError> {
         let event = {
             let live = self.live();
@@ -113,7 +119,15 @@ impl EventLog {
                 live.events.pop_front();
             }
         }
-        self.changed.notify_waiters();
+        self.unseen.store(true, Ordering::Release);
+    }
+
+    /// Wakes the readers, if there is something new: before whoever writes waits for anything, so
+    /// that events which are ready at once are read, and written to a connection, at once.
+    pub(crate) fn wake(&self) {
+        if self.unseen.swap(false, Ordering::AcqRel) {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Ends the log: readers get the rest, then the end.

@@ -1,6 +1,7 @@
 //! One step: the model is asked, and its answer is shown as it comes.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use mortise_plugin_api::{
@@ -39,6 +40,9 @@ pub(crate) async fn ask_model(
     };
     let access = engine.access(run, place);
     request.stream = run.mode == Mode::Stream;
+    if engine.pipeline.has(Stage::BeforeModel) {
+        run.log.wake();
+    }
     engine
         .pipeline
         .replace(Stage::BeforeModel, &access, &mut request)
@@ -105,6 +109,7 @@ async fn show_answer(
                 engine.emit(run, event).await?;
                 events += 1;
                 if events % EVENTS_PER_TURN == 0 {
+                    run.log.wake();
                     tokio::task::yield_now().await;
                 }
             }
@@ -248,6 +253,10 @@ pub(crate) async fn stoppable<T>(
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let mut work = std::pin::pin!(work);
+    if let Poll::Ready(ended) = futures_util::poll!(&mut work) {
+        return ended;
+    }
+    run.log.wake();
     tokio::select! {
         biased;
         ended = &mut work => ended,

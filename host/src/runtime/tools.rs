@@ -384,6 +384,7 @@ impl Execution<'_> {
         })
         .await?;
         self.show_held_end().await?;
+        self.run.log.wake();
         let waited = tokio::select! {
             biased;
             decided = &mut decision => decided.ok(),
@@ -466,6 +467,7 @@ impl Execution<'_> {
             .or(self.tool.result_timeout)
             .or(self.run.agent.client_tool_result_timeout)
             .unwrap_or(self.engine.limits.client_tool_result_timeout);
+        self.run.log.wake();
         let answered = tokio::select! {
             biased;
             answered = &mut answer => answered.ok(),

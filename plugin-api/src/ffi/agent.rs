@@ -61,7 +61,7 @@ impl abi::Agent for Adapter {
     fn run(&self, run: RunObject, input: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>> {
         let (agent, host) = (Arc::clone(&self.agent), self.host.clone());
         let run = Box::pin(async move {
-            let run = convert::run_from_abi(run, host)?;
+            let run = convert::run_from_abi(run, host);
             agent.run(run, convert::from_json(&input)?).await
         });
         guard::future(run, |result| convert::to_json(&result))

@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::host::{Metric, MetricKind};
 use crate::model::{ChunkStream, ModelRequest};
 use crate::request::{Principal, RequestBackend};
+use crate::run::RunInfo;
 
 pub(crate) struct CrossedHost {
     pub(crate) object: HostObject,
@@ -55,6 +56,13 @@ impl HostBackend for CrossedHost {
 }
 
 impl RunBackend for CrossedRun {
+    fn info(&self) -> RunInfo {
+        serde_json::from_str(&self.0.info()).unwrap_or_else(|error| {
+            tracing::error!(%error, "what the host knows of a run cannot be read");
+            RunInfo::default()
+        })
+    }
+
     fn emit(&self, event: Event) -> BoxFuture<'_, Result<()>> {
         match convert::event_to_abi(event) {
             Ok(event) => {

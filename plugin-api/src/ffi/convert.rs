@@ -312,13 +312,8 @@ pub fn event_verdict_from_abi(verdict: abi::EventAnswer_NE) -> Result<EventVerdi
 // === contexts (the host makes these for linked-in use and for tests of the boundary) ===
 
 /// A run context over an object that crossed.
-pub fn run_from_abi(run: abi::RunObject, host: crate::Host) -> Result<crate::RunContext> {
-    let info = serde_json::from_str(&run.info())?;
-    Ok(crate::RunContext::new(
-        Arc::new(info),
-        Arc::new(super::context::CrossedRun(run)),
-        host,
-    ))
+pub fn run_from_abi(run: abi::RunObject, host: crate::Host) -> crate::RunContext {
+    crate::RunContext::new(Arc::new(super::context::CrossedRun(run)), host)
 }
 
 /// A request over an object that crossed.

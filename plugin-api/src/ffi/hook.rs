@@ -144,7 +144,7 @@ impl abi::Hook for Adapter {
     fn event(&self, run: RunObject, event: Event_NE) -> AbiFuture<AbiResult<EventAnswer_NE>> {
         let (hook, host) = (Arc::clone(&self.hook), self.host.clone());
         let verdict = Box::pin(async move {
-            let run = convert::run_from_abi(run, host)?;
+            let run = convert::run_from_abi(run, host);
             hook.event(run, convert::event_from_abi(event)?).await
         });
         guard::future(verdict, convert::event_verdict_to_abi)
@@ -171,7 +171,7 @@ impl abi::Hook for Adapter {
         let stage = stage.as_str().to_owned();
         let answered = Box::pin(async move {
             let run = match run {
-                ROption::RSome(run) => Some(convert::run_from_abi(run, host)?),
+                ROption::RSome(run) => Some(convert::run_from_abi(run, host)),
                 ROption::RNone => None,
             };
             hook.stage(stage, run, payload).await
@@ -195,7 +195,7 @@ fn observation_from_abi(observation: Observation_NE, host: Host) -> Result<Optio
     };
     Ok(match observation {
         abi::Observation::Event { run, event } => Some(Observation::Event {
-            run: convert::run_from_abi(run, host)?,
+            run: convert::run_from_abi(run, host),
             event: convert::event_from_abi(RBox::into_inner(event))?,
         }),
         abi::Observation::Json { json } => {

@@ -63,7 +63,7 @@ impl abi::Model for Adapter {
     ) -> AbiFuture<AbiResult<ChunkStreamObject>> {
         let (model, host) = (Arc::clone(&self.model), self.host.clone());
         let generated = Box::pin(async move {
-            let run = convert::run_from_abi(run, host)?;
+            let run = convert::run_from_abi(run, host);
             model.generate(run, convert::from_json(&request)?).await
         });
         guard::future(generated, |stream| Ok(stream::chunks_to_abi(stream)))

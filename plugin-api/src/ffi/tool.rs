@@ -74,7 +74,7 @@ impl abi::Tool for Adapter {
     fn approval(&self, run: RunObject, arguments: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>> {
         let (tool, host) = (Arc::clone(&self.tool), self.host.clone());
         let decision = Box::pin(async move {
-            let run = convert::run_from_abi(run, host)?;
+            let run = convert::run_from_abi(run, host);
             tool.approval(run, convert::from_json(&arguments)?).await
         });
         guard::future(decision, |decision| convert::to_json(&decision))
@@ -83,7 +83,7 @@ impl abi::Tool for Adapter {
     fn call(&self, run: RunObject, arguments: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>> {
         let (tool, host) = (Arc::clone(&self.tool), self.host.clone());
         let called = Box::pin(async move {
-            let run = convert::run_from_abi(run, host)?;
+            let run = convert::run_from_abi(run, host);
             tool.call(run, convert::from_json(&arguments)?).await
         });
         guard::future(called, |result| convert::to_json(&result))

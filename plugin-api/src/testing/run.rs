@@ -97,11 +97,7 @@ impl FakeRun {
     }
 
     pub(super) fn context(&self) -> RunContext {
-        RunContext::new(
-            Arc::clone(&self.info),
-            Arc::new(self.clone()),
-            self.host.clone(),
-        )
+        RunContext::new(Arc::new(self.clone()), self.host.clone())
     }
 
     pub(super) fn events(&self) -> Vec<Event> {
@@ -269,6 +265,10 @@ fn tool_error(name: &str, error: &Error) -> Value {
 }
 
 impl RunBackend for FakeRun {
+    fn info(&self) -> RunInfo {
+        RunInfo::clone(&self.info)
+    }
+
     fn emit(&self, mut event: Event) -> BoxFuture<'_, Result<()>> {
         if let Event::DataPart { timestamp, .. } = &mut event {
             *timestamp = self.shared.now_millis();

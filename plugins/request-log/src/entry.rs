@@ -33,6 +33,10 @@ impl Scribe {
         Self { config, redaction }
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(crate) fn request(&self, request: ObservedRequest) -> Option<Entry> {
         if !self.config.include.requests {
             return None;

@@ -1,12 +1,13 @@
 //! Structured log entries for requests, runs, steps, model and tool calls.
 //!
-//! An observer: nothing waits for it. What is written is decided in [`entry`](crate::entry), where
-//! the entry is written in [`sink`](crate::sink).
+//! An observer: nothing waits for it. What is written is decided in [`entry`], where
+//! the entry is written in [`sink`], and what is asked for in [`wanted`].
 
 mod config;
 mod entry;
 mod redact;
 mod sink;
+mod wanted;
 
 use std::sync::Arc;
 
@@ -45,9 +46,19 @@ impl Plugin for RequestLog {
 
 impl Hook for Observer {
     fn info(&self) -> HookInfo {
-        HookInfo::new("request-log")
-            .on(Stage::Observe)
-            .on(Stage::Completed)
+        let info = HookInfo::new("request-log");
+        let wanted = wanted::wanted(self.scribe.config(), sink::is_written);
+        let info = if wanted.is_empty() {
+            info
+        } else {
+            info.on(Stage::Observe).observes(&wanted)
+        };
+        // A response that was sent is told of like the request.
+        if wanted.contains(&"request") {
+            info.on(Stage::Completed)
+        } else {
+            info
+        }
     }
 
     async fn observe(&self, observation: Observation) -> Result<()> {

@@ -23,6 +23,17 @@ macro_rules! write_at {
     }};
 }
 
+/// Whether the server's log has lines of this level; its filter holds for the life of an instance.
+pub(crate) fn is_written(level: Level) -> bool {
+    match level {
+        Level::Trace => tracing::enabled!(tracing::Level::TRACE),
+        Level::Debug => tracing::enabled!(tracing::Level::DEBUG),
+        Level::Info => tracing::enabled!(tracing::Level::INFO),
+        Level::Warn => tracing::enabled!(tracing::Level::WARN),
+        Level::Error => tracing::enabled!(tracing::Level::ERROR),
+    }
+}
+
 pub(crate) fn write(entry: &Entry) {
     match entry.level {
         Level::Trace => write_at!(TRACE, entry),

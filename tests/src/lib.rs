@@ -3,13 +3,17 @@
 //!
 //! The tests themselves are in `it/`. `cargo xtask fixture` and `bench` use the same pieces.
 
+mod abi_variants;
 pub mod fixture;
 mod http;
+mod outside;
 mod places;
 mod server;
 mod sse;
 
+pub use abi_variants::AbiVariant;
 pub use http::{Reply, Request};
+pub use outside::build_outside;
 pub use places::{binary, plugin_dir, target_dir, workspace};
 pub use server::{Ended, Server, ServerBuilder};
 pub use sse::{Frame, SseReader};

@@ -2,8 +2,9 @@
 
 use mortise_plugin_abi::PluginModule_Ref;
 use mortise_plugin_abi::stable::{
-    AbiInstability, AbiInstabilityError, AbiInstabilityErrors, ExpectedFound, RootModule as _,
-    StableAbi, TLFieldOrFunction, TypeLayout, check_layout_compatibility,
+    AbiInstability, AbiInstabilityError, AbiInstabilityErrors, CheckingGlobals, ExpectedFound,
+    RootModule as _, StableAbi, TLFieldOrFunction, TypeLayout,
+    check_layout_compatibility_with_globals,
 };
 use mortise_plugin_api::API_VERSION;
 use mortise_plugin_api::ffi::Manifest;
@@ -45,13 +46,23 @@ pub(super) fn check_layout(
     their_version: &str,
 ) -> Result<(), LibraryError> {
     let mine = PluginModule_Ref::LAYOUT;
-    let Err(older_host) = check_layout_compatibility(mine, theirs) else {
+    let Err(older_host) = check(mine, theirs) else {
         return Ok(());
     };
-    if check_layout_compatibility(theirs, mine).is_ok() {
+    if check(theirs, mine).is_ok() {
         return Ok(());
     }
     Err(LibraryError::Layout(account(&older_host, their_version)))
+}
+
+/// One direction, without what the checker remembers of other libraries: after an older one it
+/// would refuse the next that is like this host. Libraries never meet each other's objects, only
+/// the host's.
+fn check(
+    interface: &'static TypeLayout,
+    implementation: &'static TypeLayout,
+) -> Result<(), AbiInstabilityErrors> {
+    check_layout_compatibility_with_globals(interface, implementation, &CheckingGlobals::new())
 }
 
 fn account(errors: &AbiInstabilityErrors, their_version: &str) -> String {

@@ -69,8 +69,8 @@ pub mod stable {
     pub use abi_stable::{
         StableAbi,
         abi_stability::abi_checking::{
-            AbiInstability, AbiInstabilityError, AbiInstabilityErrors, ExpectedFound,
-            check_layout_compatibility,
+            AbiInstability, AbiInstabilityError, AbiInstabilityErrors, CheckingGlobals,
+            ExpectedFound, check_layout_compatibility_with_globals,
         },
         library::{
             __call_root_module_loader as call_root_module_loader, AbiHeaderRef, CheckTypeLayout,

@@ -1,5 +1,6 @@
 //! What plugins do to a server, and what they cannot do.
 
+mod abi;
 mod auth;
 mod endpoints;
 mod loading;

@@ -1,9 +1,9 @@
 //! A plugin of somebody else: written from the SDK's page, built with plain cargo outside of the
 //! workspace, loaded from a folder.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
-use integration_tests::{ServerBuilder, target_dir, workspace};
+use integration_tests::{ServerBuilder, build_outside, workspace};
 use serde_json::json;
 
 use crate::support::SCRIPTED;
@@ -93,28 +93,13 @@ serde = {{ version = "1", features = ["derive"] }}
     fs::create_dir_all(folder.join("src")).expect("there is room for a folder");
     fs::write(folder.join("Cargo.toml"), manifest).expect("there is room for a file");
     fs::write(folder.join("src/lib.rs"), SOURCE).expect("there is room for a file");
-    // The versions of this workspace: a build must not need the network.
-    fs::copy(workspace().join("Cargo.lock"), folder.join("Cargo.lock"))
-        .expect("there is room for a file");
 }
 
 #[test]
 fn a_plugin_that_was_built_elsewhere_loads_and_answers() {
     let package = tempfile::tempdir().expect("there is room for a folder");
     write_package(package.path());
-    // A target folder that stays makes every build but the first one quick.
-    let target = target_dir().join("third-party");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--offline", "--target-dir"])
-        .arg(&target)
-        .current_dir(package.path())
-        .output()
-        .expect("cargo can be run");
-    assert!(
-        built.status.success(),
-        "{}",
-        String::from_utf8_lossy(&built.stderr)
-    );
+    let built = build_outside(package.path());
     let config = format!(
         r#"{SCRIPTED}
 [agents.gambler]
@@ -131,7 +116,7 @@ config = {{ sides = 20 }}
     let folder = server.folder().join("plugins");
     fs::create_dir(&folder).expect("there is room for a folder");
     for (from, library) in [
-        (target.join("debug"), "libdice.so"),
+        (built, "libdice.so"),
         (integration_tests::plugin_dir(), "libscripted_model.so"),
     ] {
         fs::copy(from.join(library), folder.join(library)).expect("the library was built");

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::ffi::CrossedRequest;
 
 /// Who is asking. Two principals are the same when tenant and subject are, whoever set them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,7 +35,14 @@ pub struct Principal {
 /// A request, as far as it is known when a hook or an endpoint sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct Request {
-    backend: Arc<dyn RequestBackend>,
+    inner: RequestInner,
+}
+
+/// A request that crossed needs no allocation: there is one for every guard of every request.
+#[derive(Clone)]
+enum RequestInner {
+    Crossed(CrossedRequest),
+    Other(Arc<dyn RequestBackend>),
 }
 
 /// What answers for a request: the host over the boundary, or a fake one.
@@ -171,28 +179,47 @@ impl Eq for Principal {}
 // === impl Request ===
 
 impl Request {
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(dead_code, reason = "made by the fake host")
+    )]
     pub(crate) fn new(backend: Arc<dyn RequestBackend>) -> Self {
-        Self { backend }
+        Self {
+            inner: RequestInner::Other(backend),
+        }
+    }
+
+    pub(crate) fn crossed(request: CrossedRequest) -> Self {
+        Self {
+            inner: RequestInner::Crossed(request),
+        }
+    }
+
+    fn backend(&self) -> &dyn RequestBackend {
+        match &self.inner {
+            RequestInner::Crossed(request) => request,
+            RequestInner::Other(backend) => &**backend,
+        }
     }
 
     /// The request id, also on the response and in every log line.
     pub fn id(&self) -> &str {
-        self.backend.id()
+        self.backend().id()
     }
 
     /// The method in upper case.
     pub fn method(&self) -> &str {
-        self.backend.method()
+        self.backend().method()
     }
 
     /// The path as it was sent.
     pub fn path(&self) -> &str {
-        self.backend.path()
+        self.backend().path()
     }
 
     /// The query without `?`, empty where there is none.
     pub fn query(&self) -> &str {
-        self.backend.query()
+        self.backend().query()
     }
 
     /// The first value of a query parameter, decoded.
@@ -210,47 +237,47 @@ impl Request {
 
     /// The first value of a header.
     pub fn header_bytes(&self, name: &str) -> Option<&[u8]> {
-        self.backend.header(name)
+        self.backend().header(name)
     }
 
     /// All headers, in the order in which they came.
     pub fn headers(&self) -> Vec<(&str, &[u8])> {
-        self.backend.headers()
+        self.backend().headers()
     }
 
     /// The address and port of the peer.
     pub fn peer(&self) -> String {
-        self.backend.peer()
+        self.backend().peer()
     }
 
     /// What the request wants of the host.
     pub fn kind(&self) -> RequestKind {
-        RequestKind::from_name(self.backend.kind())
+        RequestKind::from_name(self.backend().kind())
     }
 
     /// The agent it names.
     pub fn agent(&self) -> Option<&str> {
-        self.backend.agent()
+        self.backend().agent()
     }
 
     /// The instance whose mount it goes to.
     pub fn mount(&self) -> Option<&str> {
-        self.backend.mount()
+        self.backend().mount()
     }
 
     /// A path parameter of an endpoint, as it was sent.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.backend.param(name)
+        self.backend().param(name)
     }
 
     /// Who is asking, once that is known.
     pub fn principal(&self) -> Option<Principal> {
-        self.backend.principal()
+        self.backend().principal()
     }
 
     /// The body of a native route: a JSON object, `{}` where the client sent no valid one.
     pub fn json_body(&self) -> Value {
-        serde_json::from_slice(self.backend.body()).unwrap_or_else(|_| Value::Object(Map::new()))
+        serde_json::from_slice(self.backend().body()).unwrap_or_else(|_| Value::Object(Map::new()))
     }
 }
 

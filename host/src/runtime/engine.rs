@@ -78,7 +78,9 @@ impl Engine {
 
     async fn append(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) -> Result<()> {
         if run.mode == Mode::Stream {
-            let json = serde_json::to_vec(&event)?;
+            // Most events fit: growing costs more than the room.
+            let mut json = Vec::with_capacity(256);
+            serde_json::to_writer(&mut json, &event)?;
             if let Err(error) = run.log.append(json.into()).await {
                 return Err(Error::internal(error.to_string()));
             }

@@ -18,7 +18,7 @@ use super::failure;
 use super::tools::PendingCall;
 
 /// How many events are shown before other tasks get their turn.
-const EVENTS_PER_TURN: u32 = 32;
+const EVENTS_PER_TURN: u32 = 128;
 
 /// What a model answered, and which calls it made.
 pub(crate) struct Answered {

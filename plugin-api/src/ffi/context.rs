@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::abi::stable::{FfiFuture, RStr};
-use super::abi::{AbiBytes, AbiResult, HostObject, RequestObject, RunObject};
+use super::abi::{AbiBytes, AbiResult, HostObject, Request_TO, RequestObject, RunObject};
 use super::{convert, stream};
 use crate::backend::{BoxFuture, HostBackend, RunBackend};
 use crate::error::Result;
@@ -108,6 +108,12 @@ fn service_call<'a>(
         let answer = call(convert::to_json(&payload)?).await;
         convert::from_json(&convert::result_from_abi(answer)?)
     })
+}
+
+impl Clone for CrossedRequest {
+    fn clone(&self) -> Self {
+        Self(Request_TO::from_sabi(self.0.obj.shallow_clone()))
+    }
 }
 
 impl RequestBackend for CrossedRequest {

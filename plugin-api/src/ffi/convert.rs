@@ -318,5 +318,5 @@ pub fn run_from_abi(run: abi::RunObject, host: crate::Host) -> crate::RunContext
 
 /// A request over an object that crossed.
 pub fn request_from_abi(request: abi::RequestObject) -> crate::Request {
-    crate::Request::new(Arc::new(super::context::CrossedRequest(request)))
+    crate::Request::crossed(super::context::CrossedRequest(request))
 }

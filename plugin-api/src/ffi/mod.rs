@@ -27,6 +27,7 @@ mod tool;
 pub use mortise_plugin_abi as abi;
 
 pub(crate) use self::agent::DynAgent;
+pub(crate) use self::context::CrossedRequest;
 pub(crate) use self::hook::DynHook;
 pub use self::hook::ObservationJson;
 pub use self::metadata::Manifest;

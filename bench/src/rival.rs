@@ -80,9 +80,9 @@ impl Answers {
         let frames = stream::iter((0..frames.len()).map(move |at| frames[at].clone()));
         let pieces = frames.ready_chunks(FRAMES_AT_ONCE).map(|ready| {
             let mut piece = BytesMut::with_capacity(ready.iter().map(Bytes::len).sum());
-            ready
-                .iter()
-                .for_each(|frame| piece.extend_from_slice(frame));
+            for frame in &ready {
+                piece.extend_from_slice(frame);
+            }
             Ok::<_, io::Error>(piece.freeze())
         });
         let body = Body::from_stream(pieces);

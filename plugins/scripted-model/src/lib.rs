@@ -1,7 +1,7 @@
 //! A model that answers from a script: no key, no network.
 //!
-//! A script is a pure function from a request to a [`plan`](crate::plan); the
-//! [`player`](crate::player) turns the plan into chunks and keeps its waits.
+//! A script is a pure function from a request to a [`plan`]; the
+//! [`player`] turns the plan into chunks and keeps its waits.
 
 mod conversation;
 mod directive;

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, StoreUrl};
+use crate::config::{Config, ConfigError, Mode, StoreUrl};
 use crate::http::{self, BindError, HttpState, Limits, RouteConflict, RouteTable, Settings};
 use crate::ids::Ids;
 use crate::pipeline::Pipeline;
@@ -73,6 +73,11 @@ pub(crate) enum StartCause {
     Log(#[source] tracing_subscriber::filter::ParseError),
     #[error("no threads can be started: {0}")]
     Runtime(#[source] std::io::Error),
+    #[error(
+        "--plugin is for development, and this server is in production: copy the library into \
+         plugins.dir and name it in [[plugins.load]]"
+    )]
+    FilesInProduction,
     #[error("the plugins cannot be loaded")]
     Plugins(LoadErrors),
     #[error("the configuration names what does not exist")]
@@ -113,6 +118,9 @@ impl App {
             linked,
             files,
         } = builder;
+        if !files.is_empty() && config.mode() == Mode::Production {
+            return Err(StartCause::FilesInProduction.into());
+        }
         let clock = Clock::SYSTEM;
         let ids = Ids::new(clock);
         let (tasks, observer_tasks) = (Tasks::new(), Tasks::new());

@@ -16,9 +16,9 @@ const LAYERS: [&[&str]; 8] = [
     &["http"],
     &["runtime"],
     &["pipeline"],
-    &["plugin", "store", "bus"],
+    &["plugin", "store"],
     &["config"],
-    &["clock", "ids", "telemetry", "shutdown", "problem", "schema"],
+    &["clock", "ids", "shutdown", "problem", "schema"],
 ];
 
 /// The crate and the module that a library name may be written in.

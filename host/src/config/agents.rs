@@ -20,7 +20,8 @@ pub struct Agent {
     pub instructions: Option<String>,
     /// The tools that the agent may call; `*` stands for any characters.
     pub tools: Vec<ToolPattern>,
-    /// How many times the model may be asked in one run. Unset means the server's limit.
+    /// How many times the model may be asked in one run. Unset means that there is no
+    /// limit but `runs.max_duration`.
     #[schemars(range(min = 1))]
     pub max_steps: Option<u32>,
     /// What a failing tool does to the run, unless the tool says it itself. Unset means

@@ -27,7 +27,8 @@ pub struct Runs {
     pub hook_timeout: Period,
     /// How long plugin code may go on after it was told to stop.
     pub cancel_grace: Period,
-    /// How many events one reader may lag behind before its stream is cut.
+    /// How many events one reader may lag behind. A reader that lags more goes on from the store;
+    /// where events are not kept, its stream is cut.
     #[schemars(range(min = 16))]
     pub event_queue: usize,
 }

@@ -10,7 +10,8 @@ use super::Period;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Store {
-    /// `"memory:"` keeps everything until the process ends, `"none"` keeps nothing.
+    /// `"memory:"` keeps everything until the process ends, `"none"` keeps
+    /// nothing but the state of plugins, which lasts as long as the process.
     pub url: StoreUrl,
     /// Keep the events of runs, so that a stream can be resumed.
     pub streams: bool,
@@ -22,7 +23,7 @@ pub struct Store {
     pub keep_finished_runs: usize,
     /// How long a finished run is kept.
     pub keep_finished_for: Period,
-    /// How many conversations are kept; the one unused for longest goes first.
+    /// How many conversations are kept; the one that was stored first goes first.
     #[schemars(range(min = 1))]
     pub max_conversations: usize,
 }

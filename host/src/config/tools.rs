@@ -37,7 +37,8 @@ pub struct Tool {
     pub error_mode: Option<ToolErrorMode>,
     /// Who must agree before the tool runs.
     pub approval: Option<Approval>,
-    /// Whether the tool may run again after a crash. Unset means what its library says.
+    /// Whether the tool may run again after a crash. Unset means what its library says. Has no
+    /// effect yet: no run goes on after a crash.
     pub idempotent: Option<bool>,
 }
 

@@ -137,6 +137,11 @@ impl RunAccess {
 
     /// A call that a coded agent makes: shown, validated, approved and answered like any other.
     async fn call_tool(&self, name: &str, arguments: &Value) -> Result<ToolOutcome> {
+        let agent = &self.run.agent;
+        if agent.tool(name).is_none() {
+            let message = format!("the agent '{}' has no tool '{name}'", agent.name);
+            return Err(Error::not_found(message));
+        }
         let call_id = format!(
             "call_{}",
             self.engine.ids.message().trim_start_matches("msg_")

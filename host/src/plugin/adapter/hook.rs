@@ -98,7 +98,7 @@ impl HookCapability for HookAdapter {
         payload: Vec<u8>,
     ) -> BoxFuture<'static, Result<Bytes>> {
         self.instance.call(
-            stage,
+            logged_name(stage),
             || {
                 let run = run.map(|run| self.instance.crossed(run));
                 let run: ROption<_> = run.into();
@@ -108,5 +108,24 @@ impl HookCapability for HookAdapter {
             },
             |_, answer| Ok(answer.into_bytes()),
         )
+    }
+}
+
+/// The name of a call in the log; the prefix tells hooks from other calls.
+fn logged_name(stage: &'static str) -> &'static str {
+    match stage {
+        "step" => "hook.step",
+        "before_model" => "hook.before_model",
+        "after_model" => "hook.after_model",
+        "before_tool" => "hook.before_tool",
+        "after_tool" => "hook.after_tool",
+        "tool_error" => "hook.tool_error",
+        "output_error" => "hook.output_error",
+        "step_end" => "hook.step_end",
+        "release" => "hook.release",
+        "before_save" => "hook.before_save",
+        "response" => "hook.response",
+        "completed" => "hook.completed",
+        _ => "hook.stage",
     }
 }

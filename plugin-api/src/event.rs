@@ -394,6 +394,41 @@ impl Event {
         }
     }
 
+    /// Sets the time of an event that has none.
+    pub fn stamp(&mut self, now: u64) {
+        let timestamp = match self {
+            Self::RunStarted { timestamp, .. }
+            | Self::RunFinished { timestamp, .. }
+            | Self::RunError { timestamp, .. }
+            | Self::RunAborted { timestamp, .. }
+            | Self::StepStart { timestamp, .. }
+            | Self::StepFinish { timestamp, .. }
+            | Self::StepError { timestamp, .. }
+            | Self::ToolCallStart { timestamp, .. }
+            | Self::ToolCallArgs { timestamp, .. }
+            | Self::ToolCallEnd { timestamp, .. }
+            | Self::ToolCallResult { timestamp, .. }
+            | Self::ToolApprovalRequired { timestamp, .. }
+            | Self::ToolApprovalUpdated { timestamp, .. }
+            | Self::TextMessageStart { timestamp, .. }
+            | Self::TextMessageContent { timestamp, .. }
+            | Self::TextMessageEnd { timestamp, .. }
+            | Self::ReasoningMessageStart { timestamp, .. }
+            | Self::ReasoningMessageContent { timestamp, .. }
+            | Self::ReasoningMessageEnd { timestamp, .. }
+            | Self::DataPart { timestamp, .. } => timestamp,
+            Self::Custom(value) => {
+                if let Some(object) = value.as_object_mut() {
+                    object.entry("timestamp").or_insert(now.into());
+                }
+                return;
+            }
+        };
+        if *timestamp == 0 {
+            *timestamp = now;
+        }
+    }
+
     /// A value to show while a tool or an agent works; the host sets the time.
     pub fn data(id: Option<String>, data: Value) -> Self {
         Self::DataPart {

@@ -569,9 +569,11 @@ impl Stream for Written {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(writing) = &mut self.writing
-            && let Poll::Ready(ended) = writing.as_mut().poll(context)
-        {
+        let written = match &mut self.writing {
+            Some(writing) => writing.as_mut().poll(context),
+            None => Poll::Pending,
+        };
+        if let Poll::Ready(ended) = written {
             self.writing = None;
             self.failure = ended.err();
         }

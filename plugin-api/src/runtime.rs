@@ -48,10 +48,9 @@ fn handle() -> Option<Handle> {
 
     let generation = GENERATION.load(Ordering::Acquire);
     CACHED.with_borrow_mut(|cached| {
-        if let Some((cached_generation, handle)) = cached
-            && *cached_generation == generation
-        {
-            return Some(handle.clone());
+        match cached {
+            Some((cached, handle)) if *cached == generation => return Some(handle.clone()),
+            _ => {}
         }
         let handle = started()?;
         *cached = Some((generation, handle.clone()));

@@ -212,7 +212,7 @@ impl RunServices for RunAccess {
 }
 
 /// The event with a time, where its maker left that to the host; no maker may end a run this way.
-fn stamped(event: Event, now: u64) -> Result<Event> {
+fn stamped(mut event: Event, now: u64) -> Result<Event> {
     if matches!(
         event,
         Event::RunStarted { .. }
@@ -225,53 +225,11 @@ fn stamped(event: Event, now: u64) -> Result<Event> {
             event.kind()
         )));
     }
-    Ok(match event {
-        Event::DataPart {
-            id,
-            data,
-            timestamp: 0,
-        } => Event::DataPart {
-            id,
-            data,
-            timestamp: now,
-        },
-        Event::TextMessageStart {
-            message_id,
-            role,
-            timestamp: 0,
-        } => Event::TextMessageStart {
-            message_id,
-            role,
-            timestamp: now,
-        },
-        Event::TextMessageContent {
-            message_id,
-            delta,
-            timestamp: 0,
-        } => Event::TextMessageContent {
-            message_id,
-            delta,
-            timestamp: now,
-        },
-        Event::TextMessageEnd {
-            message_id,
-            timestamp: 0,
-        } => Event::TextMessageEnd {
-            message_id,
-            timestamp: now,
-        },
-        Event::Custom(mut value) => {
-            let Some(object) = value
-                .as_object_mut()
-                .filter(|object| object.get("type").is_some_and(Value::is_string))
-            else {
-                return Err(Error::bad_request(
-                    "an event is an object with a text `type`",
-                ));
-            };
-            object.entry("timestamp").or_insert(now.into());
-            Event::Custom(value)
-        }
-        other => other,
-    })
+    if matches!(&event, Event::Custom(value) if !value["type"].is_string()) {
+        return Err(Error::bad_request(
+            "an event is an object with a text `type`",
+        ));
+    }
+    event.stamp(now);
+    Ok(event)
 }

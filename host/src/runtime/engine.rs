@@ -84,6 +84,10 @@ impl Engine {
             if let Err(error) = run.log.append(json.into()).await {
                 return Err(Error::internal(error.to_string()));
             }
+            if run.log.turn_is_over() {
+                run.log.wake();
+                tokio::task::yield_now().await;
+            }
         }
         let observers = self.pipeline.observers();
         if observers.wants(event.kind()) {

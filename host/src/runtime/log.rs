@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::api::{LoggedEvent, ReadOutcome};
 use crate::store::{Store, StoreError, StoredEvent};
 
+/// How many events are shown before readers get their turn.
+const EVENTS_PER_TURN: u64 = 128;
 /// How many events a reader takes from the store at once.
 const REPLAY_BATCH: usize = 256;
 
@@ -130,9 +132,16 @@ impl EventLog {
         }
     }
 
-    /// Ends the log: readers get the rest, then the end.
+    /// Whether so much was shown that readers must get their turn, lest they fall out of the window
+    /// of a writer that never waits.
+    pub(crate) fn turn_is_over(&self) -> bool {
+        let turn = EVENTS_PER_TURN.min(self.window as u64 / 2).max(1);
+        self.live().next % turn == 0
+    }
+
+    /// Ends the log: readers get the rest, then the end. The first end stays.
     pub(crate) fn end(&self, failure: Option<String>) {
-        self.live().ended = Some(Ended { failure });
+        self.live().ended.get_or_insert(Ended { failure });
         self.changed.notify_waiters();
     }
 

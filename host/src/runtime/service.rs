@@ -232,6 +232,10 @@ impl Runtime {
         let engine = Arc::clone(&self.engine);
         let span = tracing::Span::current();
         let task = async move {
+            let _last = LastResort {
+                engine: Arc::clone(&engine),
+                run: Arc::clone(&run),
+            };
             if run.mode == Mode::Stream {
                 let stored = StoredRun {
                     owner: Arc::clone(&run.owner),
@@ -257,6 +261,22 @@ impl Runtime {
             OnRequestDisconnect::Continue => None,
             OnRequestDisconnect::Abort => Some(run.cancel.clone()),
         }
+    }
+}
+
+/// Ends a run whose task was lost, to a panic or to the end of the server: nobody waits for ever.
+/// After an end in order it changes nothing.
+struct LastResort {
+    engine: Arc<Engine>,
+    run: Arc<ActiveRun>,
+}
+
+impl Drop for LastResort {
+    fn drop(&mut self) {
+        self.engine.active.remove(&self.run);
+        self.run
+            .log
+            .end(Some("Run failed: Run stream step failed".into()));
     }
 }
 

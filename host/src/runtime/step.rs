@@ -17,9 +17,6 @@ use super::engine::Engine;
 use super::failure;
 use super::tools::PendingCall;
 
-/// How many events are shown before other tasks get their turn.
-const EVENTS_PER_TURN: u32 = 128;
-
 /// What a model answered, and which calls it made.
 pub(crate) struct Answered {
     pub(crate) response: ModelResponse,
@@ -83,7 +80,6 @@ async fn show_answer(
     let mut calls: Vec<PendingCall> = Vec::new();
     let mut shown = Vec::new();
     let mut message_id: Option<String> = None;
-    let mut events = 0;
     loop {
         let next = async { stream.next().await.transpose() };
         let Some(chunk) = stoppable(engine, run, next).await? else {
@@ -107,11 +103,6 @@ async fn show_answer(
                 .flatten()
             {
                 engine.emit(run, event).await?;
-                events += 1;
-                if events % EVENTS_PER_TURN == 0 {
-                    run.log.wake();
-                    tokio::task::yield_now().await;
-                }
             }
         }
     }

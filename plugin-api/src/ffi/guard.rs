@@ -151,9 +151,10 @@ where
 
 impl<T, C> Drop for Guarded<T, C> {
     fn drop(&mut self) {
-        if let Some(inner) = self.inner.take()
-            && let Err(error) = guarded(|| runtime::entered(|| drop(inner)))
-        {
+        let Some(inner) = self.inner.take() else {
+            return;
+        };
+        if let Err(error) = guarded(|| runtime::entered(|| drop(inner))) {
             tracing::error!(error = error.message(), "a drop in a plugin panicked");
         }
     }

@@ -239,10 +239,8 @@ impl Loaded {
         for (name, value) in route.params {
             request = request.with_param(name, value);
         }
-        if route.mount.info.access == Access::Own
-            && !route.endpoint.info.public
-            && let Some(authenticate) = &route.mount.authenticate
-        {
+        let is_own = route.mount.info.access == Access::Own && !route.endpoint.info.public;
+        if let Some(authenticate) = route.mount.authenticate.as_ref().filter(|_| is_own) {
             request = match authenticate(request.clone().request()).await {
                 Ok(GuardVerdict::Authenticated(principal)) => request.with_principal(principal),
                 Ok(GuardVerdict::Respond(response)) => return response,

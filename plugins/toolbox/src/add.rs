@@ -31,9 +31,8 @@ impl Tool for Add {
 
 // Whole numbers stay whole: 3 and not 3.0. `None` for what no number can hold.
 fn sum(a: &Number, b: &Number) -> Option<Number> {
-    if let (Some(a), Some(b)) = (a.as_i64(), b.as_i64())
-        && let Some(sum) = a.checked_add(b)
-    {
+    let whole = a.as_i64().zip(b.as_i64());
+    if let Some(sum) = whole.and_then(|(a, b)| a.checked_add(b)) {
         return Some(sum.into());
     }
     let sum = a.as_f64()? + b.as_f64()?;

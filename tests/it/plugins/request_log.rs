@@ -16,7 +16,17 @@ fn a_request_and_its_run_are_logged_with_one_request_id() {
 
     let reply = server.run("plain", "hi").send().expect(200);
     let request_id = reply.header("x-request-id").unwrap_or_default().to_owned();
-    let log = server.wait_for_log("request.completed");
+    // Observers are not waited for: the end of the request may be logged before its run.
+    let entries = [
+        "request.received",
+        "run.event",
+        "step.start",
+        "request.completed",
+    ];
+    for entry in entries {
+        server.wait_for_log(entry);
+    }
+    let log = server.wait_for_log("RUN_FINISHED");
 
     for line in log.lines() {
         assert!(
@@ -24,12 +34,7 @@ fn a_request_and_its_run_are_logged_with_one_request_id() {
             "no JSON: {line}"
         );
     }
-    for entry in [
-        "request.received",
-        "run.event",
-        "step.start",
-        "request.completed",
-    ] {
+    for entry in entries {
         assert!(
             log.lines()
                 .any(|it| it.contains(entry) && it.contains(&request_id)),
@@ -51,7 +56,8 @@ fn secrets_are_not_logged() {
         .header("x-session", "hush-session")
         .send()
         .expect(200);
-    let log = server.wait_for_log("request.completed");
+    server.wait_for_log("request.completed");
+    let log = server.wait_for_log("RUN_FINISHED");
 
     assert!(!log.contains("hush"), "{log}");
 }

@@ -43,9 +43,7 @@ pub(crate) fn plan(request: &ModelRequest, last_call: &AtomicU64) -> Plan {
         }
         return calling(plan, calls, last_call);
     }
-    if let Some(question) = argument(&prompt, "[ask:")
-        && after_tool.is_none()
-    {
+    if let (Some(question), None) = (argument(&prompt, "[ask:"), &after_tool) {
         let arguments = json!({ "question": question }).to_string();
         return calling(
             plan,

@@ -11,7 +11,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::runtime::{LoggedEvent, ReadOutcome, Reader};
+use crate::runtime::{EventBatch, ReadOutcome, Reader};
 
 /// Ready frames share a write up to this size; a larger frame has one of its own.
 const WRITE: usize = 16 * 1024;
@@ -35,7 +35,7 @@ struct Sending<R> {
     framing: Framing,
     /// For the comment that tells where to go on.
     run_id: Option<Arc<str>>,
-    ready: VecDeque<LoggedEvent>,
+    ready: VecDeque<EventBatch>,
     heartbeat: Interval,
     ended: bool,
 }
@@ -120,7 +120,7 @@ impl<R: Source> Sending<R> {
                 outcome = self.source.next() => outcome,
             };
             match outcome {
-                ReadOutcome::Events(events) => self.ready = events.into(),
+                ReadOutcome::Events(batches) => self.ready = batches.into(),
                 ReadOutcome::Lagged { last } => {
                     self.ended = true;
                     return Some(lagged_comment(self.run_id.as_deref(), last));
@@ -138,21 +138,18 @@ impl<R: Source> Sending<R> {
 }
 
 /// As many whole frames as fit one write, at least one.
-fn coalesce(ready: &mut VecDeque<LoggedEvent>, framing: &Framing) -> Bytes {
-    // Frames are measured before they are written, so that a write never needs more room.
-    let mut count = 0;
-    let mut size = 0;
-    for event in ready.iter() {
-        let frame = framing.size_bound(event);
-        if count > 0 && size + frame > WRITE {
-            break;
+fn coalesce(ready: &mut VecDeque<EventBatch>, framing: &Framing) -> Bytes {
+    let bounds = ready.iter().map(|batch| framing.size_bound(batch));
+    let mut out = BytesMut::with_capacity(bounds.sum::<usize>().min(WRITE));
+    while let Some(batch) = ready.front_mut() {
+        while let Some((number, json)) = batch.peek() {
+            if !out.is_empty() && out.len() + framing.frame_bound(json) > WRITE {
+                return out.freeze();
+            }
+            framing.write(number, json, &mut out);
+            batch.pop();
         }
-        count += 1;
-        size += frame;
-    }
-    let mut out = BytesMut::with_capacity(size);
-    for event in ready.drain(..count) {
-        framing.write(&event, &mut out);
+        ready.pop_front();
     }
     out.freeze()
 }
@@ -160,37 +157,37 @@ fn coalesce(ready: &mut VecDeque<LoggedEvent>, framing: &Framing) -> Bytes {
 // === impl Framing ===
 
 impl Framing {
-    /// At most how long the frame of an event is.
-    fn size_bound(&self, event: &LoggedEvent) -> usize {
-        // "id: " + 20 digits + "\ndata: " + the event + ",\"seq\":" + 20 digits + "\n\n".
-        let run_id = match self {
-            Self::Live | Self::Resumed => 0,
-            Self::Numbered { run_id } => r#","runId":"""#.len() + 6 * run_id.len(),
-        };
-        event.json.len() + run_id + 64
+    /// At most how long the frames of a batch are.
+    fn size_bound(&self, batch: &EventBatch) -> usize {
+        let count = usize::try_from(batch.len()).unwrap_or(usize::MAX);
+        batch.lines().len() + count.saturating_mul(self.frame_bound(&[]))
     }
 
-    fn write(&self, event: &LoggedEvent, out: &mut BytesMut) {
+    /// At most how long the frame of an event is.
+    fn frame_bound(&self, json: &[u8]) -> usize {
+        let around = match self {
+            Self::Live => "data: \n\n".len(),
+            // "id: " + 20 digits + "\ndata: " + the event + ",\"seq\":" + 20 digits + "\n\n".
+            Self::Resumed => 64,
+            Self::Numbered { run_id } => 64 + r#","runId":"""#.len() + 6 * run_id.len(),
+        };
+        json.len() + around
+    }
+
+    fn write(&self, number: u64, json: &[u8], out: &mut BytesMut) {
         match self {
             Self::Live => out.put_slice(b"data: "),
             Self::Numbered { .. } | Self::Resumed => {
-                out.put_slice(format!("id: {}\ndata: ", event.seq).as_bytes());
+                out.put_slice(format!("id: {number}\ndata: ").as_bytes());
             }
         }
-        let start = out.len();
         match self {
-            Self::Live => out.put_slice(&event.json),
-            Self::Resumed => splice(&event.json, "seq", &event.seq.to_string(), out),
-            Self::Numbered { .. } if has_key(&event.json, b"runId") => out.put_slice(&event.json),
+            Self::Live => out.put_slice(json),
+            Self::Resumed => splice(json, "seq", &number.to_string(), out),
+            Self::Numbered { .. } if has_key(json, b"runId") => out.put_slice(json),
             Self::Numbered { run_id } => {
                 let run_id = serde_json::Value::from(&**run_id).to_string();
-                splice(&event.json, "runId", &run_id, out);
-            }
-        }
-        // Between tokens JSON may hold line breaks, which would end the frame's line.
-        for byte in &mut out[start..] {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
+                splice(json, "runId", &run_id, out);
             }
         }
         out.put_slice(b"\n\n");
@@ -281,18 +278,14 @@ mod tests {
         }
     }
 
-    fn event(seq: u64, json: &str) -> LoggedEvent {
-        LoggedEvent {
-            seq,
-            json: Bytes::copy_from_slice(json.as_bytes()),
-        }
+    fn event(number: u64, json: &str) -> EventBatch {
+        EventBatch::new(number, format!("{json}\n").into())
     }
 
     fn frame(framing: &Framing, json: &str) -> String {
         let mut out = BytesMut::new();
-        let event = event(7, json);
-        framing.write(&event, &mut out);
-        assert!(out.len() <= framing.size_bound(&event));
+        framing.write(7, json.as_bytes(), &mut out);
+        assert!(out.len() <= framing.size_bound(&event(7, json)));
         String::from_utf8(out.to_vec()).unwrap()
     }
 
@@ -349,14 +342,6 @@ mod tests {
                 format!("id: 7\ndata: {members},\"runId\":\"run_1\"}}\n\n")
             );
         }
-    }
-
-    #[test]
-    fn a_line_break_between_tokens_does_not_end_the_frame() {
-        assert_eq!(
-            frame(&Framing::Live, "{\n\"a\":1,\r\n\"b\":2}"),
-            "data: { \"a\":1,  \"b\":2}\n\n"
-        );
     }
 
     #[test]

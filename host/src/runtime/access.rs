@@ -69,7 +69,7 @@ impl RunAccess {
         let event = stamped(event, self.engine.clock.now_millis())?;
         self.engine.emit(&self.run, event).await?;
         // What the plugin does next, and how long it takes, is not known here.
-        self.run.log.wake();
+        self.run.log.flush();
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use mortise_plugin_api::{Error, Item, Principal};
 use serde_json::{Map, Value};
 
@@ -40,18 +39,13 @@ pub(crate) struct Caller {
     pub(crate) request_id: Arc<str>,
 }
 
-/// An event of a run's log: its number, and its JSON object without `seq`, encoded once.
-#[derive(Debug, Clone)]
-pub(crate) struct LoggedEvent {
-    pub(crate) seq: u64,
-    pub(crate) json: Bytes,
-}
+pub(crate) use crate::store::EventBatch;
 
 /// What a reader of a run gets next.
 #[derive(Debug)]
 pub(crate) enum ReadOutcome {
     /// Events that are ready, at least one.
-    Events(Vec<LoggedEvent>),
+    Events(Vec<EventBatch>),
     /// The reader was too slow and is cut; it may resume after this number.
     Lagged { last: Option<u64> },
     /// The run has ended. A live reader of a failed or aborted run gets the message of the

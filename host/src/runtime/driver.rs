@@ -18,7 +18,7 @@ use super::structured::{self, Unfit, Wanted};
 use super::{failure, template, tools};
 use crate::pipeline::to_json;
 use crate::plugin::capability::{AgentCapability, RunServices};
-use crate::store::{ConversationKey, RunState, Saved};
+use crate::store::{ConversationKey, ConversationSave, Finished, RunState};
 
 /// A run at work.
 struct Driver<'a> {
@@ -58,7 +58,8 @@ pub(crate) async fn drive(engine: &Arc<Engine>, run: &Arc<ActiveRun>) -> Result<
 // === impl Driver ===
 
 impl Driver<'_> {
-    async fn work(&self) -> Result<RunResult> {
+    /// Does everything but the end: the result, and what is stored with it.
+    async fn work(&self) -> Result<(RunResult, Option<ConversationSave>)> {
         let start = self.prepare().await?;
         self.emit(|run, timestamp| {
             let mut run_input = Map::from_iter([("input".to_owned(), run.request.input.clone())]);
@@ -79,8 +80,8 @@ impl Driver<'_> {
             AgentKind::Coded(agent) => self.run_coded(agent, &start).await?,
         };
         check_cancelled(self.run)?;
-        self.save(start, said).await?;
-        Ok(result)
+        let save = self.conversation_to_save(start, said).await?;
+        Ok((result, save))
     }
 
     /// Checks everything that can be checked before the run begins.
@@ -320,7 +321,7 @@ impl Driver<'_> {
         if !self.engine.pipeline.has(Stage::Step) {
             return Ok(StepChange::default());
         }
-        self.run.log.wake();
+        self.run.log.flush();
         let limit = max_steps(self.run);
         let mut state = (StepChange::default(), std::mem::take(conversation));
         let take = |(change, messages): &mut (StepChange, Vec<Item>), answer: StepChange| {
@@ -359,7 +360,7 @@ impl Driver<'_> {
             return Ok(Some(TerminationReason::NoToolCalls));
         }
         if self.engine.pipeline.has(Stage::StepEnd) {
-            self.run.log.wake();
+            self.run.log.flush();
             let mut ended = StepEnded::new(response.clone());
             ended.step_index = index;
             ended.tool_call_count = call_count;
@@ -455,14 +456,18 @@ impl Driver<'_> {
 
     // === the end ===
 
-    /// Stores the conversation: what was there, what the client sent, what was said.
-    async fn save(&self, start: Start, said: Vec<Item>) -> Result<()> {
+    /// The conversation with what was there, what the client sent, and what was said.
+    async fn conversation_to_save(
+        &self,
+        start: Start,
+        said: Vec<Item>,
+    ) -> Result<Option<ConversationSave>> {
         let Self { engine, run } = self;
         let Some(id) = run
             .conversation_id()
             .filter(|_| engine.store.keeps().conversations)
         else {
-            return Ok(());
+            return Ok(None);
         };
         let mut items = if run.request.replace_history {
             Vec::new()
@@ -471,7 +476,7 @@ impl Driver<'_> {
         };
         items.extend(start.input);
         items.extend(said);
-        run.log.wake();
+        run.log.flush();
         let access = engine.access(run, Place::default());
         engine
             .pipeline
@@ -482,21 +487,11 @@ impl Driver<'_> {
             "save.before",
             || json!({ "itemCount": items.len() }),
         );
-        let key = ConversationKey::new(&run.owner, &run.agent.name, id);
-        let saved = engine
-            .store
-            .save_conversation(key, items, start.history.version)
-            .await;
-        match saved {
-            Ok(Saved::Version(_)) => Ok(()),
-            Ok(Saved::Conflict) => Err(Error::new(
-                "CONFLICT",
-                "Failed to save conversation messages.: Conversation was updated in another session.",
-            )
-            .with_context("conversationId", id)
-            .with_context("agentName", &*run.agent.name)),
-            Err(error) => Err(Error::internal(error.to_string())),
-        }
+        Ok(Some(ConversationSave {
+            key: ConversationKey::new(&run.owner, &run.agent.name, id),
+            items,
+            expected: start.history.version,
+        }))
     }
 
     async fn show_step_error(&self, index: u32, error: &Error) {
@@ -522,81 +517,86 @@ impl Driver<'_> {
     }
 
     /// Shows the end of the run, ends its log, and says what it came to.
-    async fn end(&self, worked: Result<RunResult>) -> Result<RunResult> {
+    async fn end(
+        &self,
+        worked: Result<(RunResult, Option<ConversationSave>)>,
+    ) -> Result<RunResult> {
         let run = self.run;
-        let worked = match worked {
-            Ok(result) => self.finish(result).await,
+        let ended = match worked {
+            Ok((result, save)) => self.finish(&result, save).await.map(|()| result),
             Err(error) => Err(error),
         };
-        let error = match worked {
+        let error = match ended {
             Ok(result) => {
-                self.close(RunState::Finished, None).await;
+                self.close(None);
                 return Ok(result);
             }
             Err(error) => error,
         };
-        if run.cancel.is_cancelled() {
-            let aborted = failure::aborted(Some(error), &run.id);
-            self.show_last(|run, timestamp| Event::RunAborted {
+        let failed = if run.cancel.is_cancelled() {
+            let failed = failure::of_run(&failure::aborted(Some(error), &run.id));
+            let event = Event::RunAborted {
                 run_id: run.id.clone(),
                 agent_name: run.agent.name.to_string(),
-                timestamp,
+                timestamp: self.engine.clock.now_millis(),
                 conversation_id: conversation(run),
-            })
-            .await;
-            let failed = failure::of_run(&aborted);
-            self.close(RunState::Aborted, Some(failed.message().to_owned()))
-                .await;
-            return Err(failed);
-        }
-        tracing::warn!(run_id = run.id, agent = &*run.agent.name, %error, "a run failed");
-        let failed = failure::of_run(&error);
-        self.show_last(|run, timestamp| Event::RunError {
-            run_id: run.id.clone(),
-            agent_name: run.agent.name.to_string(),
-            error: crate::problem::problem(&failed),
-            timestamp,
-            conversation_id: conversation(run),
-        })
-        .await;
-        self.close(RunState::Failed, Some(failed.message().to_owned()))
-            .await;
+            };
+            self.give_up(event, RunState::Aborted).await;
+            failed
+        } else {
+            tracing::warn!(run_id = run.id, agent = &*run.agent.name, %error, "a run failed");
+            let failed = failure::of_run(&error);
+            let event = self.engine.run_error(run, &failed);
+            self.give_up(event, RunState::Failed).await;
+            failed
+        };
+        self.close(Some(failed.message().to_owned()));
         Err(failed)
     }
 
-    async fn finish(&self, result: RunResult) -> Result<RunResult> {
-        self.emit(|run, timestamp| Event::RunFinished {
+    async fn finish(&self, result: &RunResult, save: Option<ConversationSave>) -> Result<()> {
+        let Self { engine, run } = self;
+        if save.is_none() && !engine.is_watched(run) {
+            return Ok(());
+        }
+        let event = Event::RunFinished {
             run_id: run.id.clone(),
             agent_name: run.agent.name.to_string(),
             result: result.clone(),
-            timestamp,
+            timestamp: engine.clock.now_millis(),
             conversation_id: conversation(run),
-        })
-        .await?;
-        Ok(result)
+        };
+        match engine.finish(run, event, RunState::Finished, save).await? {
+            Finished::Won => Ok(()),
+            Finished::AlreadyTerminal => Err(Error::internal("the run has ended before")),
+            Finished::ConversationConflict => Err(Error::new(
+                "CONFLICT",
+                "Failed to save conversation messages.: Conversation was updated in another session.",
+            )
+            .with_context("conversationId", conversation(run).unwrap_or_default())
+            .with_context("agentName", &*run.agent.name)),
+        }
     }
 
     /// Shows the last event of a run that did not go well, even if it cannot be stored.
-    async fn show_last(&self, event: impl Fn(&ActiveRun, u64) -> Event) {
-        let Err(error) = self.emit(&event).await else {
+    async fn give_up(&self, event: Event, state: RunState) {
+        let Self { engine, run } = self;
+        if !engine.is_watched(run) {
+            return;
+        }
+        let Err(error) = engine.finish(run, event.clone(), state, None).await else {
             return;
         };
-        tracing::error!(run_id = self.run.id, %error, "the last event of a run was not stored");
-        if self.run.mode == Mode::Stream {
-            let event = event(self.run, self.engine.clock.now_millis());
-            match serde_json::to_vec(&event) {
-                Ok(json) => self.run.log.show_unstored(json.into()),
-                Err(error) => tracing::error!(run_id = self.run.id, %error, "an event is no JSON"),
+        tracing::error!(run_id = run.id, %error, "the end of a run was not stored");
+        if run.mode == Mode::Stream {
+            match run.log.last_words(&[event]) {
+                Ok(last_words) => run.log.show_last_words(Some(last_words)),
+                Err(error) => tracing::error!(run_id = run.id, %error, "an event is no JSON"),
             }
         }
     }
 
-    async fn close(&self, state: RunState, failure: Option<String>) {
-        if self.run.mode == Mode::Stream
-            && let Err(error) = self.engine.store.close_run(&self.run.id, state).await
-        {
-            tracing::error!(run_id = self.run.id, %error, "the end of a run was not stored");
-        }
+    fn close(&self, failure: Option<String>) {
         // Before readers see the end: a conversation whose stream has ended has no active run.
         self.engine.active.remove(self.run);
         self.run.log.end(failure);

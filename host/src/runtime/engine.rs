@@ -7,13 +7,14 @@ use mortise_plugin_api::{Error, Event, Result, Stage};
 use super::access::{Place, RunAccess};
 use super::active::{ActiveRun, ActiveRuns, Mode};
 use super::agents::Agents;
+use super::log::Turn;
 use crate::clock::Clock;
 use crate::config;
 use crate::ids::Ids;
-use crate::pipeline::{Pipeline, Processed};
+use crate::pipeline::{Held, Pipeline, Processed};
 use crate::plugin::capability::RunServices;
 use crate::shutdown::Tasks;
-use crate::store::Store;
+use crate::store::{ConversationSave, Finish, Finished, RunState, Saved, Store};
 
 /// What every run shares.
 pub(crate) struct Engine {
@@ -48,27 +49,97 @@ impl Engine {
 
     /// Shows an event: hooks may change it, it is appended to the log, observers are told.
     pub(crate) async fn emit(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) -> Result<()> {
-        // One writer at a time: numbers have no gaps, and what hooks hold back keeps its place.
-        let mut held = run.emission.lock().await;
         if !self.pipeline.has(Stage::Event) {
             return self.append(run, event).await;
         }
-        // Hooks may take their time.
-        run.log.wake();
-        let access = self.access(
-            run,
-            Place {
-                in_event_stage: true,
-                ..Place::default()
-            },
-        );
-        match self.pipeline.process(&access, event, &mut held).await? {
-            Processed::Show(events) => {
-                for event in events {
-                    self.append(run, event).await?;
-                }
-                Ok(())
+        // One event at a time: what hooks hold back keeps its place.
+        let mut held = run.emission.lock().await;
+        for event in self.process(run, event, &mut held).await? {
+            self.append(run, event).await?;
+        }
+        Ok(())
+    }
+
+    /// Shows the last event of a run, and stores it together with the end.
+    pub(crate) async fn finish(
+        self: &Arc<Self>,
+        run: &Arc<ActiveRun>,
+        event: Event,
+        state: RunState,
+        conversation: Option<ConversationSave>,
+    ) -> Result<Finished> {
+        let mut events = vec![event];
+        if self.pipeline.has(Stage::Event) {
+            let mut held = run.emission.lock().await;
+            for event in std::mem::take(&mut events) {
+                events.append(&mut self.process(run, event, &mut held).await?);
             }
+        }
+        let last_words = match run.mode {
+            Mode::Stream => Some(run.log.last_words(&events)?),
+            Mode::Json => None,
+        };
+        let finish = Finish {
+            state,
+            last_words: last_words.clone(),
+            conversation,
+        };
+        let finished = self.finish_stored(run, finish).await?;
+        if finished == Finished::Won {
+            for event in events {
+                self.observe(run, event);
+            }
+            run.log.show_last_words(last_words);
+        }
+        Ok(finished)
+    }
+
+    async fn finish_stored(&self, run: &ActiveRun, finish: Finish) -> Result<Finished> {
+        let finished = match (run.mode, finish.conversation) {
+            (Mode::Stream, conversation) => {
+                let finish = Finish {
+                    conversation,
+                    ..finish
+                };
+                self.store.finish_run(&run.id, finish).await
+            }
+            (Mode::Json, None) => return Ok(Finished::Won),
+            (Mode::Json, Some(save)) => match self.store.save_conversation(save).await {
+                Ok(Saved::Version(_)) => Ok(Finished::Won),
+                Ok(Saved::Conflict) => Ok(Finished::ConversationConflict),
+                Err(error) => Err(error),
+            },
+        };
+        finished.map_err(|error| Error::internal(error.to_string()))
+    }
+
+    /// The event that a failed run ends with.
+    pub(crate) fn run_error(&self, run: &ActiveRun, error: &Error) -> Event {
+        Event::RunError {
+            run_id: run.id.clone(),
+            agent_name: run.agent.name.to_string(),
+            error: crate::problem::problem(error),
+            timestamp: self.clock.now_millis(),
+            conversation_id: run.conversation_id().map(str::to_owned),
+        }
+    }
+
+    /// What hooks make of an event.
+    async fn process(
+        self: &Arc<Self>,
+        run: &Arc<ActiveRun>,
+        event: Event,
+        held: &mut Held,
+    ) -> Result<Vec<Event>> {
+        // Hooks may take their time.
+        run.log.flush();
+        let place = Place {
+            in_event_stage: true,
+            ..Place::default()
+        };
+        let access = self.access(run, place);
+        match self.pipeline.process(&access, event, held).await? {
+            Processed::Show(events) => Ok(events),
             Processed::Abort(reason) => {
                 run.cancel.cancel();
                 Err(Error::aborted(reason))
@@ -77,23 +148,24 @@ impl Engine {
     }
 
     async fn append(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) -> Result<()> {
-        if run.mode == Mode::Stream {
-            // Most events fit: growing costs more than the room.
-            let mut json = Vec::with_capacity(256);
-            serde_json::to_writer(&mut json, &event)?;
-            if let Err(error) = run.log.append(json.into()).await {
-                return Err(Error::internal(error.to_string()));
-            }
-            if run.log.turn_is_over() {
-                run.log.wake();
-                tokio::task::yield_now().await;
-            }
+        let turn = match run.mode {
+            Mode::Stream => run.log.append(&event)?,
+            Mode::Json => Turn::GoesOn,
+        };
+        self.observe(run, event);
+        if turn == Turn::IsOver {
+            run.log.flush();
+            tokio::task::yield_now().await;
+            run.log.room().await;
         }
+        Ok(())
+    }
+
+    fn observe(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) {
         let observers = self.pipeline.observers();
         if observers.wants(event.kind()) {
             let access = self.access(run, Place::default());
             observers.event(&access, &Arc::new(event));
         }
-        Ok(())
     }
 }

@@ -85,7 +85,7 @@ impl Runtime {
             }
             "agents.start" => {
                 let (agent, request, caller) = self.requested(instance, payload)?;
-                Ok(self.start_spec(agent, request, caller).into())
+                Ok(self.start_spec(agent, request, caller).await.into())
             }
             "runs.events" => self.events(read(payload)?).await,
             "runs.status" => self.status(read(payload)?).await,
@@ -199,12 +199,12 @@ impl Runtime {
             None => Reader::stored(run_id, Arc::clone(store), after),
         };
         match reader.next().await {
-            ReadOutcome::Events(logged) => {
-                let mut events = Vec::with_capacity(logged.len());
-                for event in logged {
-                    let mut json: Value = serde_json::from_slice(&event.json)?;
-                    json["seq"] = event.seq.into();
-                    events.push(json);
+            ReadOutcome::Events(batches) => {
+                let mut events = Vec::new();
+                for (number, json) in batches.into_iter().flatten() {
+                    let mut event: Value = serde_json::from_slice(&json)?;
+                    event["seq"] = number.into();
+                    events.push(event);
                 }
                 Ok(json!({ "events": events, "ended": false }))
             }

@@ -1,38 +1,53 @@
 //! The event log of one run: numbers without gaps, stored before shown, then live for readers.
+//!
+//! Whoever writes appends, which never waits, and flushes before it waits for anything: events
+//! that are ready together are stored, shown, and written to a connection together.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use mortise_plugin_api::Error;
+use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::api::{LoggedEvent, ReadOutcome};
-use crate::store::{Store, StoreError, StoredEvent};
+use super::api::ReadOutcome;
+use crate::store::{Acknowledge, Appended, EventBatch, Store, StoreError};
 
-/// How many events are shown before readers get their turn.
+/// How many events are appended before they are flushed and readers get their turn.
 const EVENTS_PER_TURN: u64 = 128;
 /// How many events a reader takes from the store at once.
-const REPLAY_BATCH: usize = 256;
+const REPLAY_BATCH: u64 = 256;
+/// The room for the events of a batch, to begin with.
+const BATCH_ROOM: usize = 1024;
 
 /// The log of a run that is alive, and its readers' meeting point.
 pub(crate) struct EventLog {
-    run_id: String,
+    run_id: Arc<str>,
     /// `None` where events are not kept.
     store: Option<Arc<dyn Store>>,
-    /// How many events are at hand; a reader that lags more reads the store, or is cut.
-    window: usize,
+    /// How many events are at hand at least; a reader that lags more reads the store, or is cut.
+    window: u64,
     live: Mutex<Live>,
+    /// Something was shown, or the log has failed or ended.
     changed: Notify,
-    /// Whether anything was shown since readers were woken.
-    unseen: AtomicBool,
 }
 
+#[derive(Default)]
 struct Live {
-    /// The youngest events, without gaps; the last has the number `next - 1`.
-    events: VecDeque<LoggedEvent>,
+    /// Appended and not flushed: lines of JSON.
+    open: Vec<u8>,
+    /// The number of the next event.
     next: u64,
+    /// The number of the first event in `open`.
+    flushed: u64,
+    /// The youngest events that were flushed, without gaps.
+    batches: VecDeque<EventBatch>,
+    /// Readers see the events below this number: they are stored.
+    shown: u64,
+    /// Why nothing more can be stored.
+    failed: Option<String>,
     ended: Option<Ended>,
 }
 
@@ -40,6 +55,15 @@ struct Live {
 #[derive(Debug, Clone)]
 struct Ended {
     failure: Option<String>,
+}
+
+/// Whether whoever writes may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Turn {
+    GoesOn,
+    /// So much was appended that it must be flushed, and others must get their turn.
+    IsOver,
 }
 
 /// Follows a log: what is stored after a cursor, then what comes.
@@ -64,79 +88,112 @@ enum Source {
 // === impl EventLog ===
 
 impl EventLog {
-    pub(crate) fn new(run_id: String, store: Option<Arc<dyn Store>>, window: usize) -> Arc<Self> {
+    pub(crate) fn new(
+        run_id: impl Into<Arc<str>>,
+        store: Option<Arc<dyn Store>>,
+        window: usize,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            run_id,
+            run_id: run_id.into(),
             store,
-            window,
-            live: Mutex::new(Live {
-                events: VecDeque::new(),
-                next: 0,
-                ended: None,
-            }),
+            window: window as u64,
+            live: Mutex::default(),
             changed: Notify::new(),
-            unseen: AtomicBool::new(false),
         })
     }
 
-    /// Appends an event: it gets its number, is stored, and only then shown. One writer at a time.
+    /// Appends an event: it is encoded, once, and gets its number. It is not shown before
+    /// [`flush`](Self::flush).
     ///
-    /// Readers are not woken: see [`wake`](Self::wake).
-    pub(crate) async fn append(&self, json: Bytes) -> Result<(), StoreError> {
-        let event = {
-            let live = self.live();
-            if live.ended.is_some() {
-                return Ok(());
-            }
-            LoggedEvent {
-                seq: live.next,
-                json,
+    /// # Errors
+    /// An event that is no JSON; a store that has failed.
+    pub(crate) fn append(&self, event: &impl Serialize) -> Result<Turn, Error> {
+        let mut live = self.live();
+        if live.ended.is_some() {
+            return Ok(Turn::GoesOn);
+        }
+        if let Some(failed) = &live.failed {
+            return Err(Error::internal(failed.as_str()));
+        }
+        if live.open.is_empty() {
+            live.open.reserve(BATCH_ROOM);
+        }
+        write_line(&mut live.open, event)?;
+        live.next += 1;
+        let turn = EVENTS_PER_TURN.min(self.window / 2).max(1);
+        Ok(if live.next - live.flushed < turn {
+            Turn::GoesOn
+        } else {
+            Turn::IsOver
+        })
+    }
+
+    /// Stores and shows what was appended: before whoever writes waits for anything.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        let mut live = self.live();
+        let Some(batch) = live.take_open() else {
+            return;
+        };
+        // Under the lock, so that batches reach the store in their order.
+        let appended = match &self.store {
+            None => Ok(Appended::Stored),
+            Some(store) => {
+                let log: Arc<dyn Acknowledge> = Arc::clone(self) as _;
+                store.append(&self.run_id, batch.clone(), log)
             }
         };
-        if let Some(store) = &self.store {
-            let stored = StoredEvent {
-                seq: event.seq,
-                json: event.json.clone(),
-            };
-            if let Some(storing) = store.append(&self.run_id, stored) {
-                storing.await?;
+        match appended {
+            Ok(Appended::Stored) => live.show(batch, self.window),
+            Ok(Appended::Queued) => live.batches.push_back(batch),
+            Err(error) => live.failed = Some(error.to_string()),
+        }
+        drop(live);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits while more events than the window holds are not stored yet.
+    pub(crate) async fn room(&self) {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let live = self.live();
+                if live.failed.is_some() || live.next - live.shown <= self.window {
+                    return;
+                }
             }
-        }
-        self.show(event);
-        Ok(())
-    }
-
-    /// Shows an event without storing it: for the last word when the store has failed.
-    pub(crate) fn show_unstored(&self, json: Bytes) {
-        let seq = self.live().next;
-        self.show(LoggedEvent { seq, json });
-    }
-
-    fn show(&self, event: LoggedEvent) {
-        {
-            let mut live = self.live();
-            live.next = event.seq + 1;
-            live.events.push_back(event);
-            if live.events.len() > self.window {
-                live.events.pop_front();
-            }
-        }
-        self.unseen.store(true, Ordering::Release);
-    }
-
-    /// Wakes the readers, if there is something new: before whoever writes waits for anything, so
-    /// that events which are ready at once are read, and written to a connection, at once.
-    pub(crate) fn wake(&self) {
-        if self.unseen.swap(false, Ordering::AcqRel) {
-            self.changed.notify_waiters();
+            changed.await;
         }
     }
 
-    /// Whether so much was shown that readers must get their turn, lest they fall out of the window
-    /// of a writer that never waits.
-    pub(crate) fn turn_is_over(&self) -> bool {
-        let turn = EVENTS_PER_TURN.min(self.window as u64 / 2).max(1);
-        self.live().next % turn == 0
+    /// The last events of the run, numbered and not appended: they are stored together with its
+    /// end, and shown with [`show_last_words`](Self::show_last_words).
+    pub(crate) fn last_words<E: Serialize>(
+        self: &Arc<Self>,
+        events: &[E],
+    ) -> Result<EventBatch, Error> {
+        self.flush();
+        let mut lines = Vec::with_capacity(BATCH_ROOM);
+        for event in events {
+            write_line(&mut lines, event)?;
+        }
+        let live = self.live();
+        // What could not be stored was not shown; numbers have no gaps.
+        let first = if live.failed.is_some() {
+            live.shown
+        } else {
+            live.next
+        };
+        Ok(EventBatch::new(first, lines.into()))
+    }
+
+    /// Shows what was stored with the end of the run, or cannot be stored any more.
+    pub(crate) fn show_last_words(&self, last_words: Option<EventBatch>) {
+        let Some(batch) = last_words else { return };
+        let mut live = self.live();
+        if live.ended.is_none() {
+            live.next = batch.end();
+            live.show(batch, self.window);
+        }
     }
 
     /// Ends the log: readers get the rest, then the end. The first end stays.
@@ -157,6 +214,90 @@ impl EventLog {
 
     fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Acknowledge for EventLog {
+    fn stored(&self, end: u64) {
+        self.live().show_below(end, self.window);
+        self.changed.notify_waiters();
+    }
+
+    fn failed(&self, error: &StoreError) {
+        self.live().failed.get_or_insert_with(|| error.to_string());
+        self.changed.notify_waiters();
+    }
+}
+
+fn write_line(lines: &mut Vec<u8>, event: &impl Serialize) -> Result<(), Error> {
+    let start = lines.len();
+    if let Err(error) = serde_json::to_writer(&mut *lines, event) {
+        lines.truncate(start);
+        return Err(error.into());
+    }
+    lines.push(b'\n');
+    Ok(())
+}
+
+// === impl Live ===
+
+impl Live {
+    fn take_open(&mut self) -> Option<EventBatch> {
+        if self.open.is_empty() {
+            return None;
+        }
+        let mut lines = std::mem::take(&mut self.open);
+        lines.shrink_to_fit();
+        let batch = EventBatch::new(self.flushed, Bytes::from(lines));
+        self.flushed = self.next;
+        Some(batch)
+    }
+
+    fn show(&mut self, batch: EventBatch, window: u64) {
+        let end = batch.end();
+        // What was not stored is not shown, and its numbers are free.
+        while self
+            .batches
+            .back()
+            .is_some_and(|last| last.end() > batch.first())
+        {
+            self.batches.pop_back();
+        }
+        self.batches.push_back(batch);
+        self.show_below(end, window);
+    }
+
+    fn show_below(&mut self, end: u64, window: u64) {
+        self.shown = self.shown.max(end);
+        while let [Some(front), Some(second)] = [self.batches.front(), self.batches.get(1)] {
+            if front.end() > self.shown || self.shown.saturating_sub(second.first()) < window {
+                break;
+            }
+            self.batches.pop_front();
+        }
+    }
+
+    fn peek(&self, next: u64) -> Peek {
+        if next < self.shown {
+            let first = self.batches.front().map_or(self.shown, EventBatch::first);
+            if next < first {
+                return Peek::Passed;
+            }
+            let ready = self
+                .batches
+                .iter()
+                .skip_while(|batch| batch.end() <= next)
+                .take_while(|batch| batch.end() <= self.shown);
+            let mut ready: Vec<EventBatch> = ready.cloned().collect();
+            if let Some(first) = ready.first_mut() {
+                first.advance_to(next);
+            }
+            return Peek::Events(ready);
+        }
+        match &self.ended {
+            Some(ended) => Peek::Ended(ended.failure.clone()),
+            None => Peek::Nothing,
+        }
     }
 }
 
@@ -204,8 +345,8 @@ impl Reader {
             Source::Live(log) => read_live(log, self.next, self.hears_failure).await,
         };
         match &outcome {
-            ReadOutcome::Events(events) => {
-                self.next = events.last().map_or(self.next, |event| event.seq + 1);
+            ReadOutcome::Events(batches) => {
+                self.next = batches.last().map_or(self.next, EventBatch::end);
             }
             // A cut by the server, or the end, is no disconnect.
             ReadOutcome::Lagged { .. } | ReadOutcome::End { .. } => self.on_gone = None,
@@ -227,8 +368,8 @@ fn first_after(after: Option<u64>) -> u64 {
 }
 
 enum Peek {
-    Events(Vec<LoggedEvent>),
-    /// The events are no longer in the window.
+    Events(Vec<EventBatch>),
+    /// The events are no longer at hand.
     Passed,
     Ended(Option<String>),
     Nothing,
@@ -236,11 +377,11 @@ enum Peek {
 
 async fn read_live(log: &EventLog, next: u64, hears_failure: bool) -> ReadOutcome {
     loop {
-        // Made before the look: an event that is appended in between wakes it.
+        // Made before the look: an event that is shown in between wakes it.
         let changed = log.changed.notified();
-        let peeked = peek(&log.live(), next);
+        let peeked = log.live().peek(next);
         match peeked {
-            Peek::Events(events) => return ReadOutcome::Events(events),
+            Peek::Events(batches) => return ReadOutcome::Events(batches),
             Peek::Ended(failure) => {
                 return ReadOutcome::End {
                     failure: failure.filter(|_| hears_failure),
@@ -248,9 +389,9 @@ async fn read_live(log: &EventLog, next: u64, hears_failure: bool) -> ReadOutcom
             }
             Peek::Passed => {
                 if let Some(store) = &log.store
-                    && let Some(events) = replay(&**store, &log.run_id, next).await
+                    && let Some(batches) = replay(&**store, &log.run_id, next).await
                 {
-                    return ReadOutcome::Events(events);
+                    return ReadOutcome::Events(batches);
                 }
                 return ReadOutcome::Lagged {
                     last: next.checked_sub(1),
@@ -261,79 +402,78 @@ async fn read_live(log: &EventLog, next: u64, hears_failure: bool) -> ReadOutcom
     }
 }
 
-fn peek(live: &Live, next: u64) -> Peek {
-    let first = live.next - live.events.len() as u64;
-    if next < first {
-        return Peek::Passed;
-    }
-    if next < live.next {
-        let skip = usize::try_from(next - first).unwrap_or(usize::MAX);
-        return Peek::Events(live.events.iter().skip(skip).cloned().collect());
-    }
-    match &live.ended {
-        Some(ended) => Peek::Ended(ended.failure.clone()),
-        None => Peek::Nothing,
-    }
-}
-
-async fn replay(store: &dyn Store, run_id: &str, next: u64) -> Option<Vec<LoggedEvent>> {
-    let stored = store
-        .events(run_id, next.checked_sub(1), REPLAY_BATCH)
-        .await;
-    let events = stored.unwrap_or_else(|error| {
+async fn replay(store: &dyn Store, run_id: &str, next: u64) -> Option<Vec<EventBatch>> {
+    let stored = store.events(run_id, next, REPLAY_BATCH).await;
+    let batches = stored.unwrap_or_else(|error| {
         tracing::error!(run_id, %error, "a reader was cut");
         Vec::new()
     });
-    let events: Vec<LoggedEvent> = events
-        .into_iter()
-        .map(|event| LoggedEvent {
-            seq: event.seq,
-            json: event.json,
-        })
-        .collect();
-    (!events.is_empty()).then_some(events)
+    (!batches.is_empty()).then_some(batches)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn append(log: &Arc<EventLog>) {
+        let _ = log.append(&json!({})).unwrap();
+    }
 
     fn numbers(outcome: ReadOutcome) -> Vec<u64> {
         match outcome {
-            ReadOutcome::Events(events) => events.iter().map(|event| event.seq).collect(),
+            ReadOutcome::Events(batches) => {
+                let events = batches.into_iter().flatten();
+                events.map(|(number, _)| number).collect()
+            }
             other => panic!("expected events, got {other:?}"),
         }
     }
 
     #[tokio::test]
     async fn a_reader_gets_every_event_once_and_then_the_end() {
-        let log = EventLog::new("r".into(), None, 16);
+        let log = EventLog::new("r", None, 16);
         let mut reader = Reader::live(Arc::clone(&log), None);
-        log.append(Bytes::from_static(b"{}")).await.unwrap();
-        log.append(Bytes::from_static(b"{}")).await.unwrap();
+        append(&log);
+        append(&log);
+        log.flush();
         assert_eq!(numbers(reader.next().await), [0, 1]);
-        log.append(Bytes::from_static(b"{}")).await.unwrap();
+        append(&log);
+        let last = log.last_words(&[json!({ "last": true })]).unwrap();
+        log.show_last_words(Some(last));
         log.end(Some("it failed".into()));
-        assert_eq!(numbers(reader.next().await), [2]);
+        assert_eq!(numbers(reader.next().await), [2, 3]);
         let end = reader.next().await;
         assert!(matches!(end, ReadOutcome::End { failure: Some(text) } if text == "it failed"));
     }
 
     #[tokio::test]
+    async fn what_is_not_flushed_is_not_shown() {
+        let log = EventLog::new("r", None, 16);
+        append(&log);
+        assert!(matches!(log.live().peek(0), Peek::Nothing));
+        log.flush();
+        assert!(matches!(log.live().peek(0), Peek::Events(_)));
+    }
+
+    #[tokio::test]
     async fn nothing_is_appended_after_the_end() {
-        let log = EventLog::new("r".into(), None, 16);
+        let log = EventLog::new("r", None, 16);
         log.end(None);
-        log.append(Bytes::from_static(b"{}")).await.unwrap();
+        append(&log);
+        log.flush();
         assert_eq!(log.last_seq(), None);
     }
 
     #[tokio::test]
     async fn without_a_store_a_reader_past_the_window_is_cut_and_that_is_no_disconnect() {
-        let log = EventLog::new("r".into(), None, 2);
+        let log = EventLog::new("r", None, 2);
         let gone = CancellationToken::new();
         let mut reader = Reader::live(Arc::clone(&log), Some(gone.clone()));
         for _ in 0..4 {
-            log.append(Bytes::from_static(b"{}")).await.unwrap();
+            append(&log);
+            log.flush();
         }
         assert!(matches!(
             reader.next().await,
@@ -345,7 +485,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_is_dropped_early_is_a_disconnect() {
-        let log = EventLog::new("r".into(), None, 2);
+        let log = EventLog::new("r", None, 2);
         let gone = CancellationToken::new();
         drop(Reader::live(log, Some(gone.clone())));
         assert!(gone.is_cancelled());

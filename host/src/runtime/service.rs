@@ -13,7 +13,7 @@ use super::driver;
 use super::engine::Engine;
 use super::log::{EventLog, Reader};
 use crate::config::OnRequestDisconnect;
-use crate::store::{ConversationKey, RunState, StoredRun};
+use crate::store::{ConversationKey, Finish, RunState, StoredRun};
 
 /// Every run of this server. Cheap to clone.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl Runtime {
     }
 
     /// Starts a streamed run. Fails only for an unknown agent; everything else comes in the stream.
-    pub(crate) fn stream(
+    pub(crate) async fn stream(
         &self,
         agent: &str,
         request: RunRequest,
@@ -58,7 +58,7 @@ impl Runtime {
         let on_gone = self.watch_client(&run);
         let reader = Reader::live(Arc::clone(&run.log), on_gone);
         let run_id = run.id.clone();
-        self.start(run, None);
+        self.start(run, None).await;
         Ok(Streamed { run_id, reader })
     }
 
@@ -174,14 +174,14 @@ impl Runtime {
         // The client has gone when this future is dropped: the run hears of it and may still end
         // in order, in its own task.
         let gone = run.cancel.clone().drop_guard();
-        self.start(run, Some(sender));
+        self.start(run, Some(sender)).await;
         let result = receiver.await;
         gone.disarm();
         result.unwrap_or_else(|_| Err(Error::internal("the run's task was lost")))
     }
 
     /// A streamed run that a plugin asks for; nobody's disconnect ends it.
-    pub(super) fn start_spec(
+    pub(super) async fn start_spec(
         &self,
         agent: Arc<AgentSpec>,
         request: RunRequest,
@@ -189,7 +189,7 @@ impl Runtime {
     ) -> String {
         let run = self.open(agent, request, caller, Mode::Stream);
         let run_id = run.id.clone();
-        self.start(run, None);
+        self.start(run, None).await;
         run_id
     }
 
@@ -226,7 +226,13 @@ impl Runtime {
         run
     }
 
-    fn start(&self, run: Arc<ActiveRun>, answer: Option<oneshot::Sender<RunOutcome<RunResult>>>) {
+    /// Does a run. It begins in the task of whoever asks, and moves to a task of its own when it
+    /// has to wait: most short runs never do, and cost no switch of tasks.
+    async fn start(
+        &self,
+        run: Arc<ActiveRun>,
+        answer: Option<oneshot::Sender<RunOutcome<RunResult>>>,
+    ) {
         use tracing::Instrument;
 
         let engine = Arc::clone(&self.engine);
@@ -242,9 +248,7 @@ impl Runtime {
                     agent: run.agent.name.to_string(),
                     state: RunState::Running,
                 };
-                if let Err(error) = engine.store.open_run(&run.id, stored).await {
-                    tracing::error!(run_id = run.id, %error, "a run was not stored");
-                }
+                engine.store.open_run(&run.id, stored);
             }
             let result = driver::drive(&engine, &run).await;
             // Nobody may be waiting any more: the client has gone.
@@ -252,7 +256,10 @@ impl Runtime {
                 let _ = answer.send(result);
             }
         };
-        self.engine.tasks.spawn(task.instrument(span));
+        let mut task = Box::pin(task.instrument(span));
+        if futures_util::poll!(&mut task).is_pending() {
+            self.engine.tasks.spawn(task);
+        }
     }
 
     /// What fires when the client of a streamed run goes, and what that means.
@@ -273,10 +280,25 @@ struct LastResort {
 
 impl Drop for LastResort {
     fn drop(&mut self) {
-        self.engine.active.remove(&self.run);
-        self.run
-            .log
-            .end(Some("Run failed: Run stream step failed".into()));
+        let Self { engine, run } = self;
+        engine.active.remove(run);
+        if run.log.has_ended() {
+            return;
+        }
+        let failed = Error::internal("Run failed: Run stream step failed");
+        if run.mode == Mode::Stream
+            && let Ok(last_words) = run.log.last_words(&[engine.run_error(run, &failed)])
+        {
+            let finish = Finish {
+                state: RunState::Failed,
+                last_words: Some(last_words.clone()),
+                conversation: None,
+            };
+            // It is stored without anybody waiting for it.
+            drop(engine.store.finish_run(&run.id, finish));
+            run.log.show_last_words(Some(last_words));
+        }
+        run.log.end(Some(failed.message().to_owned()));
     }
 }
 

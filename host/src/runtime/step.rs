@@ -38,7 +38,7 @@ pub(crate) async fn ask_model(
     let access = engine.access(run, place);
     request.stream = run.mode == Mode::Stream;
     if engine.pipeline.has(Stage::BeforeModel) {
-        run.log.wake();
+        run.log.flush();
     }
     engine
         .pipeline
@@ -247,7 +247,7 @@ pub(crate) async fn stoppable<T>(
     if let Poll::Ready(ended) = futures_util::poll!(&mut work) {
         return ended;
     }
-    run.log.wake();
+    run.log.flush();
     tokio::select! {
         biased;
         ended = &mut work => ended,

@@ -384,7 +384,7 @@ impl Execution<'_> {
         })
         .await?;
         self.show_held_end().await?;
-        self.run.log.wake();
+        self.run.log.flush();
         let waited = tokio::select! {
             biased;
             decided = &mut decision => decided.ok(),
@@ -467,7 +467,7 @@ impl Execution<'_> {
             .or(self.tool.result_timeout)
             .or(self.run.agent.client_tool_result_timeout)
             .unwrap_or(self.engine.limits.client_tool_result_timeout);
-        self.run.log.wake();
+        self.run.log.flush();
         let answered = tokio::select! {
             biased;
             answered = &mut answer => answered.ok(),

@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mortise_plugin_api::Item;
 use serde_json::Value;
 
 use super::{
-    ConversationKey, Expected, Keeps, RunState, Saved, Store, StoreError, StoreFuture,
-    StoredConversation, StoredEvent, StoredRun,
+    Acknowledge, Appended, ConversationKey, ConversationSave, EventBatch, Expected, Finish,
+    Finished, Keeps, RunState, Saved, Store, StoreError, StoreFuture, StoredConversation,
+    StoredRun,
 };
 use crate::clock::Clock;
 
@@ -43,7 +43,7 @@ struct Data {
 
 struct Run {
     known: StoredRun,
-    events: Vec<StoredEvent>,
+    batches: Vec<EventBatch>,
 }
 
 // === impl MemoryStore ===
@@ -85,30 +85,36 @@ impl Store for MemoryStore {
         self.limits.keeps
     }
 
-    fn open_run(&self, run_id: &str, run: StoredRun) -> StoreFuture<'_, ()> {
+    fn open_run(&self, run_id: &str, run: StoredRun) {
         let mut data = self.data();
         self.forget_old_runs(&mut data);
         data.runs.insert(
             run_id.into(),
             Run {
                 known: run,
-                events: Vec::new(),
+                batches: Vec::new(),
             },
         );
-        done(())
     }
 
-    fn close_run(&self, run_id: &str, state: RunState) -> StoreFuture<'_, ()> {
+    fn finish_run(&self, run_id: &str, finish: Finish) -> StoreFuture<'static, Finished> {
         let mut data = self.data();
-        if let Some(run) = data.runs.get_mut(run_id)
-            && run.known.state == RunState::Running
-        {
-            run.known.state = state;
-            data.finished
-                .push_back((self.clock.now_millis(), run_id.into()));
-            self.forget_old_runs(&mut data);
+        if !data.is_running(run_id) {
+            return done(Finished::AlreadyTerminal);
         }
-        done(())
+        if let Some(save) = finish.conversation
+            && data.save_conversation(save, self.limits.conversations) == Saved::Conflict
+        {
+            return done(Finished::ConversationConflict);
+        }
+        if let Some(run) = data.runs.get_mut(run_id) {
+            run.known.state = finish.state;
+            run.batches.extend(finish.last_words);
+        }
+        data.finished
+            .push_back((self.clock.now_millis(), run_id.into()));
+        self.forget_old_runs(&mut data);
+        done(Finished::Won)
     }
 
     fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>> {
@@ -117,31 +123,30 @@ impl Store for MemoryStore {
         done(data.runs.get(run_id).map(|run| run.known.clone()))
     }
 
-    fn append(&self, run_id: &str, event: StoredEvent) -> Option<StoreFuture<'static, ()>> {
-        if let Some(run) = self.data().runs.get_mut(run_id) {
-            run.events.push(event);
-            return None;
+    fn append(
+        &self,
+        run_id: &Arc<str>,
+        batch: EventBatch,
+        _writer: Arc<dyn Acknowledge>,
+    ) -> Result<Appended, StoreError> {
+        match self.data().runs.get_mut(&**run_id) {
+            Some(run) if run.known.state == RunState::Running => run.batches.push(batch),
+            _ => return Err(StoreError(format!("the run '{run_id}' is not open"))),
         }
-        let error = StoreError(format!("the run '{run_id}' is not open"));
-        Some(Box::pin(std::future::ready(Err(error))))
+        Ok(Appended::Stored)
     }
 
-    fn events(
-        &self,
-        run_id: &str,
-        after: Option<u64>,
-        limit: usize,
-    ) -> StoreFuture<'_, Vec<StoredEvent>> {
-        let first = after.map_or(0, |after| after.saturating_add(1));
-        let first = usize::try_from(first).unwrap_or(usize::MAX);
+    fn events(&self, run_id: &str, next: u64, limit: u64) -> StoreFuture<'_, Vec<EventBatch>> {
         let data = self.data();
-        // Numbers have no gaps: an event stands at the place of its number.
-        let events = data
-            .runs
-            .get(run_id)
-            .map(|run| run.events.iter().skip(first).take(limit).cloned().collect())
-            .unwrap_or_default();
-        done(events)
+        let batches = data.runs.get(run_id).map_or(&[][..], |run| &run.batches);
+        let start = batches.partition_point(|batch| batch.end() <= next);
+        let end = next.saturating_add(limit);
+        let wanted = batches[start..].iter().take_while(|it| it.first() < end);
+        let mut wanted: Vec<EventBatch> = wanted.cloned().collect();
+        if let Some(first) = wanted.first_mut() {
+            first.advance_to(next);
+        }
+        done(wanted)
     }
 
     fn load_conversation(
@@ -151,36 +156,11 @@ impl Store for MemoryStore {
         done(self.data().conversations.get(key).cloned())
     }
 
-    fn save_conversation(
-        &self,
-        key: ConversationKey,
-        items: Vec<Item>,
-        expected: Option<u64>,
-    ) -> StoreFuture<'_, Saved> {
-        let mut data = self.data();
-        let present = data.conversations.get(&key).map(|stored| stored.version);
-        if let (Some(present), Some(expected)) = (present, expected)
-            && present != expected
-        {
-            return done(Saved::Conflict);
-        }
-        let version = present.unwrap_or(0) + 1;
-        if present.is_none() {
-            data.conversation_order.push_back(key.clone());
-            if data.conversation_order.len() > self.limits.conversations
-                && let Some(oldest) = data.conversation_order.pop_front()
-            {
-                data.conversations.remove(&oldest);
-            }
-        }
-        data.conversations.insert(
-            key,
-            StoredConversation {
-                items: Arc::new(items),
-                version,
-            },
-        );
-        done(Saved::Version(version))
+    fn save_conversation(&self, save: ConversationSave) -> StoreFuture<'_, Saved> {
+        done(
+            self.data()
+                .save_conversation(save, self.limits.conversations),
+        )
     }
 
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>> {
@@ -216,5 +196,43 @@ impl Store for MemoryStore {
             return Box::pin(std::future::ready(Err(error)));
         }
         done(true)
+    }
+}
+
+// === impl Data ===
+
+impl Data {
+    fn is_running(&self, run_id: &str) -> bool {
+        self.runs
+            .get(run_id)
+            .is_some_and(|run| run.known.state == RunState::Running)
+    }
+
+    /// At most `limit` conversations are kept.
+    fn save_conversation(&mut self, save: ConversationSave, limit: usize) -> Saved {
+        let ConversationSave {
+            key,
+            items,
+            expected,
+        } = save;
+        let present = self.conversations.get(&key).map(|stored| stored.version);
+        if let (Some(present), Some(expected)) = (present, expected)
+            && present != expected
+        {
+            return Saved::Conflict;
+        }
+        let version = present.unwrap_or(0) + 1;
+        if present.is_none() {
+            self.conversation_order.push_back(key.clone());
+            if self.conversation_order.len() > limit
+                && let Some(oldest) = self.conversation_order.pop_front()
+            {
+                self.conversations.remove(&oldest);
+            }
+        }
+        let items = Arc::new(items);
+        self.conversations
+            .insert(key, StoredConversation { items, version });
+        Saved::Version(version)
     }
 }

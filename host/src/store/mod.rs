@@ -2,6 +2,7 @@
 //!
 //! To add a noun: methods here, cases in `contract.rs`, then every backend.
 
+mod events;
 mod memory;
 mod none;
 
@@ -12,10 +13,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use mortise_plugin_api::{Item, Principal};
 use serde_json::Value;
 
+pub(crate) use self::events::EventBatch;
 pub(crate) use self::memory::{MemoryLimits, MemoryStore};
 pub(crate) use self::none::NoStore;
 
@@ -36,11 +37,22 @@ pub(crate) struct Keeps {
     pub(crate) runtime_state: bool,
 }
 
-/// An event as it is stored: its JSON without `seq`.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredEvent {
-    pub(crate) seq: u64,
-    pub(crate) json: Bytes,
+/// What became of a batch of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// It is stored.
+    Stored,
+    /// It is going to be stored in its turn; whoever appended it is told.
+    Queued,
+}
+
+/// Whoever appended events, and waits until they may be shown. Called on the store's own thread:
+/// it must not wait.
+pub(crate) trait Acknowledge: Send + Sync {
+    /// All events below this number are stored.
+    fn stored(&self, end: u64);
+    /// Some are not, and no later one will be.
+    fn failed(&self, error: &StoreError);
 }
 
 /// Whose conversation with which agent.
@@ -66,6 +78,36 @@ pub(crate) enum Saved {
     Version(u64),
     /// Somebody else has stored since the load.
     Conflict,
+}
+
+/// A conversation that is to be stored.
+#[derive(Debug)]
+pub(crate) struct ConversationSave {
+    pub(crate) key: ConversationKey,
+    /// All of its items.
+    pub(crate) items: Vec<Item>,
+    /// The version that was loaded: nothing is stored over another one.
+    pub(crate) expected: Option<u64>,
+}
+
+/// How a run ends.
+#[derive(Debug)]
+pub(crate) struct Finish {
+    pub(crate) state: RunState,
+    /// Its last events, which say so; `None` where events are not kept.
+    pub(crate) last_words: Option<EventBatch>,
+    pub(crate) conversation: Option<ConversationSave>,
+}
+
+/// What became of an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finished {
+    /// All of it is stored.
+    Won,
+    /// The run has ended before; nothing was stored.
+    AlreadyTerminal,
+    /// Somebody else has stored the conversation since the load; nothing was stored.
+    ConversationConflict,
 }
 
 /// What is known of a stored run.
@@ -98,31 +140,28 @@ pub(crate) enum Expected {
 pub(crate) trait Store: Send + Sync {
     fn keeps(&self) -> Keeps;
 
-    fn open_run(&self, run_id: &str, run: StoredRun) -> StoreFuture<'_, ()>;
-    fn close_run(&self, run_id: &str, state: RunState) -> StoreFuture<'_, ()>;
+    /// Stores that a run has begun, before anything else that is stored of it.
+    fn open_run(&self, run_id: &str, run: StoredRun);
+    /// Stores the end of a run: all of it or nothing. It is done even if the future is dropped.
+    fn finish_run(&self, run_id: &str, finish: Finish) -> StoreFuture<'static, Finished>;
     fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>>;
 
-    /// `None` where it is stored already; no future is made on the hot path for nothing.
-    fn append(&self, run_id: &str, event: StoredEvent) -> Option<StoreFuture<'static, ()>>;
-    /// At most `limit` events after the cursor, in order.
-    fn events(
+    /// Stores events after all that were appended to the run before. Never waits.
+    fn append(
         &self,
-        run_id: &str,
-        after: Option<u64>,
-        limit: usize,
-    ) -> StoreFuture<'_, Vec<StoredEvent>>;
+        run_id: &Arc<str>,
+        batch: EventBatch,
+        writer: Arc<dyn Acknowledge>,
+    ) -> Result<Appended, StoreError>;
+    /// The events from this number on, in order: about `limit` of them, at least one if there is
+    /// one.
+    fn events(&self, run_id: &str, next: u64, limit: u64) -> StoreFuture<'_, Vec<EventBatch>>;
 
     fn load_conversation(
         &self,
         key: &ConversationKey,
     ) -> StoreFuture<'_, Option<StoredConversation>>;
-    /// Stores all items; with `expected`, only over that version.
-    fn save_conversation(
-        &self,
-        key: ConversationKey,
-        items: Vec<Item>,
-        expected: Option<u64>,
-    ) -> StoreFuture<'_, Saved>;
+    fn save_conversation(&self, save: ConversationSave) -> StoreFuture<'_, Saved>;
 
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>>;
     /// Sets a value, `null` removes it; only over what is expected. Whether it did.

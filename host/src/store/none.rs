@@ -1,11 +1,13 @@
 //! No store: runs live as long as they run, and plugins share what state there is in memory.
 
-use mortise_plugin_api::Item;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{
-    ConversationKey, Expected, Keeps, MemoryStore, RunState, Saved, Store, StoreFuture,
-    StoredConversation, StoredEvent, StoredRun,
+    Acknowledge, Appended, ConversationKey, ConversationSave, EventBatch, Expected, Finish,
+    Finished, Keeps, MemoryStore, Saved, Store, StoreError, StoreFuture, StoredConversation,
+    StoredRun,
 };
 
 /// Keeps nothing but the state of plugins.
@@ -32,28 +34,26 @@ impl Store for NoStore {
         }
     }
 
-    fn open_run(&self, _run_id: &str, _run: StoredRun) -> StoreFuture<'_, ()> {
-        done(())
-    }
+    fn open_run(&self, _run_id: &str, _run: StoredRun) {}
 
-    fn close_run(&self, _run_id: &str, _state: RunState) -> StoreFuture<'_, ()> {
-        done(())
+    fn finish_run(&self, _run_id: &str, _finish: Finish) -> StoreFuture<'static, Finished> {
+        done(Finished::Won)
     }
 
     fn run(&self, _run_id: &str) -> StoreFuture<'_, Option<StoredRun>> {
         done(None)
     }
 
-    fn append(&self, _run_id: &str, _event: StoredEvent) -> Option<StoreFuture<'static, ()>> {
-        None
+    fn append(
+        &self,
+        _run_id: &Arc<str>,
+        _batch: EventBatch,
+        _writer: Arc<dyn Acknowledge>,
+    ) -> Result<Appended, StoreError> {
+        Ok(Appended::Stored)
     }
 
-    fn events(
-        &self,
-        _run_id: &str,
-        _after: Option<u64>,
-        _limit: usize,
-    ) -> StoreFuture<'_, Vec<StoredEvent>> {
+    fn events(&self, _run_id: &str, _next: u64, _limit: u64) -> StoreFuture<'_, Vec<EventBatch>> {
         done(Vec::new())
     }
 
@@ -64,12 +64,7 @@ impl Store for NoStore {
         done(None)
     }
 
-    fn save_conversation(
-        &self,
-        _key: ConversationKey,
-        _items: Vec<Item>,
-        _expected: Option<u64>,
-    ) -> StoreFuture<'_, Saved> {
+    fn save_conversation(&self, _save: ConversationSave) -> StoreFuture<'_, Saved> {
         done(Saved::Version(0))
     }
 

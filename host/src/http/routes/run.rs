@@ -35,7 +35,7 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
         return Ok(response);
     }
 
-    let streamed = state.runtime.stream(agent, run, caller)?;
+    let streamed = state.runtime.stream(agent, run, caller).await?;
     let run_id: Arc<str> = streamed.run_id.into();
     let framing = match escapes::query_param(request.uri.query(), "ids").as_deref() {
         Some("1") => Framing::Numbered {

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        ["rival", folder] => rival::serve(folder.as_ref()),
+        ["rival", folder, writes] => rival::serve(folder.as_ref(), writes),
         ["load", ..] => load::run(&arguments[1..]),
         ["--help" | "-h"] => {
             say(USAGE);

@@ -5,6 +5,7 @@ use std::{fs, net::SocketAddr, process::Command};
 use crate::{
     complain,
     load::{Kind, fetch},
+    rival::Writes,
     sample::{Sample, median},
     say,
     subjects::{Rival, server},
@@ -31,7 +32,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let event_hook = server(1, true);
     let folder = bare.folder();
     write_answers(one_guard.address(), folder)?;
-    let rival = Rival::start(folder)?;
+    let rival = Rival::start(folder, Writes::Frames)?;
+    let whole = Rival::start(folder, Writes::Whole)?;
 
     let mut table = Table::default();
     let [floor, ours] = options.compare(Kind::Json, [rival.address(), one_guard.address()])?;
@@ -41,9 +43,13 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         &ours,
         "at least 0.50",
     );
-    let [floor, ours] = options.compare(Kind::Stream, [rival.address(), one_guard.address()])?;
+    let [floor, whole, ours] = options.compare(
+        Kind::Stream,
+        [rival.address(), whole.address(), one_guard.address()],
+    )?;
     table.p50("64-token stream, p50", &floor, &ours, "at most 2.00");
     table.rate("64-token stream, streams/s", &floor, &ours, "");
+    table.p50("the same, floor without frames", &whole, &ours, "");
     let [none, one, ten] = options.compare(
         Kind::Json,
         [bare.address(), one_guard.address(), ten_guards.address()],

@@ -10,35 +10,42 @@ use axum::{
     routing::post,
     serve::ListenerExt as _,
 };
-use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt as _, stream};
+use bytes::Bytes;
+use futures_util::stream;
 use tokio::net::TcpListener;
 
 use crate::say;
 
-/// How many ready frames are written at once.
-const FRAMES_AT_ONCE: usize = 128;
+/// How the rival streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// Each frame is a piece of the body, as a handler has them that streams.
+    Frames,
+    /// The whole stream is one piece: no server that streams can do this.
+    Whole,
+}
 
 /// What is answered.
 #[derive(Clone)]
 struct Answers {
     json: Bytes,
-    /// The stream, frame by frame.
-    frames: Arc<[Bytes]>,
+    /// The pieces of the stream.
+    pieces: Arc<[Bytes]>,
 }
 
 /// Serves the files `json` and `stream` of a folder, and prints the address.
-pub(crate) fn serve(folder: &Path) -> Result<(), String> {
+pub(crate) fn serve(folder: &Path, writes: &str) -> Result<(), String> {
+    let writes = Writes::named(writes).ok_or_else(|| format!("there are no writes {writes:?}"))?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     runtime
-        .block_on(serve_files(folder))
+        .block_on(serve_files(folder, writes))
         .map_err(|error| format!("the rival has failed: {error}"))
 }
 
-async fn serve_files(folder: &Path) -> io::Result<()> {
+async fn serve_files(folder: &Path, writes: Writes) -> io::Result<()> {
     let answers = Answers {
         json: fs::read(folder.join("json"))?.into(),
-        frames: frames(&fs::read_to_string(folder.join("stream"))?),
+        pieces: writes.pieces(&fs::read_to_string(folder.join("stream"))?),
     };
     let routes = Router::new().route(
         "/api/bench/run",
@@ -57,11 +64,31 @@ async fn serve_files(folder: &Path) -> io::Result<()> {
     axum::serve(listener, routes).await
 }
 
-fn frames(stream: &str) -> Arc<[Bytes]> {
-    stream
-        .split_inclusive("\n\n")
-        .map(|frame| Bytes::from(frame.to_owned()))
-        .collect()
+// === impl Writes ===
+
+impl Writes {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Frames => "frames",
+            Self::Whole => "whole",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Frames, Self::Whole]
+            .into_iter()
+            .find(|it| it.name() == name)
+    }
+
+    fn pieces(self, stream: &str) -> Arc<[Bytes]> {
+        match self {
+            Self::Whole => Arc::new([Bytes::from(stream.to_owned())]),
+            Self::Frames => {
+                let frames = stream.split_inclusive("\n\n");
+                frames.map(|frame| Bytes::from(frame.to_owned())).collect()
+            }
+        }
+    }
 }
 
 // === impl Answers ===
@@ -75,17 +102,9 @@ impl Answers {
             let json = self.json.clone();
             return ([(header::CONTENT_TYPE, "application/json")], json).into_response();
         }
-        // Frame by frame, as any server has them; what is ready at once is written at once.
-        let frames: Arc<[Bytes]> = Arc::clone(&self.frames);
-        let frames = stream::iter((0..frames.len()).map(move |at| frames[at].clone()));
-        let pieces = frames.ready_chunks(FRAMES_AT_ONCE).map(|ready| {
-            let mut piece = BytesMut::with_capacity(ready.iter().map(Bytes::len).sum());
-            for frame in &ready {
-                piece.extend_from_slice(frame);
-            }
-            Ok::<_, io::Error>(piece.freeze())
-        });
-        let body = Body::from_stream(pieces);
+        let pieces = Arc::clone(&self.pieces);
+        let pieces = (0..pieces.len()).map(move |at| Ok::<_, io::Error>(pieces[at].clone()));
+        let body = Body::from_stream(stream::iter(pieces));
         ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
     }
 }

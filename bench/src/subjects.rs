@@ -9,6 +9,8 @@ use std::{
 
 use integration_tests::{Server, ServerBuilder};
 
+use crate::rival::Writes;
+
 /// A process of this program that serves. Stopped when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Rival {
@@ -47,13 +49,14 @@ model = "scripted/mock-model"
 
 impl Rival {
     /// Serves what is in the folder.
-    pub(crate) fn start(folder: &Path) -> Result<Self, String> {
+    pub(crate) fn start(folder: &Path, writes: Writes) -> Result<Self, String> {
         let failed =
             |error: &dyn std::fmt::Display| format!("the rival cannot be started: {error}");
         let program = std::env::current_exe().map_err(|error| failed(&error))?;
         let mut child = Command::new(program)
             .arg("rival")
             .arg(folder)
+            .arg(writes.name())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| failed(&error))?;

@@ -25,6 +25,9 @@ pub(crate) fn server(sync_guards: u32, has_event_hook: bool) -> Server {
 [log]
 level = "warn"
 
+[store]
+url = "memory:"
+
 [[plugins.load]]
 name = "request-log"
 

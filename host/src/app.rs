@@ -12,14 +12,14 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Mode, StoreUrl};
+use crate::config::{Config, ConfigError, Mode};
 use crate::http::{self, BindError, HttpState, Limits, RouteConflict, RouteTable, Settings};
 use crate::ids::Ids;
 use crate::pipeline::Pipeline;
 use crate::plugin::{self, HostApiSlot, Instance, LinkedPlugin, LoadError, LoadErrors, Loaded};
 use crate::runtime::{ActiveRuns, Agents, Engine, Runtime};
 use crate::shutdown::Tasks;
-use crate::store::{Keeps, MemoryLimits, MemoryStore, NoStore, Store};
+use crate::store::{self, OpenError, Store};
 
 /// A server that is built and does not listen yet.
 ///
@@ -38,6 +38,7 @@ pub struct App {
     config: Config,
     state: Arc<HttpState>,
     runtime: Runtime,
+    store: Arc<dyn Store>,
     instances: Vec<Arc<Instance>>,
     tasks: Tasks,
     /// They end after everybody that they watch.
@@ -86,14 +87,14 @@ pub(crate) enum StartCause {
     Routes(RouteConflict),
     #[error(transparent)]
     Bind(BindError),
+    #[error("the store cannot be used: {0}")]
+    Store(OpenError),
     #[error("a plugin did not start: {0}")]
     Start(#[source] LoadError),
     #[error("the system does not let the server listen: {0}")]
     System(#[source] std::io::Error),
 }
 
-/// How many keys all plugins together may keep in memory.
-const STATE_KEYS: usize = 100_000;
 /// How long before the end of the grace period what still runs is aborted, so that its clients
 /// see an end.
 const LAST_WORDS: Duration = Duration::from_millis(1_500);
@@ -139,10 +140,11 @@ impl App {
         let pipeline = Arc::new(Pipeline::new(catalog.hooks, hook_timeout, &observer_tasks));
         let base_path = config.server.base_path.as_str().to_owned();
         let mounts = RouteTable::build(catalog.mounts, &base_path).map_err(StartCause::Routes)?;
+        let store = store::of(&config.store, clock);
         let runtime = Runtime::new(Engine {
             agents,
             pipeline: Arc::clone(&pipeline),
-            store: store(&config, clock),
+            store: Arc::clone(&store),
             limits: config.runs.clone(),
             clock,
             ids: ids.clone(),
@@ -168,6 +170,7 @@ impl App {
             config,
             state,
             runtime,
+            store,
             instances,
             tasks,
             observer_tasks,
@@ -186,6 +189,10 @@ impl App {
         let address = listener.local_addr().map_err(StartCause::System)?;
         // Before anything has an effect: a signal must end the server in order from here on.
         let signals = Signals::listen().map_err(StartCause::System)?;
+        if let Err(error) = self.store.open().await {
+            self.discard().await;
+            return Err(StartCause::Store(error).into());
+        }
         if let Err(error) = plugin::start_all(&self.instances).await {
             self.discard().await;
             return Err(StartCause::Start(error).into());
@@ -203,6 +210,13 @@ impl App {
         plugin::shutdown_all(&self.instances).await;
         self.tasks.close_and_wait(Duration::ZERO).await;
         self.observer_tasks.close_and_wait(OBSERVERS_GRACE).await;
+        self.close_store().await;
+    }
+
+    async fn close_store(&self) {
+        if let Err(error) = self.store.close().await {
+            tracing::error!(%error, "the store was not closed in order");
+        }
     }
 
     async fn stop(self) {
@@ -224,6 +238,7 @@ impl App {
         }
         self.observer_tasks.close_and_wait(OBSERVERS_GRACE).await;
         plugin::shutdown_all(&self.instances).await;
+        self.close_store().await;
         tracing::info!("stopped");
     }
 }
@@ -301,26 +316,6 @@ impl std::fmt::Debug for App {
     }
 }
 
-fn store(config: &Config, clock: Clock) -> Arc<dyn Store> {
-    let section = &config.store;
-    let limits = MemoryLimits {
-        keeps: Keeps {
-            streams: section.streams,
-            conversations: section.conversations,
-            runtime_state: section.runtime_state,
-        },
-        finished_runs: section.keep_finished_runs,
-        finished_for: section.keep_finished_for.0,
-        conversations: section.max_conversations,
-        state_keys: STATE_KEYS,
-    };
-    let memory = MemoryStore::new(limits, clock);
-    match section.url {
-        StoreUrl::Memory => Arc::new(memory),
-        StoreUrl::None => Arc::new(NoStore::new(memory)),
-    }
-}
-
 // === impl StartError ===
 
 impl StartError {
@@ -339,6 +334,13 @@ impl StartError {
             StartCause::Plugins(errors) => errors.into_iter().map(miette::Report::new).collect(),
             StartCause::Start(error) => vec![miette::Report::new(error)],
             StartCause::Agents(errors) => errors.into_iter().map(miette::Report::new).collect(),
+            StartCause::Store(error) => {
+                let help = error.help();
+                vec![miette::miette!(
+                    help = help,
+                    "the store cannot be used: {error}"
+                )]
+            }
             StartCause::Bind(error) => {
                 let help = "stop the other program, or set server.port or server.ports";
                 vec![miette::miette!(help = help, "{error}")]

@@ -44,7 +44,7 @@ pub use runs::{OnRequestDisconnect, Runs};
 pub use secret::Secret;
 pub use server::{BasePath, Server};
 pub use source::{ConfigSource, find};
-pub use store::{Store, StoreUrl};
+pub use store::{Durability, Store, StoreUrl};
 pub use table::FreeTable;
 pub use tools::{Approval, Tool, ToolErrorMode, Tools};
 pub use units::{Deadline, Period, Size};
@@ -103,6 +103,9 @@ impl Config {
         let (mut config, document) = document::parse(read, environment)?;
         config.document = Arc::new(document);
         config.plugins.dir = config.document.folder().join(&config.plugins.dir);
+        if let StoreUrl::Sqlite(path) = &mut config.store.url {
+            *path = config.document.folder().join(&*path);
+        }
         config.validate()?;
         Ok(config)
     }

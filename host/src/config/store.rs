@@ -1,5 +1,8 @@
 //! The `[store]` section: where runs and conversations are kept.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,49 +13,87 @@ use super::Period;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Store {
-    /// `"memory:"` keeps everything until the process ends, `"none"` keeps
-    /// nothing but the state of plugins, which lasts as long as the process.
+    /// `"sqlite:PATH"` keeps everything in a file, relative to the configuration file;
+    /// `"memory:"` keeps it until the process ends; `"none"` keeps nothing but the state of
+    /// plugins, which lasts as long as the process.
     pub url: StoreUrl,
+    /// What an event that was shown survives, in a database.
+    pub durability: Durability,
     /// Keep the events of runs, so that a stream can be resumed.
     pub streams: bool,
     /// Keep conversations, so that an agent can continue one.
     pub conversations: bool,
     /// Keep which run a conversation is in, so that a client can find it again.
     pub runtime_state: bool,
-    /// How many finished runs are kept.
-    pub keep_finished_runs: usize,
-    /// How long a finished run is kept.
-    pub keep_finished_for: Period,
-    /// How many conversations are kept; the one that was stored first goes first.
+    /// How many finished runs are kept; if unset 10,000 in memory and 1,000,000 in a database.
+    pub keep_finished_runs: Option<usize>,
+    /// How long a finished run is kept; if unset 15 minutes in memory and 30 days in a database.
+    pub keep_finished_for: Option<Period>,
+    /// How many conversations are kept; in memory the one that was stored first goes first, in a
+    /// database the one that was not continued for longest.
     #[schemars(range(min = 1))]
     pub max_conversations: usize,
 }
 
 /// Which store is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 pub enum StoreUrl {
+    /// In a database in this file.
+    Sqlite(PathBuf),
     /// In this process, until it ends.
     Memory,
     /// Nothing is kept: no conversations, no resume.
     None,
 }
 
+/// What an event that was shown survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// A crash of the process.
+    Fast,
+    /// A loss of power too: each commit waits for the disk.
+    Full,
+}
+
 impl Default for Store {
     fn default() -> Self {
         Self {
-            url: StoreUrl::Memory,
+            url: StoreUrl::Sqlite(DEFAULT_DATABASE.into()),
+            durability: Durability::Fast,
             streams: true,
             conversations: true,
             runtime_state: true,
-            keep_finished_runs: 10_000,
-            keep_finished_for: Period::from_secs(15 * 60),
+            keep_finished_runs: None,
+            keep_finished_for: None,
             max_conversations: 100_000,
         }
     }
 }
 
+const DEFAULT_DATABASE: &str = "data/mortise.db";
+
 impl Store {
+    /// How many finished runs are kept.
+    pub fn finished_runs(&self) -> usize {
+        self.keep_finished_runs.unwrap_or(match self.url {
+            StoreUrl::Sqlite(_) => 1_000_000,
+            StoreUrl::Memory | StoreUrl::None => 10_000,
+        })
+    }
+
+    /// How long a finished run is kept.
+    pub fn finished_for(&self) -> Duration {
+        self.keep_finished_for.map_or(
+            match self.url {
+                StoreUrl::Sqlite(_) => Duration::from_secs(30 * 24 * 60 * 60),
+                StoreUrl::Memory | StoreUrl::None => Duration::from_secs(15 * 60),
+            },
+            |period| period.0,
+        )
+    }
+
     /// Whether the events of runs are kept at all.
     pub fn keeps_streams(&self) -> bool {
         self.streams && self.url != StoreUrl::None
@@ -66,12 +107,17 @@ impl TryFrom<String> for StoreUrl {
 
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
-            "memory:" => Ok(Self::Memory),
-            "none" => Ok(Self::None),
+            "memory:" => return Ok(Self::Memory),
+            "none" => return Ok(Self::None),
+            "sqlite:" => return Err("a database needs a file: \"sqlite:data/mortise.db\"".into()),
+            _ => {}
+        }
+        match text.strip_prefix("sqlite:") {
+            Some(path) => Ok(Self::Sqlite(path.into())),
             // Only the scheme: the rest of a URL may hold a password.
-            other => Err(format!(
-                "there is no store {:?}; supported now: \"memory:\" and \"none\"",
-                other.split_once(':').map_or(other, |(scheme, _)| scheme)
+            None => Err(format!(
+                "there is no store {:?}; supported now: \"sqlite:PATH\", \"memory:\" and \"none\"",
+                text.split_once(':').map_or(&*text, |(scheme, _)| scheme)
             )),
         }
     }
@@ -79,9 +125,12 @@ impl TryFrom<String> for StoreUrl {
 
 impl Serialize for StoreUrl {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self {
-            Self::Memory => "memory:",
-            Self::None => "none",
-        })
+        match self {
+            Self::Sqlite(path) => {
+                serializer.collect_str(&format_args!("sqlite:{}", path.display()))
+            }
+            Self::Memory => serializer.serialize_str("memory:"),
+            Self::None => serializer.serialize_str("none"),
+        }
     }
 }

@@ -133,7 +133,7 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             "[store]\nurl = \"postgres://me:hunter2@db/x\"",
             2,
             7,
-            "`store.url`: there is no store \"postgres\"; supported now: \"memory:\" and \"none\"",
+            "`store.url`: there is no store \"postgres\"; supported now: \"sqlite:PATH\", \"memory:\" and \"none\"",
             "",
         ),
         (

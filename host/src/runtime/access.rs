@@ -166,7 +166,7 @@ impl RunAccess {
 impl RunServices for RunAccess {
     fn info(&self) -> Arc<RunInfo> {
         let mut info = RunInfo::default();
-        info.run_id.clone_from(&self.run.id);
+        info.run_id = self.run.id.to_string();
         info.agent = self.run.agent.name.to_string();
         info.conversation_id = self.run.conversation_id().map(str::to_owned);
         info.context.clone_from(&self.run.request.context);

@@ -35,7 +35,7 @@ pub(crate) enum Mode {
 
 /// A run that is alive.
 pub(crate) struct ActiveRun {
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     pub(crate) agent: Arc<AgentSpec>,
     pub(crate) request: RunRequest,
     pub(crate) mode: Mode,
@@ -64,8 +64,8 @@ pub(crate) struct ActiveRuns {
 
 #[derive(Default)]
 struct Table {
-    by_id: HashMap<String, Arc<ActiveRun>>,
-    by_conversation: HashMap<(Arc<str>, String, Owner), String>,
+    by_id: HashMap<Arc<str>, Arc<ActiveRun>>,
+    by_conversation: HashMap<(Arc<str>, String, Owner), Arc<str>>,
 }
 
 type Owner = (String, String);
@@ -74,7 +74,7 @@ type Owner = (String, String);
 
 impl ActiveRun {
     pub(crate) fn new(
-        id: String,
+        id: Arc<str>,
         agent: Arc<AgentSpec>,
         request: RunRequest,
         mode: Mode,

@@ -65,7 +65,7 @@ pub(crate) enum Resume {
 
 /// A streamed run: its id and its live reader.
 pub(crate) struct Streamed {
-    pub(crate) run_id: String,
+    pub(crate) run_id: Arc<str>,
     pub(crate) reader: super::Reader,
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::access::Place;
 use super::active::{ActiveRun, Mode};
 use super::agents::{AgentKind, AgentSpec, ModelEntry, ToolEntry};
-use super::engine::Engine;
+use super::engine::{End, Engine};
 use super::input::{self, History};
 use super::step::{self, Answered, check_cancelled, stoppable};
 use super::structured::{self, Unfit, Wanted};
@@ -67,7 +67,7 @@ impl Driver<'_> {
                 run_input.insert("context".into(), context.clone());
             }
             Event::RunStarted {
-                run_id: run.id.clone(),
+                run_id: run.id.to_string(),
                 agent_name: run.agent.name.to_string(),
                 run_input: Value::Object(run_input),
                 timestamp,
@@ -206,7 +206,7 @@ impl Driver<'_> {
         let access = engine.access(run, place);
         let change = self.ask_step_hooks(&access, index, conversation).await?;
         self.emit(|run, timestamp| Event::StepStart {
-            run_id: run.id.clone(),
+            run_id: run.id.to_string(),
             agent_name: run.agent.name.to_string(),
             step_index: index,
             max_steps: max_steps(run),
@@ -255,7 +255,7 @@ impl Driver<'_> {
             .termination(&access, index, call_count, &response)
             .await?;
         self.emit(|run, timestamp| Event::StepFinish {
-            run_id: run.id.clone(),
+            run_id: run.id.to_string(),
             agent_name: run.agent.name.to_string(),
             step_index: index,
             max_steps: max_steps(run),
@@ -502,7 +502,7 @@ impl Driver<'_> {
         };
         let shown = self
             .emit(|run, timestamp| Event::StepError {
-                run_id: run.id.clone(),
+                run_id: run.id.to_string(),
                 agent_name: run.agent.name.to_string(),
                 step_index: index,
                 max_steps: max_steps(run),
@@ -512,7 +512,7 @@ impl Driver<'_> {
             })
             .await;
         if let Err(error) = shown {
-            tracing::error!(run_id = self.run.id, %error, "an event was not shown");
+            tracing::error!(run_id = &*self.run.id, %error, "an event was not shown");
         }
     }
 
@@ -536,7 +536,7 @@ impl Driver<'_> {
         let failed = if run.cancel.is_cancelled() {
             let failed = failure::of_run(&failure::aborted(Some(error), &run.id));
             let event = Event::RunAborted {
-                run_id: run.id.clone(),
+                run_id: run.id.to_string(),
                 agent_name: run.agent.name.to_string(),
                 timestamp: self.engine.clock.now_millis(),
                 conversation_id: conversation(run),
@@ -544,7 +544,7 @@ impl Driver<'_> {
             self.give_up(event, RunState::Aborted).await;
             failed
         } else {
-            tracing::warn!(run_id = run.id, agent = &*run.agent.name, %error, "a run failed");
+            tracing::warn!(run_id = &*run.id, agent = &*run.agent.name, %error, "a run failed");
             let failed = failure::of_run(&error);
             let event = self.engine.run_error(run, &failed);
             self.give_up(event, RunState::Failed).await;
@@ -556,17 +556,19 @@ impl Driver<'_> {
 
     async fn finish(&self, result: &RunResult, save: Option<ConversationSave>) -> Result<()> {
         let Self { engine, run } = self;
-        if save.is_none() && !engine.is_watched(run) {
-            return Ok(());
-        }
         let event = Event::RunFinished {
-            run_id: run.id.clone(),
+            run_id: run.id.to_string(),
             agent_name: run.agent.name.to_string(),
             result: result.clone(),
             timestamp: engine.clock.now_millis(),
             conversation_id: conversation(run),
         };
-        match engine.finish(run, event, RunState::Finished, save).await? {
+        let end = End {
+            state: RunState::Finished,
+            usage: Some(result.response.usage),
+            conversation: save,
+        };
+        match engine.finish(run, event, end).await? {
             Finished::Won => Ok(()),
             Finished::AlreadyTerminal => Err(Error::internal("the run has ended before")),
             Finished::ConversationConflict => Err(Error::new(
@@ -581,17 +583,19 @@ impl Driver<'_> {
     /// Shows the last event of a run that did not go well, even if it cannot be stored.
     async fn give_up(&self, event: Event, state: RunState) {
         let Self { engine, run } = self;
-        if !engine.is_watched(run) {
-            return;
-        }
-        let Err(error) = engine.finish(run, event.clone(), state, None).await else {
+        let end = End {
+            state,
+            usage: None,
+            conversation: None,
+        };
+        let Err(error) = engine.finish(run, event.clone(), end).await else {
             return;
         };
-        tracing::error!(run_id = run.id, %error, "the end of a run was not stored");
+        tracing::error!(run_id = &*run.id, %error, "the end of a run was not stored");
         if run.mode == Mode::Stream {
             match run.log.last_words(&[event]) {
                 Ok(last_words) => run.log.show_last_words(Some(last_words)),
-                Err(error) => tracing::error!(run_id = run.id, %error, "an event is no JSON"),
+                Err(error) => tracing::error!(run_id = &*run.id, %error, "an event is no JSON"),
             }
         }
     }

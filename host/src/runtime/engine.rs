@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Error, Event, Result, Stage};
+use mortise_plugin_api::{Error, Event, Result, Stage, Usage};
 
 use super::access::{Place, RunAccess};
 use super::active::{ActiveRun, ActiveRuns, Mode};
@@ -14,7 +14,7 @@ use crate::ids::Ids;
 use crate::pipeline::{Held, Pipeline, Processed};
 use crate::plugin::capability::RunServices;
 use crate::shutdown::Tasks;
-use crate::store::{ConversationSave, Finish, Finished, RunState, Saved, Store};
+use crate::store::{ConversationSave, Finish, Finished, RunState, Store};
 
 /// What every run shares.
 pub(crate) struct Engine {
@@ -26,6 +26,13 @@ pub(crate) struct Engine {
     pub(crate) ids: Ids,
     pub(crate) tasks: Tasks,
     pub(crate) active: ActiveRuns,
+}
+
+/// How a run ends.
+pub(crate) struct End {
+    pub(crate) state: RunState,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) conversation: Option<ConversationSave>,
 }
 
 // === impl Engine ===
@@ -60,15 +67,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Shows the last event of a run, and stores it together with the end.
+    /// Stores the end of a run together with its last event and its conversation, and shows it.
     pub(crate) async fn finish(
         self: &Arc<Self>,
         run: &Arc<ActiveRun>,
         event: Event,
-        state: RunState,
-        conversation: Option<ConversationSave>,
+        end: End,
     ) -> Result<Finished> {
-        let mut events = vec![event];
+        let mut events = if self.is_watched(run) {
+            vec![event]
+        } else {
+            Vec::new()
+        };
         if self.pipeline.has(Stage::Event) {
             let mut held = run.emission.lock().await;
             for event in std::mem::take(&mut events) {
@@ -79,12 +89,24 @@ impl Engine {
             Mode::Stream => Some(run.log.last_words(&events)?),
             Mode::Json => None,
         };
-        let finish = Finish {
-            state,
-            last_words: last_words.clone(),
-            conversation,
+        let has_conversation = end.conversation.is_some();
+        let stored = self.store.finish_run(
+            &run.id,
+            Finish {
+                state: end.state,
+                ended_at: self.clock.now_millis(),
+                usage: end.usage,
+                last_words: last_words.clone(),
+                conversation: end.conversation,
+            },
+        );
+        // Nothing depends on how a run is remembered that showed no events and saved nothing.
+        let finished = if run.mode == Mode::Stream || has_conversation {
+            let stored = stored.await;
+            stored.map_err(|error| Error::internal(error.to_string()))?
+        } else {
+            Finished::Won
         };
-        let finished = self.finish_stored(run, finish).await?;
         if finished == Finished::Won {
             for event in events {
                 self.observe(run, event);
@@ -94,29 +116,10 @@ impl Engine {
         Ok(finished)
     }
 
-    async fn finish_stored(&self, run: &ActiveRun, finish: Finish) -> Result<Finished> {
-        let finished = match (run.mode, finish.conversation) {
-            (Mode::Stream, conversation) => {
-                let finish = Finish {
-                    conversation,
-                    ..finish
-                };
-                self.store.finish_run(&run.id, finish).await
-            }
-            (Mode::Json, None) => return Ok(Finished::Won),
-            (Mode::Json, Some(save)) => match self.store.save_conversation(save).await {
-                Ok(Saved::Version(_)) => Ok(Finished::Won),
-                Ok(Saved::Conflict) => Ok(Finished::ConversationConflict),
-                Err(error) => Err(error),
-            },
-        };
-        finished.map_err(|error| Error::internal(error.to_string()))
-    }
-
     /// The event that a failed run ends with.
     pub(crate) fn run_error(&self, run: &ActiveRun, error: &Error) -> Event {
         Event::RunError {
-            run_id: run.id.clone(),
+            run_id: run.id.to_string(),
             agent_name: run.agent.name.to_string(),
             error: crate::problem::problem(error),
             timestamp: self.clock.now_millis(),

@@ -85,7 +85,7 @@ impl Runtime {
             }
             "agents.start" => {
                 let (agent, request, caller) = self.requested(instance, payload)?;
-                Ok(self.start_spec(agent, request, caller).await.into())
+                Ok((*self.start_spec(agent, request, caller).await).into())
             }
             "runs.events" => self.events(read(payload)?).await,
             "runs.status" => self.status(read(payload)?).await,
@@ -228,7 +228,7 @@ impl Runtime {
                 .run(&run_id)
                 .await
                 .map_err(internal)?
-                .map(|run| RunStatus::new(run_id, run.agent, run.state.as_str(), None)),
+                .map(|run| RunStatus::new(run_id, run.agent.to_string(), run.state.as_str(), None)),
         };
         Ok(serde_json::to_value(status)?)
     }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::api::ReadOutcome;
-use crate::store::{Acknowledge, Appended, EventBatch, Store, StoreError};
+use crate::store::{Acknowledge, Appended, Entry, EventBatch, Mark, Store, StoreError};
 
 /// How many events are appended before they are flushed and readers get their turn.
 const EVENTS_PER_TURN: u64 = 128;
@@ -38,10 +38,14 @@ pub(crate) struct EventLog {
 struct Live {
     /// Appended and not flushed: lines of JSON.
     open: Vec<u8>,
+    /// Not flushed.
+    marks: Vec<Mark>,
     /// The number of the next event.
     next: u64,
     /// The number of the first event in `open`.
     flushed: u64,
+    /// Where each entry ends that is not stored yet.
+    queued: VecDeque<u64>,
     /// The youngest events that were flushed, without gaps.
     batches: VecDeque<EventBatch>,
     /// Readers see the events below this number: they are stored.
@@ -102,6 +106,27 @@ impl EventLog {
         })
     }
 
+    /// The log of a run that goes on after a crash: its events below `next` are stored.
+    pub(crate) fn recovered(
+        run_id: Arc<str>,
+        store: Arc<dyn Store>,
+        window: usize,
+        next: u64,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            run_id,
+            store: Some(store),
+            window: window as u64,
+            live: Mutex::new(Live {
+                next,
+                flushed: next,
+                shown: next,
+                ..Live::default()
+            }),
+            changed: Notify::new(),
+        })
+    }
+
     /// Appends an event: it is encoded, once, and gets its number. It is not shown before
     /// [`flush`](Self::flush).
     ///
@@ -128,27 +153,72 @@ impl EventLog {
         })
     }
 
+    /// Whether marks are kept: whether the run can go on after a crash.
+    pub(crate) fn keeps_marks(&self) -> bool {
+        let store = self.store.as_ref();
+        store.is_some_and(|store| store.keeps().is_durable)
+    }
+
+    /// Remembers what the run needs to go on after a crash, together with the events that were
+    /// appended before and not flushed.
+    pub(crate) fn mark(&self, mark: impl FnOnce() -> Result<Mark, Error>) -> Result<(), Error> {
+        if self.keeps_marks() {
+            let mark = mark()?;
+            self.live().marks.push(mark);
+        }
+        Ok(())
+    }
+
     /// Stores and shows what was appended: before whoever writes waits for anything.
     pub(crate) fn flush(self: &Arc<Self>) {
         let mut live = self.live();
-        let Some(batch) = live.take_open() else {
+        let batch = live.take_open();
+        let marks = std::mem::take(&mut live.marks);
+        if batch.is_none() && marks.is_empty() {
             return;
+        }
+        let entry = Entry {
+            batch: batch.clone(),
+            marks,
         };
-        // Under the lock, so that batches reach the store in their order.
+        // Under the lock, so that entries reach the store in their order.
         let appended = match &self.store {
             None => Ok(Appended::Stored),
-            Some(store) => {
-                let log: Arc<dyn Acknowledge> = Arc::clone(self) as _;
-                store.append(&self.run_id, batch.clone(), log)
-            }
+            Some(store) => store.append(&self.run_id, entry, Arc::clone(self) as _),
         };
         match appended {
-            Ok(Appended::Stored) => live.show(batch, self.window),
-            Ok(Appended::Queued) => live.batches.push_back(batch),
+            Ok(Appended::Stored) => {
+                if let Some(batch) = batch {
+                    live.show(batch, self.window);
+                }
+            }
+            Ok(Appended::Queued) => {
+                let end = live.flushed;
+                live.queued.push_back(end);
+                live.batches.extend(batch);
+            }
             Err(error) => live.failed = Some(error.to_string()),
         }
         drop(live);
         self.changed.notify_waiters();
+    }
+
+    /// Flushes, and waits until all of it is stored.
+    pub(crate) async fn settle(self: &Arc<Self>) -> Result<(), Error> {
+        self.flush();
+        loop {
+            let changed = self.changed.notified();
+            {
+                let live = self.live();
+                if let Some(failed) = &live.failed {
+                    return Err(Error::internal(failed.as_str()));
+                }
+                if live.queued.is_empty() {
+                    return Ok(());
+                }
+            }
+            changed.await;
+        }
     }
 
     /// Waits while more events than the window holds are not stored yet.
@@ -218,8 +288,13 @@ impl EventLog {
 }
 
 impl Acknowledge for EventLog {
-    fn stored(&self, end: u64) {
-        self.live().show_below(end, self.window);
+    fn stored(&self) {
+        {
+            let mut live = self.live();
+            if let Some(end) = live.queued.pop_front() {
+                live.show_below(end, self.window);
+            }
+        }
         self.changed.notify_waiters();
     }
 

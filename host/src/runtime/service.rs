@@ -13,7 +13,7 @@ use super::driver;
 use super::engine::Engine;
 use super::log::{EventLog, Reader};
 use crate::config::OnRequestDisconnect;
-use crate::store::{ConversationKey, Finish, RunState, StoredRun};
+use crate::store::{AnswerKind, ConversationKey, Finish, NewRun, RunState, StoreError};
 
 /// Every run of this server. Cheap to clone.
 #[derive(Clone)]
@@ -158,6 +158,11 @@ impl Runtime {
         Ok(run.map(|run| Reader::resumed(Arc::clone(&run.log), after)))
     }
 
+    /// Why nothing can be stored at present, where that is so.
+    pub(crate) fn store_failure(&self) -> Option<StoreError> {
+        self.engine.store.failure()
+    }
+
     /// Aborts every run: the server stops.
     pub(crate) fn abort_all(&self) {
         self.engine.active.abort_all();
@@ -186,7 +191,7 @@ impl Runtime {
         agent: Arc<AgentSpec>,
         request: RunRequest,
         caller: Caller,
-    ) -> String {
+    ) -> Arc<str> {
         let run = self.open(agent, request, caller, Mode::Stream);
         let run_id = run.id.clone();
         self.start(run, None).await;
@@ -210,19 +215,31 @@ impl Runtime {
         mode: Mode,
     ) -> Arc<ActiveRun> {
         let engine = &self.engine;
-        let id = engine.ids.run();
+        let id: Arc<str> = engine.ids.run().into();
         let store = engine
             .store
             .keeps()
             .streams
             .then(|| Arc::clone(&engine.store));
         let log = EventLog::new(
-            id.clone(),
+            Arc::clone(&id),
             store.filter(|_| mode == Mode::Stream),
             engine.limits.event_queue,
         );
         let run = ActiveRun::new(id, agent, request, mode, caller, log);
         engine.active.insert(&run);
+        engine.store.open_run(NewRun {
+            id: Arc::clone(&run.id),
+            owner: Arc::clone(&run.owner),
+            agent: Arc::clone(&run.agent.name),
+            conversation_id: run.request.conversation_id.clone(),
+            answer: match mode {
+                Mode::Json => AnswerKind::Json,
+                Mode::Stream => AnswerKind::Stream,
+            },
+            created_at: engine.clock.now_millis(),
+            request: None,
+        });
         run
     }
 
@@ -242,14 +259,6 @@ impl Runtime {
                 engine: Arc::clone(&engine),
                 run: Arc::clone(&run),
             };
-            if run.mode == Mode::Stream {
-                let stored = StoredRun {
-                    owner: Arc::clone(&run.owner),
-                    agent: run.agent.name.to_string(),
-                    state: RunState::Running,
-                };
-                engine.store.open_run(&run.id, stored);
-            }
             let result = driver::drive(&engine, &run).await;
             // Nobody may be waiting any more: the client has gone.
             if let Some(answer) = answer {
@@ -291,6 +300,8 @@ impl Drop for LastResort {
         {
             let finish = Finish {
                 state: RunState::Failed,
+                ended_at: engine.clock.now_millis(),
+                usage: None,
                 last_words: Some(last_words.clone()),
                 conversation: None,
             };

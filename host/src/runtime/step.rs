@@ -230,7 +230,7 @@ pub(crate) fn call_ref(
         parent_message_id,
         tool_call_id,
         tool_call_name,
-        run_id: run.id.clone(),
+        run_id: run.id.to_string(),
         agent_name: run.agent.name.to_string(),
         tool_target,
     }

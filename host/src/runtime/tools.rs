@@ -141,7 +141,7 @@ pub(crate) async fn execute(
             call.name
         );
         return Err(Error::invalid(message)
-            .with_context("runId", run.id.as_str())
+            .with_context("runId", &*run.id)
             .with_context("agentName", &*run.agent.name)
             .with_context("toolName", call.name.as_str()));
     };
@@ -434,7 +434,7 @@ impl Execution<'_> {
 
     fn about_this_call(&self, error: Error) -> Error {
         error
-            .with_context("runId", self.run.id.as_str())
+            .with_context("runId", &*self.run.id)
             .with_context("toolName", self.call.name.as_str())
             .with_context("toolCallId", self.call.call_id.as_str())
     }
@@ -563,10 +563,10 @@ impl Execution<'_> {
             _ => {}
         }
         if mode == ToolErrorMode::Throw {
-            tracing::warn!(tool = self.call.name, run_id = self.run.id, error = %failed.cause, "a tool failed its run");
+            tracing::warn!(tool = self.call.name, run_id = &*self.run.id, error = %failed.cause, "a tool failed its run");
             return Err(failed.cause);
         }
-        tracing::debug!(tool = self.call.name, run_id = self.run.id, error = %failed.cause, "a tool failed");
+        tracing::debug!(tool = self.call.name, run_id = &*self.run.id, error = %failed.cause, "a tool failed");
         Ok(Ended::Failed(failed, self.call.name.clone()))
     }
 

@@ -1,54 +1,85 @@
 //! What every store must do: one suite, run against each backend.
 
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mortise_plugin_api::{Item, Principal};
+use mortise_plugin_api::{Item, Principal, Usage};
 use serde_json::json;
+use tokio::sync::Notify;
 
-use super::memory::MemoryLimits;
-use super::{
-    Acknowledge, Appended, ConversationKey, ConversationSave, EventBatch, Expected, Finish,
-    Finished, Keeps, MemoryStore, RunState, Saved, Store, StoreError, StoredRun,
-};
-use crate::clock::Clock;
+use super::*;
 
-fn memory(finished_runs: usize) -> MemoryStore {
-    let keeps = Keeps {
-        streams: true,
-        conversations: true,
-        runtime_state: true,
-    };
-    let limits = MemoryLimits {
-        keeps,
-        finished_runs,
-        finished_for: Duration::from_secs(900),
-        conversations: 2,
-        state_keys: 2,
-    };
-    MemoryStore::new(limits, Clock::SYSTEM)
+const START: u64 = 1_700_000_000_000;
+
+fn clock() -> Clock {
+    Clock::of(|| START)
 }
 
-fn running() -> StoredRun {
-    StoredRun {
-        owner: Arc::new(Principal::anonymous()),
-        agent: "plain".into(),
-        state: RunState::Running,
+fn limits() -> Limits {
+    Limits {
+        keeps: Keeps {
+            streams: true,
+            conversations: true,
+            runtime_state: true,
+            is_durable: false,
+        },
+        is_synced: false,
+        finished_runs: 10,
+        finished_for: Duration::from_secs(900),
+        conversations: 10,
+        state_keys: 2,
     }
 }
 
-/// Nobody who waits: the store must have stored the batch, or refuse it.
-struct Nobody;
+async fn sqlite(folder: &Path) -> SqliteStore {
+    let mut limits = limits();
+    limits.keeps.is_durable = true;
+    let store = SqliteStore::new(&folder.join("runs.db"), limits, clock());
+    store.open().await.unwrap();
+    store
+}
 
-impl Acknowledge for Nobody {
-    fn stored(&self, _end: u64) {}
+/// Runs a test against every backend.
+async fn each(test: impl AsyncFn(&dyn Store)) {
+    test(&MemoryStore::new(limits(), clock())).await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    test(&store).await;
+    store.close().await.unwrap();
+}
+
+fn new_run(id: &str) -> NewRun {
+    NewRun {
+        id: id.into(),
+        owner: Arc::new(Principal::new("ann").with_scope("runs:approve")),
+        agent: "plain".into(),
+        conversation_id: Some("c1".into()),
+        answer: AnswerKind::Stream,
+        created_at: START,
+        request: Some("{}".into()),
+    }
+}
+
+/// Whoever appends, and hears of it.
+#[derive(Default)]
+struct Heard {
+    notify: Notify,
+}
+
+impl Acknowledge for Heard {
+    fn stored(&self) {
+        self.notify.notify_one();
+    }
+
     fn failed(&self, error: &StoreError) {
         panic!("{error}");
     }
 }
 
-fn batch(numbers: std::ops::Range<u64>) -> EventBatch {
+fn batch(numbers: Range<u64>) -> EventBatch {
     let lines: String = numbers
         .clone()
         .map(|n| format!("{{\"n\":{n}}}\n"))
@@ -56,16 +87,30 @@ fn batch(numbers: std::ops::Range<u64>) -> EventBatch {
     EventBatch::new(numbers.start, Bytes::from(lines))
 }
 
-fn append(store: &dyn Store, run_id: &str, batch: EventBatch) -> Result<Appended, StoreError> {
-    store.append(&run_id.into(), batch, Arc::new(Nobody))
+async fn append(store: &dyn Store, run_id: &str, numbers: Range<u64>, marks: Vec<Mark>) {
+    let heard = Arc::new(Heard::default());
+    let entry = Entry {
+        batch: (!numbers.is_empty()).then(|| batch(numbers)),
+        marks,
+    };
+    let writer: Arc<dyn Acknowledge> = Arc::clone(&heard) as _;
+    if store.append(&run_id.into(), entry, writer).unwrap() == Appended::Queued {
+        heard.notify.notified().await;
+    }
 }
 
 fn finish(state: RunState) -> Finish {
     Finish {
         state,
+        ended_at: START,
+        usage: None,
         last_words: None,
         conversation: None,
     }
+}
+
+async fn end(store: &dyn Store, run_id: &str, finish: Finish) -> Finished {
+    store.finish_run(&run_id.into(), finish).await.unwrap()
 }
 
 async fn numbers(store: &dyn Store, run_id: &str, next: u64, limit: u64) -> Vec<u64> {
@@ -73,166 +118,421 @@ async fn numbers(store: &dyn Store, run_id: &str, next: u64, limit: u64) -> Vec<
     batches.into_iter().flatten().map(|(n, _)| n).collect()
 }
 
-#[tokio::test]
-async fn events_come_back_in_order_from_a_number_on() {
-    let store = memory(10);
-    store.open_run("r", running());
-    for numbers in [0..2, 2..3, 3..5] {
-        append(&store, "r", batch(numbers)).unwrap();
+fn key(subject: &str) -> ConversationKey {
+    ConversationKey::new(&Principal::new(subject), "plain", "c1")
+}
+
+fn save(subject: &str, expected: Option<u64>) -> ConversationSave {
+    ConversationSave {
+        key: key(subject),
+        items: vec![Item::user("hi \u{2028} \0 \u{1f600}")],
+        expected,
     }
-    assert_eq!(numbers(&store, "r", 0, 2).await, [0, 1]);
-    assert_eq!(numbers(&store, "r", 1, 10).await, [1, 2, 3, 4]);
-    assert_eq!(numbers(&store, "r", 3, 1).await, [3, 4]);
-    assert_eq!(numbers(&store, "r", u64::MAX, 10).await, [0; 0]);
 }
 
 #[tokio::test]
-async fn an_event_of_a_run_that_is_not_open_is_refused() {
-    let store = memory(10);
-    let refused = append(&store, "nobody", batch(0..1)).unwrap_err();
-    assert!(refused.to_string().contains("'nobody' is not open"));
+async fn events_come_back_in_order_from_a_number_on() {
+    each(async |store| {
+        store.open_run(new_run("r"));
+        for numbers in [0..2, 2..3, 3..5] {
+            append(store, "r", numbers, vec![]).await;
+        }
+        assert_eq!(numbers(store, "r", 0, 2).await, [0, 1]);
+        assert_eq!(numbers(store, "r", 1, 10).await, [1, 2, 3, 4]);
+        assert_eq!(numbers(store, "r", 3, 1).await, [3, 4]);
+        assert_eq!(numbers(store, "r", u64::MAX, 10).await, [0; 0]);
+        assert_eq!(numbers(store, "other", 0, 10).await, [0; 0]);
+        let first = store.events("r", 0, 1).await.unwrap().remove(0);
+        assert_eq!(first.peek(), Some((0, &b"{\"n\":0}"[..])));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_run_ends_once_with_its_last_words() {
-    let store = memory(10);
-    store.open_run("r", running());
-    append(&store, "r", batch(0..2)).unwrap();
-    let last_words = Some(batch(2..3));
-    let ended = store.finish_run(
-        "r",
-        Finish {
-            last_words,
+    each(async |store| {
+        store.open_run(new_run("r"));
+        append(store, "r", 0..2, vec![]).await;
+        let mut usage = Usage::default();
+        usage.total_tokens = Some(8);
+        let last = Finish {
+            last_words: Some(batch(2..3)),
+            usage: Some(usage),
             ..finish(RunState::Finished)
-        },
-    );
-    assert_eq!(ended.await.unwrap(), Finished::Won);
-    let again = store.finish_run("r", finish(RunState::Aborted)).await;
-    assert_eq!(again.unwrap(), Finished::AlreadyTerminal);
-    assert_eq!(numbers(&store, "r", 0, 9).await, [0, 1, 2]);
-    assert!(append(&store, "r", batch(3..4)).is_err());
-    let run = store.run("r").await.unwrap().unwrap();
-    assert_eq!(run.state, RunState::Finished);
+        };
+        assert_eq!(end(store, "r", last).await, Finished::Won);
+        let again = end(store, "r", finish(RunState::Aborted)).await;
+        assert_eq!(again, Finished::AlreadyTerminal);
+        assert_eq!(numbers(store, "r", 0, 9).await, [0, 1, 2]);
+        let run = store.run("r").await.unwrap().unwrap();
+        assert_eq!((run.state, run.ended_at), (RunState::Finished, Some(START)));
+        assert_eq!(run.usage, Some(usage));
+        assert_eq!(*run.owner, Principal::new("ann"));
+        assert!(run.owner.has_scope("runs:approve"));
+        assert_eq!(run.conversation_id.as_deref(), Some("c1"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_ends_at_once_one_wins() {
+    each(async |store| {
+        store.open_run(new_run("r"));
+        let one = store.finish_run(&"r".into(), finish(RunState::Finished));
+        let other = store.finish_run(&"r".into(), finish(RunState::Aborted));
+        let (one, other) = tokio::join!(one, other);
+        assert_eq!(one.unwrap(), Finished::Won);
+        assert_eq!(other.unwrap(), Finished::AlreadyTerminal);
+        assert_eq!(
+            end(store, "unknown", finish(RunState::Failed)).await,
+            Finished::AlreadyTerminal
+        );
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_run_that_would_overwrite_a_conversation_does_not_end() {
-    let store = memory(10);
-    let key = ConversationKey::new(&Principal::anonymous(), "plain", "c1");
-    let save = |expected| ConversationSave {
-        key: key.clone(),
-        items: vec![Item::user("hi")],
-        expected,
-    };
-    store.save_conversation(save(None)).await.unwrap();
-    store.save_conversation(save(Some(1))).await.unwrap();
-    store.open_run("r", running());
-    let conversation = Some(save(Some(1)));
-    let ended = store.finish_run(
-        "r",
-        Finish {
-            conversation,
+    each(async |store| {
+        store.save_conversation(save("ann", None)).await.unwrap();
+        store.save_conversation(save("ann", Some(1))).await.unwrap();
+        store.open_run(new_run("r"));
+        let late = Finish {
+            conversation: Some(save("ann", Some(1))),
             last_words: Some(batch(0..1)),
             ..finish(RunState::Finished)
-        },
-    );
-    assert_eq!(ended.await.unwrap(), Finished::ConversationConflict);
-    assert_eq!(numbers(&store, "r", 0, 9).await, [0; 0]);
-    let failed = store.finish_run("r", finish(RunState::Failed)).await;
-    assert_eq!(failed.unwrap(), Finished::Won);
+        };
+        assert_eq!(end(store, "r", late).await, Finished::ConversationConflict);
+        assert_eq!(numbers(store, "r", 0, 9).await, [0; 0]);
+        assert_eq!(
+            end(store, "r", finish(RunState::Failed)).await,
+            Finished::Won
+        );
+        let stored = store.load_conversation(&key("ann")).await.unwrap().unwrap();
+        assert_eq!(stored.version, 2);
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn the_oldest_finished_runs_are_forgotten_first() {
-    let store = memory(2);
+async fn runs_are_listed_youngest_first_page_by_page_for_their_owner() {
+    each(async |store| {
+        for id in ["run_1", "run_2", "run_3"] {
+            store.open_run(new_run(id));
+        }
+        let mut foreign = new_run("run_4");
+        foreign.owner = Arc::new(Principal::new("bob"));
+        store.open_run(foreign);
+        assert_eq!(
+            end(store, "run_2", finish(RunState::Failed)).await,
+            Finished::Won
+        );
+        let list = async |state, before: Option<&str>, limit| {
+            let filter = RunFilter {
+                owner: Arc::new(Principal::new("ann")),
+                agent: Some("plain".into()),
+                conversation_id: None,
+                state,
+                before: before.map(str::to_owned),
+                limit,
+            };
+            let runs = store.runs(filter).await.unwrap();
+            runs.iter()
+                .map(|run| run.id.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(list(None, None, 2).await, ["run_3", "run_2"]);
+        assert_eq!(list(None, Some("run_2"), 2).await, ["run_1"]);
+        assert_eq!(list(Some(RunState::Failed), None, 9).await, ["run_2"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_save_over_another_version_is_a_conflict_and_a_first_save_is_not() {
+    each(async |store| {
+        for (expected, saved) in [
+            (None, Saved::Version(1)),
+            (Some(1), Saved::Version(2)),
+            (Some(1), Saved::Conflict),
+            (None, Saved::Version(3)),
+        ] {
+            let save = store.save_conversation(save("ann", expected)).await;
+            assert_eq!(save.unwrap(), saved);
+        }
+        let stored = store.load_conversation(&key("ann")).await.unwrap().unwrap();
+        assert_eq!(*stored.items, save("ann", None).items);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn conversations_belong_to_their_owner_and_can_be_deleted() {
+    each(async |store| {
+        store.save_conversation(save("ann", None)).await.unwrap();
+        assert!(
+            store
+                .load_conversation(&key("bob"))
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(!store.delete_conversation(key("bob")).await.unwrap());
+        assert!(store.delete_conversation(key("ann")).await.unwrap());
+        assert!(!store.delete_conversation(key("ann")).await.unwrap());
+        assert!(
+            store
+                .load_conversation(&key("ann"))
+                .await
+                .unwrap()
+                .is_none()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_stands_for_the_run_that_claimed_it_first() {
+    each(async |store| {
+        let claim = |subject: &str, run_id: &str| {
+            let key = IdempotencyKey {
+                tenant: "default".into(),
+                subject: subject.into(),
+                agent: "plain".into(),
+                key: "k".into(),
+            };
+            let run = KeyedRun {
+                run_id: run_id.into(),
+                request: "digest".into(),
+            };
+            store.claim(key, run)
+        };
+        assert_eq!(claim("ann", "r1").await.unwrap(), None);
+        let present = claim("ann", "r2").await.unwrap().unwrap();
+        assert_eq!(&*present.run_id, "r1");
+        assert_eq!(claim("bob", "r3").await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn state_is_compared_set_removed_and_bounded() {
+    each(async |store| {
+        let one = || Expected::Is(Some(json!(1)));
+        assert!(
+            store
+                .set_state("p", "k", Expected::Is(None), json!(1))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !store
+                .set_state("p", "k", Expected::Is(None), json!(2))
+                .await
+                .unwrap()
+        );
+        assert!(store.set_state("p", "k", one(), json!(2)).await.unwrap());
+        assert_eq!(store.state("p", "k").await.unwrap(), Some(json!(2)));
+        assert_eq!(store.state("other", "k").await.unwrap(), None);
+        assert!(
+            store
+                .set_state("p", "l", Expected::Anything, json!(1))
+                .await
+                .unwrap()
+        );
+        let full = store
+            .set_state("p", "m", Expected::Anything, json!(1))
+            .await;
+        assert!(full.unwrap_err().to_string().contains("full (2 keys)"));
+        assert!(
+            store
+                .set_state("p", "k", Expected::Anything, json!(null))
+                .await
+                .unwrap()
+        );
+        assert!(
+            store
+                .set_state("p", "m", Expected::Anything, json!(1))
+                .await
+                .unwrap()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_of_a_run_that_is_not_open_is_refused_in_memory() {
+    let store = MemoryStore::new(limits(), clock());
+    let entry = Entry {
+        batch: Some(batch(0..1)),
+        marks: vec![],
+    };
+    let refused = store.append(&"nobody".into(), entry, Arc::new(Heard::default()));
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("'nobody' is not open")
+    );
+}
+
+#[tokio::test]
+async fn the_oldest_finished_runs_are_forgotten_first_in_memory() {
+    let store = MemoryStore::new(
+        Limits {
+            finished_runs: 2,
+            ..limits()
+        },
+        clock(),
+    );
     for run_id in ["a", "b", "c"] {
-        store.open_run(run_id, running());
-        let ended = store.finish_run(run_id, finish(RunState::Finished));
-        ended.await.unwrap();
+        store.open_run(new_run(run_id));
+        end(&store, run_id, finish(RunState::Finished)).await;
     }
     assert!(store.run("a").await.unwrap().is_none());
     assert!(store.run("c").await.unwrap().is_some());
 }
 
+// === what only a database does ===
+
 #[tokio::test]
-async fn a_save_over_another_version_is_a_conflict_and_a_first_save_is_not() {
-    let store = memory(10);
-    let key = ConversationKey::new(&Principal::anonymous(), "plain", "c1");
-    let items = vec![Item::user("hi")];
-    let save = |expected| {
-        store.save_conversation(ConversationSave {
-            key: key.clone(),
-            items: items.clone(),
-            expected,
-        })
+async fn everything_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    store.open_run(new_run("ended"));
+    store.open_run(new_run("alive"));
+    append(&store, "alive", 0..2, vec![Mark::Since("forgotten".into())]).await;
+    let marks = ["{}", "1", "2"].map(str::to_owned);
+    let [checkpoint, one, two] = marks;
+    append(
+        &store,
+        "alive",
+        2..4,
+        vec![Mark::Checkpoint(checkpoint), Mark::Since(one)],
+    )
+    .await;
+    append(&store, "alive", 4..4, vec![Mark::Since(two)]).await;
+    append(&store, "alive", 4..5, vec![]).await;
+    end(&store, "ended", finish(RunState::Finished)).await;
+    store.save_conversation(save("ann", None)).await.unwrap();
+    store.close().await.unwrap();
+
+    let store = sqlite(folder.path()).await;
+    let unfinished = store.unfinished_runs().await.unwrap();
+    let [alive] = &unfinished[..] else {
+        panic!("{unfinished:?}");
     };
-    assert_eq!(save(None).await.unwrap(), Saved::Version(1));
-    assert_eq!(save(Some(1)).await.unwrap(), Saved::Version(2));
-    assert_eq!(save(Some(1)).await.unwrap(), Saved::Conflict);
-    assert_eq!(save(None).await.unwrap(), Saved::Version(3));
+    assert_eq!((&*alive.run.id, alive.next), ("alive", 5));
+    assert_eq!(alive.request.as_deref(), Some("{}"));
+    let checkpoint = alive.checkpoint.as_ref().unwrap();
+    assert_eq!((&*checkpoint.json, checkpoint.next), ("{}", 4));
+    assert_eq!(checkpoint.since, ["1", "2"]);
+    assert_eq!(numbers(&store, "alive", 0, 9).await, [0, 1, 2, 3, 4]);
+    assert!(
+        store
+            .load_conversation(&key("ann"))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    store.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn conversations_belong_to_their_owner() {
-    let store = memory(10);
-    let key = ConversationKey::new(&Principal::new("ann"), "plain", "c1");
-    store
-        .save_conversation(ConversationSave {
-            key,
-            items: vec![Item::user("hi")],
-            expected: None,
-        })
-        .await
-        .unwrap();
-    let other = ConversationKey::new(&Principal::new("bob"), "plain", "c1");
-    assert!(store.load_conversation(&other).await.unwrap().is_none());
+async fn a_second_server_is_refused_with_the_number_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let second = SqliteStore::new(&folder.path().join("runs.db"), limits(), clock());
+    let refused = second.open().await.unwrap_err().to_string();
+    let holder = format!("process {} holds", std::process::id());
+    assert!(refused.contains(&holder), "{refused}");
+    store.close().await.unwrap();
+    second.open().await.unwrap();
+    second.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn state_is_compared_set_removed_and_bounded() {
-    let store = memory(10);
+async fn a_file_that_is_no_database_of_this_version_is_refused_and_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let foreign = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let run = async |sql: &'static str| {
+        use sqlx::{ConnectOptions as _, Connection as _};
+        let mut connection = foreign.clone().connect().await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    };
+    let refusal = async || {
+        let store = SqliteStore::new(&path, limits(), clock());
+        store.open().await.unwrap_err().to_string()
+    };
+    run("create table books (title text)").await;
+    assert_eq!(refusal().await, "the file is not a database of Mortise");
+    std::fs::remove_file(&path).unwrap();
+
+    sqlite(folder.path()).await.close().await.unwrap();
+    run("pragma user_version = 99").await;
     assert!(
-        store
-            .set_state("p", "k", Expected::Is(None), json!(1))
-            .await
-            .unwrap()
+        refusal().await.contains("version 99"),
+        "{}",
+        refusal().await
     );
+
+    std::fs::write(
+        &path,
+        "not a database at all, but long enough to have a header",
+    )
+    .unwrap();
     assert!(
-        !store
-            .set_state("p", "k", Expected::Is(None), json!(2))
-            .await
-            .unwrap()
+        refusal().await.contains("not a database"),
+        "{}",
+        refusal().await
     );
-    assert!(
-        store
-            .set_state("p", "k", Expected::Is(Some(json!(1))), json!(2))
-            .await
-            .unwrap()
+    let kept = std::fs::read_to_string(&path).unwrap();
+    assert!(kept.starts_with("not a database at all"));
+}
+
+#[tokio::test]
+async fn a_failed_transaction_is_told_to_everybody_in_it_and_shows_in_the_health() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    store.open_run(new_run("r"));
+    append(&store, "r", 0..1, vec![]).await;
+    assert!(store.failure().is_none());
+    // The same run again: nothing of its transaction may be stored.
+    store.open_run(new_run("r"));
+    let ended = store
+        .finish_run(&"r".into(), finish(RunState::Finished))
+        .await;
+    assert!(ended.is_err());
+    assert!(store.failure().is_some());
+    let run = store.run("r").await.unwrap().unwrap();
+    assert_eq!(run.state, RunState::Running);
+    assert_eq!(
+        end(&store, "r", finish(RunState::Finished)).await,
+        Finished::Won
     );
-    assert_eq!(store.state("p", "k").await.unwrap(), Some(json!(2)));
-    assert_eq!(store.state("other", "k").await.unwrap(), None);
-    assert!(
-        store
-            .set_state("p", "l", Expected::Anything, json!(1))
-            .await
-            .unwrap()
-    );
-    assert!(
-        store
-            .set_state("p", "m", Expected::Anything, json!(1))
-            .await
-            .is_err()
-    );
-    assert!(
-        store
-            .set_state("p", "k", Expected::Anything, json!(null))
-            .await
-            .unwrap()
-    );
-    assert!(
-        store
-            .set_state("p", "m", Expected::Anything, json!(1))
-            .await
-            .unwrap()
-    );
+    assert!(store.failure().is_none());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_old_is_forgotten_with_its_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let store = sqlite(folder.path()).await;
+    store.open_run(new_run("old"));
+    append(&store, "old", 0..3, vec![]).await;
+    end(&store, "old", finish(RunState::Finished)).await;
+    store.close().await.unwrap();
+
+    let later = Clock::of(|| START + 3_600_000);
+    let store = SqliteStore::new(&path, limits(), later);
+    store.open().await.unwrap();
+    store.save_conversation(save("ann", None)).await.unwrap();
+    assert!(store.run("old").await.unwrap().is_none());
+    assert_eq!(numbers(&store, "old", 0, 9).await, [0; 0]);
+    store.close().await.unwrap();
 }

@@ -2,43 +2,35 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{
-    Acknowledge, Appended, ConversationKey, ConversationSave, EventBatch, Expected, Finish,
-    Finished, Keeps, RunState, Saved, Store, StoreError, StoreFuture, StoredConversation,
-    StoredRun,
+    Acknowledge, Appended, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch,
+    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits, NewRun, RunFilter,
+    RunState, Saved, Store, StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
 };
 use crate::clock::Clock;
 
-/// How much is kept.
-#[derive(Debug, Clone)]
-pub(crate) struct MemoryLimits {
-    pub(crate) keeps: Keeps,
-    pub(crate) finished_runs: usize,
-    pub(crate) finished_for: Duration,
-    pub(crate) conversations: usize,
-    pub(crate) state_keys: usize,
-}
-
 /// Everything in maps behind one lock that is never held across an await.
 pub(crate) struct MemoryStore {
-    limits: MemoryLimits,
+    limits: Limits,
     clock: Clock,
     data: Mutex<Data>,
 }
 
 #[derive(Default)]
 struct Data {
-    runs: HashMap<String, Run>,
+    runs: HashMap<Arc<str>, Run>,
     /// Finished runs, oldest first, with the time of their end.
-    finished: VecDeque<(u64, String)>,
+    finished: VecDeque<(u64, Arc<str>)>,
     conversations: HashMap<ConversationKey, StoredConversation>,
     /// Conversations in the order of their first save.
     conversation_order: VecDeque<ConversationKey>,
     state: HashMap<(String, String), Value>,
+    keys: HashMap<IdempotencyKey, KeyedRun>,
+    /// Keys in the order of their first use.
+    key_order: VecDeque<IdempotencyKey>,
 }
 
 struct Run {
@@ -49,7 +41,7 @@ struct Run {
 // === impl MemoryStore ===
 
 impl MemoryStore {
-    pub(crate) fn new(limits: MemoryLimits, clock: Clock) -> Self {
+    pub(crate) fn new(limits: Limits, clock: Clock) -> Self {
         Self {
             limits,
             clock,
@@ -85,19 +77,36 @@ impl Store for MemoryStore {
         self.limits.keeps
     }
 
-    fn open_run(&self, run_id: &str, run: StoredRun) {
+    fn failure(&self) -> Option<StoreError> {
+        None
+    }
+
+    fn open_run(&self, run: NewRun) {
         let mut data = self.data();
         self.forget_old_runs(&mut data);
         data.runs.insert(
-            run_id.into(),
+            Arc::clone(&run.id),
             Run {
-                known: run,
+                known: run.into_stored(),
                 batches: Vec::new(),
             },
         );
     }
 
-    fn finish_run(&self, run_id: &str, finish: Finish) -> StoreFuture<'static, Finished> {
+    fn append(
+        &self,
+        run_id: &Arc<str>,
+        entry: Entry,
+        _writer: Arc<dyn Acknowledge>,
+    ) -> Result<Appended, StoreError> {
+        match self.data().runs.get_mut(run_id) {
+            Some(run) if run.known.state == RunState::Running => run.batches.extend(entry.batch),
+            _ => return Err(StoreError(format!("the run '{run_id}' is not open"))),
+        }
+        Ok(Appended::Stored)
+    }
+
+    fn finish_run(&self, run_id: &Arc<str>, finish: Finish) -> StoreFuture<'static, Finished> {
         let mut data = self.data();
         if !data.is_running(run_id) {
             return done(Finished::AlreadyTerminal);
@@ -109,10 +118,12 @@ impl Store for MemoryStore {
         }
         if let Some(run) = data.runs.get_mut(run_id) {
             run.known.state = finish.state;
+            run.known.ended_at = Some(finish.ended_at);
+            run.known.usage = finish.usage;
             run.batches.extend(finish.last_words);
         }
         data.finished
-            .push_back((self.clock.now_millis(), run_id.into()));
+            .push_back((finish.ended_at, Arc::clone(run_id)));
         self.forget_old_runs(&mut data);
         done(Finished::Won)
     }
@@ -123,17 +134,25 @@ impl Store for MemoryStore {
         done(data.runs.get(run_id).map(|run| run.known.clone()))
     }
 
-    fn append(
-        &self,
-        run_id: &Arc<str>,
-        batch: EventBatch,
-        _writer: Arc<dyn Acknowledge>,
-    ) -> Result<Appended, StoreError> {
-        match self.data().runs.get_mut(&**run_id) {
-            Some(run) if run.known.state == RunState::Running => run.batches.push(batch),
-            _ => return Err(StoreError(format!("the run '{run_id}' is not open"))),
-        }
-        Ok(Appended::Stored)
+    fn runs(&self, filter: RunFilter) -> StoreFuture<'_, Vec<StoredRun>> {
+        let data = self.data();
+        let known = data.runs.values().map(|run| &run.known);
+        let mut wanted: Vec<_> = known.filter(|run| filter.wants(run)).collect();
+        // Ids begin with the time.
+        wanted.sort_unstable_by(|one, other| other.id.cmp(&one.id));
+        let comes_after = |run: &&&StoredRun| {
+            let before = filter.before.as_deref();
+            before.is_none_or(|before| &*run.id < before)
+        };
+        let page = wanted
+            .iter()
+            .filter(comes_after)
+            .take(filter.limit as usize);
+        done(page.map(|run| StoredRun::clone(run)).collect())
+    }
+
+    fn unfinished_runs(&self) -> StoreFuture<'_, Vec<UnfinishedRun>> {
+        done(Vec::new())
     }
 
     fn events(&self, run_id: &str, next: u64, limit: u64) -> StoreFuture<'_, Vec<EventBatch>> {
@@ -156,12 +175,34 @@ impl Store for MemoryStore {
         done(self.data().conversations.get(key).cloned())
     }
 
-    fn save_conversation(&self, save: ConversationSave) -> StoreFuture<'_, Saved> {
-        done(
-            self.data()
-                .save_conversation(save, self.limits.conversations),
-        )
+    fn save_conversation(&self, save: ConversationSave) -> StoreFuture<'static, Saved> {
+        let limit = self.limits.conversations;
+        done(self.data().save_conversation(save, limit))
     }
+
+    fn delete_conversation(&self, key: ConversationKey) -> StoreFuture<'static, bool> {
+        let mut data = self.data();
+        data.conversation_order.retain(|other| *other != key);
+        done(data.conversations.remove(&key).is_some())
+    }
+
+    fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>> {
+        let mut data = self.data();
+        if let Some(present) = data.keys.get(&key) {
+            return done(Some(present.clone()));
+        }
+        data.key_order.push_back(key.clone());
+        data.keys.insert(key, run);
+        if data.key_order.len() > self.limits.finished_runs
+            && let Some(oldest) = data.key_order.pop_front()
+        {
+            data.keys.remove(&oldest);
+        }
+        done(None)
+    }
+
+    // What must outlive the process has no place here; the log has it.
+    fn audit(&self, _record: AuditRecord) {}
 
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>> {
         done(
@@ -178,7 +219,7 @@ impl Store for MemoryStore {
         key: &str,
         expected: Expected,
         value: Value,
-    ) -> StoreFuture<'_, bool> {
+    ) -> StoreFuture<'static, bool> {
         let mut data = self.data();
         let place = (instance.to_owned(), key.to_owned());
         if let Expected::Is(expected) = expected

@@ -1,10 +1,12 @@
 //! What outlives a run: its events, conversations, the state of plugins.
 //!
-//! To add a noun: methods here, cases in `contract.rs`, then every backend.
+//! To add a noun: a type in `records.rs`, methods here, cases in `contract.rs`, then every backend.
 
 mod events;
 mod memory;
 mod none;
+mod records;
+mod sqlite;
 
 #[cfg(test)]
 mod contract;
@@ -12,19 +14,24 @@ mod contract;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use mortise_plugin_api::{Item, Principal};
 use serde_json::Value;
 
 pub(crate) use self::events::EventBatch;
-pub(crate) use self::memory::{MemoryLimits, MemoryStore};
-pub(crate) use self::none::NoStore;
+use self::memory::MemoryStore;
+use self::none::NoStore;
+pub(crate) use self::records::*;
+pub(crate) use self::sqlite::OpenError;
+use self::sqlite::SqliteStore;
+use crate::clock::Clock;
+use crate::config::{self, Durability, StoreUrl};
 
 pub(crate) type StoreFuture<'a, T> =
     Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Why the store did not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the store failed: {0}")]
 pub(crate) struct StoreError(pub(crate) String);
 
@@ -35,9 +42,11 @@ pub(crate) struct Keeps {
     pub(crate) conversations: bool,
     /// Which run of a conversation is active.
     pub(crate) runtime_state: bool,
+    /// Whether all that outlives the process.
+    pub(crate) is_durable: bool,
 }
 
-/// What became of a batch of events.
+/// What became of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Appended {
     /// It is stored.
@@ -46,113 +55,44 @@ pub(crate) enum Appended {
     Queued,
 }
 
-/// Whoever appended events, and waits until they may be shown. Called on the store's own thread:
-/// it must not wait.
+/// Whoever appended entries, and waits until their events may be shown. Called on the store's own
+/// task: it must not wait.
 pub(crate) trait Acknowledge: Send + Sync {
-    /// All events below this number are stored.
-    fn stored(&self, end: u64);
+    /// One more entry is stored, the oldest that was not.
+    fn stored(&self);
     /// Some are not, and no later one will be.
     fn failed(&self, error: &StoreError);
 }
 
-/// Whose conversation with which agent.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct ConversationKey {
-    pub(crate) tenant: String,
-    pub(crate) subject: String,
-    pub(crate) agent: String,
-    pub(crate) id: String,
-}
-
-/// A stored conversation; the version guards against lost updates.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredConversation {
-    pub(crate) items: Arc<Vec<Item>>,
-    pub(crate) version: u64,
-}
-
-/// What became of a save.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Saved {
-    /// Stored, with this version.
-    Version(u64),
-    /// Somebody else has stored since the load.
-    Conflict,
-}
-
-/// A conversation that is to be stored.
-#[derive(Debug)]
-pub(crate) struct ConversationSave {
-    pub(crate) key: ConversationKey,
-    /// All of its items.
-    pub(crate) items: Vec<Item>,
-    /// The version that was loaded: nothing is stored over another one.
-    pub(crate) expected: Option<u64>,
-}
-
-/// How a run ends.
-#[derive(Debug)]
-pub(crate) struct Finish {
-    pub(crate) state: RunState,
-    /// Its last events, which say so; `None` where events are not kept.
-    pub(crate) last_words: Option<EventBatch>,
-    pub(crate) conversation: Option<ConversationSave>,
-}
-
-/// What became of an end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finished {
-    /// All of it is stored.
-    Won,
-    /// The run has ended before; nothing was stored.
-    AlreadyTerminal,
-    /// Somebody else has stored the conversation since the load; nothing was stored.
-    ConversationConflict,
-}
-
-/// What is known of a stored run.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredRun {
-    pub(crate) owner: Arc<Principal>,
-    pub(crate) agent: String,
-    pub(crate) state: RunState,
-}
-
-/// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RunState {
-    Running,
-    Finished,
-    Failed,
-    Aborted,
-}
-
-/// What must stand in a place before it is written.
-#[derive(Debug)]
-pub(crate) enum Expected {
-    /// Whatever there is.
-    Anything,
-    /// This value, or none.
-    Is(Option<Value>),
-}
-
-/// A durable backend.
+/// A backend.
+///
+/// What takes effect without a future never waits; what returns one is done even if the future is
+/// dropped. Everything that is stored of one run is stored in the order of the calls.
 pub(crate) trait Store: Send + Sync {
+    /// Opens files; before that nothing but [`keeps`](Self::keeps) may be called.
+    fn open(&self) -> Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + '_>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
     fn keeps(&self) -> Keeps;
+    /// Why nothing can be stored at present, where that is so.
+    fn failure(&self) -> Option<StoreError>;
 
     /// Stores that a run has begun, before anything else that is stored of it.
-    fn open_run(&self, run_id: &str, run: StoredRun);
-    /// Stores the end of a run: all of it or nothing. It is done even if the future is dropped.
-    fn finish_run(&self, run_id: &str, finish: Finish) -> StoreFuture<'static, Finished>;
-    fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>>;
-
-    /// Stores events after all that were appended to the run before. Never waits.
+    fn open_run(&self, run: NewRun);
+    /// Stores an entry after all that were appended to the run before.
     fn append(
         &self,
         run_id: &Arc<str>,
-        batch: EventBatch,
+        entry: Entry,
         writer: Arc<dyn Acknowledge>,
     ) -> Result<Appended, StoreError>;
+    /// Stores the end of a run: all of it or nothing.
+    fn finish_run(&self, run_id: &Arc<str>, finish: Finish) -> StoreFuture<'static, Finished>;
+    fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>>;
+    /// A page of runs, the youngest first.
+    fn runs(&self, filter: RunFilter) -> StoreFuture<'_, Vec<StoredRun>>;
+    /// The runs that had not ended when the server did; asked once, before any run begins.
+    fn unfinished_runs(&self) -> StoreFuture<'_, Vec<UnfinishedRun>>;
     /// The events from this number on, in order: about `limit` of them, at least one if there is
     /// one.
     fn events(&self, run_id: &str, next: u64, limit: u64) -> StoreFuture<'_, Vec<EventBatch>>;
@@ -161,7 +101,14 @@ pub(crate) trait Store: Send + Sync {
         &self,
         key: &ConversationKey,
     ) -> StoreFuture<'_, Option<StoredConversation>>;
-    fn save_conversation(&self, save: ConversationSave) -> StoreFuture<'_, Saved>;
+    fn save_conversation(&self, save: ConversationSave) -> StoreFuture<'static, Saved>;
+    /// Whether there was one.
+    fn delete_conversation(&self, key: ConversationKey) -> StoreFuture<'static, bool>;
+
+    /// Makes the key stand for this run; `Some` where it stands for one already.
+    fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>>;
+
+    fn audit(&self, record: AuditRecord);
 
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>>;
     /// Sets a value, `null` removes it; only over what is expected. Whether it did.
@@ -171,31 +118,47 @@ pub(crate) trait Store: Send + Sync {
         key: &str,
         expected: Expected,
         value: Value,
-    ) -> StoreFuture<'_, bool>;
-}
+    ) -> StoreFuture<'static, bool>;
 
-// === impl RunState ===
-
-impl RunState {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Failed => "failed",
-            Self::Aborted => "aborted",
-        }
+    /// Stores what is queued, and lets go of files.
+    fn close(&self) -> StoreFuture<'static, ()> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
-// === impl ConversationKey ===
+/// How much a store keeps, and how safely.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) keeps: Keeps,
+    /// Whether an event is safe from a loss of power before it is shown, or only from a crash.
+    pub(crate) is_synced: bool,
+    pub(crate) finished_runs: usize,
+    pub(crate) finished_for: Duration,
+    pub(crate) conversations: usize,
+    pub(crate) state_keys: usize,
+}
 
-impl ConversationKey {
-    pub(crate) fn new(owner: &Principal, agent: &str, id: &str) -> Self {
-        Self {
-            tenant: owner.tenant.clone(),
-            subject: owner.subject.clone(),
-            agent: agent.into(),
-            id: id.into(),
-        }
+/// How many keys all plugins together may keep.
+const STATE_KEYS: usize = 100_000;
+
+/// The store that the configuration asks for, not open yet.
+pub(crate) fn of(section: &config::Store, clock: Clock) -> Arc<dyn Store> {
+    let limits = Limits {
+        keeps: Keeps {
+            streams: section.streams,
+            conversations: section.conversations,
+            runtime_state: section.runtime_state,
+            is_durable: matches!(section.url, StoreUrl::Sqlite(_)),
+        },
+        is_synced: section.durability == Durability::Full,
+        finished_runs: section.finished_runs(),
+        finished_for: section.finished_for(),
+        conversations: section.max_conversations,
+        state_keys: STATE_KEYS,
+    };
+    match &section.url {
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::new(path, limits, clock)),
+        StoreUrl::Memory => Arc::new(MemoryStore::new(limits, clock)),
+        StoreUrl::None => Arc::new(NoStore::new(MemoryStore::new(limits, clock))),
     }
 }

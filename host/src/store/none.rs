@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    Acknowledge, Appended, ConversationKey, ConversationSave, EventBatch, Expected, Finish,
-    Finished, Keeps, MemoryStore, Saved, Store, StoreError, StoreFuture, StoredConversation,
-    StoredRun,
+    Acknowledge, Appended, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch,
+    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, MemoryStore, NewRun, RunFilter,
+    Saved, Store, StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
 };
 
 /// Keeps nothing but the state of plugins.
@@ -31,12 +31,26 @@ impl Store for NoStore {
             streams: false,
             conversations: false,
             runtime_state: false,
+            is_durable: false,
         }
     }
 
-    fn open_run(&self, _run_id: &str, _run: StoredRun) {}
+    fn failure(&self) -> Option<StoreError> {
+        None
+    }
 
-    fn finish_run(&self, _run_id: &str, _finish: Finish) -> StoreFuture<'static, Finished> {
+    fn open_run(&self, _run: NewRun) {}
+
+    fn append(
+        &self,
+        _run_id: &Arc<str>,
+        _entry: Entry,
+        _writer: Arc<dyn Acknowledge>,
+    ) -> Result<Appended, StoreError> {
+        Ok(Appended::Stored)
+    }
+
+    fn finish_run(&self, _run_id: &Arc<str>, _finish: Finish) -> StoreFuture<'static, Finished> {
         done(Finished::Won)
     }
 
@@ -44,13 +58,12 @@ impl Store for NoStore {
         done(None)
     }
 
-    fn append(
-        &self,
-        _run_id: &Arc<str>,
-        _batch: EventBatch,
-        _writer: Arc<dyn Acknowledge>,
-    ) -> Result<Appended, StoreError> {
-        Ok(Appended::Stored)
+    fn runs(&self, _filter: RunFilter) -> StoreFuture<'_, Vec<StoredRun>> {
+        done(Vec::new())
+    }
+
+    fn unfinished_runs(&self) -> StoreFuture<'_, Vec<UnfinishedRun>> {
+        done(Vec::new())
     }
 
     fn events(&self, _run_id: &str, _next: u64, _limit: u64) -> StoreFuture<'_, Vec<EventBatch>> {
@@ -64,9 +77,19 @@ impl Store for NoStore {
         done(None)
     }
 
-    fn save_conversation(&self, _save: ConversationSave) -> StoreFuture<'_, Saved> {
+    fn save_conversation(&self, _save: ConversationSave) -> StoreFuture<'static, Saved> {
         done(Saved::Version(0))
     }
+
+    fn delete_conversation(&self, _key: ConversationKey) -> StoreFuture<'static, bool> {
+        done(false)
+    }
+
+    fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>> {
+        self.state.claim(key, run)
+    }
+
+    fn audit(&self, _record: AuditRecord) {}
 
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>> {
         self.state.state(instance, key)
@@ -78,7 +101,7 @@ impl Store for NoStore {
         key: &str,
         expected: Expected,
         value: Value,
-    ) -> StoreFuture<'_, bool> {
+    ) -> StoreFuture<'static, bool> {
         self.state.set_state(instance, key, expected, value)
     }
 }

@@ -14,5 +14,15 @@ pub(in crate::http) fn answer(state: &HttpState, path: &str) -> Response {
             &json!({ "status": "stopping" }),
         );
     }
+    if path == "/readyz"
+        && let Some(failure) = state.runtime.store_failure()
+    {
+        // What exactly is wrong is for the log.
+        tracing::debug!(%failure, "not ready");
+        return json_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({ "status": "store" }),
+        );
+    }
     json_response(StatusCode::OK, &json!({ "status": "ok" }))
 }

@@ -36,7 +36,7 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
     }
 
     let streamed = state.runtime.stream(agent, run, caller).await?;
-    let run_id: Arc<str> = streamed.run_id.into();
+    let run_id = streamed.run_id;
     let framing = match escapes::query_param(request.uri.query(), "ids").as_deref() {
         Some("1") => Framing::Numbered {
             run_id: Arc::clone(&run_id),

@@ -1,0 +1,278 @@
+//! What is stored, whichever store it is.
+
+use std::sync::Arc;
+
+use mortise_plugin_api::{Item, Principal, Usage};
+use serde_json::Value;
+
+use super::EventBatch;
+
+/// A run that begins.
+#[derive(Debug, Clone)]
+pub(crate) struct NewRun {
+    pub(crate) id: Arc<str>,
+    pub(crate) owner: Arc<Principal>,
+    pub(crate) agent: Arc<str>,
+    pub(crate) conversation_id: Option<String>,
+    pub(crate) answer: AnswerKind,
+    pub(crate) created_at: u64,
+    /// What was asked for, as JSON; where the store is durable and the run can go on after a
+    /// crash.
+    pub(crate) request: Option<String>,
+}
+
+/// How a run is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AnswerKind {
+    /// As one JSON value: its events are not kept.
+    Json,
+    /// As a stream of events.
+    Stream,
+}
+
+/// What is known of a stored run.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredRun {
+    pub(crate) id: Arc<str>,
+    pub(crate) owner: Arc<Principal>,
+    pub(crate) agent: Arc<str>,
+    pub(crate) conversation_id: Option<String>,
+    pub(crate) answer: AnswerKind,
+    pub(crate) created_at: u64,
+    pub(crate) state: RunState,
+    pub(crate) ended_at: Option<u64>,
+    pub(crate) usage: Option<Usage>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunState {
+    Running,
+    Finished,
+    Failed,
+    Aborted,
+}
+
+/// Which runs are wanted, the youngest first.
+#[derive(Debug, Clone)]
+pub(crate) struct RunFilter {
+    pub(crate) owner: Arc<Principal>,
+    pub(crate) agent: Option<String>,
+    pub(crate) conversation_id: Option<String>,
+    pub(crate) state: Option<RunState>,
+    /// Only those that come after this one in the list: the last of the page before.
+    pub(crate) before: Option<String>,
+    pub(crate) limit: u32,
+}
+
+/// What is stored together: events, and what a run needs to go on after a crash.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    pub(crate) batch: Option<EventBatch>,
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// What a run needs to go on after a crash, as JSON that only the runtime reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Where it can go on from; earlier marks are forgotten.
+    Checkpoint(String),
+    /// What has happened since.
+    Since(String),
+}
+
+/// A run that has not ended when the server did.
+#[derive(Debug)]
+pub(crate) struct UnfinishedRun {
+    pub(crate) run: StoredRun,
+    pub(crate) request: Option<String>,
+    pub(crate) checkpoint: Option<StoredCheckpoint>,
+    /// The number of the event that comes next.
+    pub(crate) next: u64,
+}
+
+/// Where a run can go on from.
+#[derive(Debug)]
+pub(crate) struct StoredCheckpoint {
+    pub(crate) json: String,
+    /// The number of the event that came next when it was made.
+    pub(crate) next: u64,
+    /// What has happened since, in order.
+    pub(crate) since: Vec<String>,
+}
+
+/// How a run ends.
+#[derive(Debug)]
+pub(crate) struct Finish {
+    pub(crate) state: RunState,
+    pub(crate) ended_at: u64,
+    pub(crate) usage: Option<Usage>,
+    /// Its last events, which say so; `None` where events are not kept.
+    pub(crate) last_words: Option<EventBatch>,
+    pub(crate) conversation: Option<ConversationSave>,
+}
+
+/// What became of an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finished {
+    /// All of it is stored.
+    Won,
+    /// The run has ended before; nothing was stored.
+    AlreadyTerminal,
+    /// Somebody else has stored the conversation since the load; nothing was stored.
+    ConversationConflict,
+}
+
+/// Whose conversation with which agent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ConversationKey {
+    pub(crate) tenant: String,
+    pub(crate) subject: String,
+    pub(crate) agent: String,
+    pub(crate) id: String,
+}
+
+/// A stored conversation; the version guards against lost updates.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredConversation {
+    pub(crate) items: Arc<Vec<Item>>,
+    pub(crate) version: u64,
+}
+
+/// A conversation that is to be stored.
+#[derive(Debug)]
+pub(crate) struct ConversationSave {
+    pub(crate) key: ConversationKey,
+    /// All of its items.
+    pub(crate) items: Vec<Item>,
+    /// The version that was loaded: nothing is stored over another one.
+    pub(crate) expected: Option<u64>,
+}
+
+/// What became of a save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Saved {
+    /// Stored, with this version.
+    Version(u64),
+    /// Somebody else has stored since the load.
+    Conflict,
+}
+
+/// What must stand in a place before it is written.
+#[derive(Debug)]
+pub(crate) enum Expected {
+    /// Whatever there is.
+    Anything,
+    /// This value, or none.
+    Is(Option<Value>),
+}
+
+/// A key with which a client asks for the same run again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct IdempotencyKey {
+    pub(crate) tenant: String,
+    pub(crate) subject: String,
+    pub(crate) agent: String,
+    pub(crate) key: String,
+}
+
+/// The run that a key stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyedRun {
+    pub(crate) run_id: Arc<str>,
+    /// A digest of what was asked for.
+    pub(crate) request: String,
+}
+
+/// Something that somebody decided or did, for those who look later.
+#[derive(Debug, Clone)]
+pub(crate) struct AuditRecord {
+    pub(crate) at: u64,
+    pub(crate) principal: Arc<Principal>,
+    /// `approve`, `deny`, `abort` and so on.
+    pub(crate) action: &'static str,
+    pub(crate) run_id: Option<Arc<str>>,
+    pub(crate) detail: Value,
+}
+
+// === impl AnswerKind ===
+
+impl AnswerKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Stream => "stream",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Json, Self::Stream]
+            .into_iter()
+            .find(|it| it.as_str() == name)
+    }
+}
+
+// === impl RunState ===
+
+impl RunState {
+    const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Failed, Self::Aborted];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Aborted => "aborted",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
+}
+
+// === impl NewRun ===
+
+impl NewRun {
+    /// The run as it is known once it has begun.
+    pub(crate) fn into_stored(self) -> StoredRun {
+        StoredRun {
+            id: self.id,
+            owner: self.owner,
+            agent: self.agent,
+            conversation_id: self.conversation_id,
+            answer: self.answer,
+            created_at: self.created_at,
+            state: RunState::Running,
+            ended_at: None,
+            usage: None,
+        }
+    }
+}
+
+// === impl RunFilter ===
+
+impl RunFilter {
+    pub(crate) fn wants(&self, run: &StoredRun) -> bool {
+        let same = |wanted: &Option<String>, own: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| own == Some(wanted))
+        };
+        run.owner == self.owner
+            && same(&self.agent, Some(&run.agent))
+            && same(&self.conversation_id, run.conversation_id.as_deref())
+            && self.state.is_none_or(|state| run.state == state)
+    }
+}
+
+// === impl ConversationKey ===
+
+impl ConversationKey {
+    pub(crate) fn new(owner: &Principal, agent: &str, id: &str) -> Self {
+        Self {
+            tenant: owner.tenant.clone(),
+            subject: owner.subject.clone(),
+            agent: agent.into(),
+            id: id.into(),
+        }
+    }
+}

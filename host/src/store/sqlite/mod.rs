@@ -1,0 +1,365 @@
+//! The store in a file: SQLite, with one writer that commits what has gathered since its last
+//! commit, and a few readers beside it.
+
+mod lock;
+mod reads;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mortise_plugin_api::Usage;
+use serde_json::Value;
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use self::lock::DatabaseLock;
+use self::writer::{Command, Writer};
+use super::{
+    Acknowledge, Appended, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch,
+    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits, NewRun, RunFilter, Saved,
+    Store, StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
+};
+use crate::clock::Clock;
+use crate::shutdown::Tasks;
+
+/// The store in a file.
+pub(crate) struct SqliteStore {
+    path: PathBuf,
+    limits: Limits,
+    clock: Clock,
+    commands: mpsc::UnboundedSender<Command>,
+    /// Taken by the writer, once the database is open.
+    queue: Mutex<Option<mpsc::UnboundedReceiver<Command>>>,
+    readers: SqlitePool,
+    health: Health,
+    tasks: Tasks,
+}
+
+/// Why the last commit failed, if it did. Clones share it.
+#[derive(Debug, Clone, Default)]
+struct Health(Arc<Mutex<Option<StoreError>>>);
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("another server uses the database: process {holder} holds {}", path.display())]
+    InUse { path: PathBuf, holder: String },
+    #[error("{} cannot be written", path.display())]
+    Lock {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the folder {} cannot be made", path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the file is not a database of Mortise")]
+    Foreign,
+    #[error("the database has version {found}, and this server knows versions up to {known}")]
+    Newer { found: i64, known: usize },
+    #[error("the database cannot be used: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// How long a statement waits for another program that has locked the database.
+const BUSY: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+
+// === impl SqliteStore ===
+
+impl SqliteStore {
+    /// A store in this file, which is not touched before [`open`](Store::open).
+    pub(crate) fn new(path: &Path, limits: Limits, clock: Clock) -> Self {
+        let (commands, queue) = mpsc::unbounded_channel();
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_lazy_with(
+                options(path, &limits)
+                    .read_only(true)
+                    .create_if_missing(false),
+            );
+        Self {
+            path: path.to_owned(),
+            limits,
+            clock,
+            commands,
+            queue: Mutex::new(Some(queue)),
+            readers,
+            health: Health::default(),
+            tasks: Tasks::new(),
+        }
+    }
+
+    async fn connect(&self) -> Result<Writer, OpenError> {
+        make_folder(&self.path)?;
+        let lock = DatabaseLock::take(&self.path)?;
+        let mut connection = options(&self.path, &self.limits).connect().await?;
+        schema::prepare(&mut connection).await?;
+        Ok(Writer::new(
+            connection,
+            lock,
+            self.limits.clone(),
+            self.clock,
+            self.health.clone(),
+        ))
+    }
+
+    /// Queues a command; the answer comes once it is committed.
+    fn ask<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> StoreFuture<'static, T> {
+        let (answer, answered) = oneshot::channel();
+        let queued = self.commands.send(command(answer)).is_ok();
+        Box::pin(async move {
+            match answered.await {
+                Ok(answer) if queued => answer,
+                _ => Err(closed()),
+            }
+        })
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError("the database was closed".into())
+}
+
+fn make_folder(database: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    let folder = match database.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => return Ok(()),
+    };
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| OpenError::Folder {
+            path: folder.to_owned(),
+            source,
+        })
+}
+
+fn options(path: &Path, limits: &Limits) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(if limits.is_synced {
+            SqliteSynchronous::Full
+        } else {
+            SqliteSynchronous::Normal
+        })
+        .foreign_keys(false)
+        .busy_timeout(BUSY)
+        .disable_statement_logging()
+}
+
+impl Store for SqliteStore {
+    fn keeps(&self) -> Keeps {
+        self.limits.keeps
+    }
+
+    fn open(&self) -> Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + '_>> {
+        Box::pin(async {
+            let writer = self.connect().await?;
+            let queue = self
+                .queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(queue) = queue {
+                self.tasks.spawn(writer.run(queue));
+            }
+            Ok(())
+        })
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.health.get()
+    }
+
+    fn open_run(&self, run: NewRun) {
+        // A failure shows with the first entry: nobody waits for the beginning.
+        let _ = self.commands.send(Command::Open(run));
+    }
+
+    fn append(
+        &self,
+        run_id: &Arc<str>,
+        entry: Entry,
+        writer: Arc<dyn Acknowledge>,
+    ) -> Result<Appended, StoreError> {
+        let append = Command::Append {
+            run_id: Arc::clone(run_id),
+            entry,
+            writer,
+        };
+        match self.commands.send(append) {
+            Ok(()) => Ok(Appended::Queued),
+            Err(_) => Err(closed()),
+        }
+    }
+
+    fn finish_run(&self, run_id: &Arc<str>, finish: Finish) -> StoreFuture<'static, Finished> {
+        let run_id = Arc::clone(run_id);
+        self.ask(|answer| Command::Finish {
+            run_id,
+            finish,
+            answer,
+        })
+    }
+
+    fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>> {
+        let run_id = run_id.to_owned();
+        Box::pin(async move { Ok(reads::run(&self.readers, &run_id).await?) })
+    }
+
+    fn runs(&self, filter: RunFilter) -> StoreFuture<'_, Vec<StoredRun>> {
+        Box::pin(async move { Ok(reads::runs(&self.readers, &filter).await?) })
+    }
+
+    fn unfinished_runs(&self) -> StoreFuture<'_, Vec<UnfinishedRun>> {
+        Box::pin(async move { Ok(reads::unfinished_runs(&self.readers).await?) })
+    }
+
+    fn events(&self, run_id: &str, next: u64, limit: u64) -> StoreFuture<'_, Vec<EventBatch>> {
+        let run_id = run_id.to_owned();
+        Box::pin(async move { Ok(reads::events(&self.readers, &run_id, next, limit).await?) })
+    }
+
+    fn load_conversation(
+        &self,
+        key: &ConversationKey,
+    ) -> StoreFuture<'_, Option<StoredConversation>> {
+        let key = key.clone();
+        Box::pin(async move { Ok(reads::conversation(&self.readers, &key).await?) })
+    }
+
+    fn save_conversation(&self, save: ConversationSave) -> StoreFuture<'static, Saved> {
+        self.ask(|answer| Command::Save { save, answer })
+    }
+
+    fn delete_conversation(&self, key: ConversationKey) -> StoreFuture<'static, bool> {
+        self.ask(|answer| Command::DeleteConversation { key, answer })
+    }
+
+    fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>> {
+        self.ask(|answer| Command::Claim { key, run, answer })
+    }
+
+    fn audit(&self, record: AuditRecord) {
+        let _ = self.commands.send(Command::Audit(record));
+    }
+
+    fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>> {
+        let (instance, key) = (instance.to_owned(), key.to_owned());
+        Box::pin(async move { Ok(reads::state(&self.readers, &instance, &key).await?) })
+    }
+
+    fn set_state(
+        &self,
+        instance: &str,
+        key: &str,
+        expected: Expected,
+        value: Value,
+    ) -> StoreFuture<'static, bool> {
+        let (instance, key) = (instance.to_owned(), key.to_owned());
+        self.ask(|answer| Command::SetState {
+            instance,
+            key,
+            expected,
+            value,
+            answer,
+        })
+    }
+
+    fn close(&self) -> StoreFuture<'static, ()> {
+        let is_open = self
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none();
+        let closed = is_open.then(|| self.ask(|answer| Command::Close { answer }));
+        let readers = self.readers.clone();
+        Box::pin(async move {
+            readers.close().await;
+            match closed {
+                Some(closed) => closed.await,
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+// === impl OpenError ===
+
+impl OpenError {
+    /// What the operator can do.
+    pub(crate) fn help(&self) -> &'static str {
+        match self {
+            Self::InUse { .. } => {
+                "stop the other server, or give this one another file in store.url"
+            }
+            Self::Lock { .. } | Self::Folder { .. } => {
+                "the folder of the database must be writable for the user of the server"
+            }
+            Self::Foreign => "name another file in store.url; this one was not touched",
+            Self::Newer { .. } => "use the newer server, or another file; this one was not touched",
+            Self::Database(_) => {
+                "check the file, its permissions and the space on its disk; `sqlite3 FILE \
+                 'pragma integrity_check'` tells of damage"
+            }
+        }
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    fn get(&self) -> Option<StoreError> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, failure: Option<StoreError>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+}
+
+// === impl StoreError ===
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// SQLite's numbers are signed; ours are never that large.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn usage_json(usage: Option<&Usage>) -> Option<String> {
+    usage.and_then(|usage| serde_json::to_string(usage).ok())
+}

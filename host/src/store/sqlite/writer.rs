@@ -1,0 +1,679 @@
+//! The one writer: it commits all that has gathered since its last commit, in one transaction.
+//!
+//! Whoever waits is told after the commit. When a transaction fails, all of it is undone and
+//! everybody in it is told so; what was stored before stays as it was.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::{
+    Acknowledge, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch, Expected,
+    Finish, Finished, IdempotencyKey, KeyedRun, Limits, Mark, NewRun, RunState, Saved, StoreError,
+};
+use super::lock::DatabaseLock;
+use super::{Health, signed, unsigned, usage_json};
+use crate::clock::Clock;
+
+/// How many commands one transaction takes.
+const GROUP: usize = 512;
+/// How many rows one statement inserts: a statement has at most 32,766 parameters.
+const ROWS: usize = 256;
+/// How often old runs are forgotten, and how many at once.
+const FORGET_EVERY: Duration = Duration::from_secs(30);
+const FORGET_AT_ONCE: i64 = 1000;
+/// How long a client may repeat a request with its key.
+const KEYS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// Something that is to be stored.
+pub(super) enum Command {
+    Open(NewRun),
+    Append {
+        run_id: Arc<str>,
+        entry: Entry,
+        writer: Arc<dyn Acknowledge>,
+    },
+    Finish {
+        run_id: Arc<str>,
+        finish: Finish,
+        answer: Answer<Finished>,
+    },
+    Save {
+        save: ConversationSave,
+        answer: Answer<Saved>,
+    },
+    DeleteConversation {
+        key: ConversationKey,
+        answer: Answer<bool>,
+    },
+    Claim {
+        key: IdempotencyKey,
+        run: KeyedRun,
+        answer: Answer<Option<KeyedRun>>,
+    },
+    Audit(AuditRecord),
+    SetState {
+        instance: String,
+        key: String,
+        expected: Expected,
+        value: Value,
+        answer: Answer<bool>,
+    },
+    Close {
+        answer: Answer<()>,
+    },
+}
+
+/// Told after the commit, or after it failed.
+type Told = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// The writer and its connection.
+pub(super) struct Writer {
+    connection: SqliteConnection,
+    /// Let go of after the connection.
+    _lock: DatabaseLock,
+    limits: Limits,
+    clock: Clock,
+    health: Health,
+    forgot_at: u64,
+}
+
+/// A transaction that is being filled.
+struct Group<'c> {
+    transaction: sqlx::Transaction<'c, Sqlite>,
+    limits: &'c Limits,
+    now: u64,
+    told: Vec<Told>,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn new(
+        connection: SqliteConnection,
+        lock: DatabaseLock,
+        limits: Limits,
+        clock: Clock,
+        health: Health,
+    ) -> Self {
+        Self {
+            connection,
+            _lock: lock,
+            limits,
+            clock,
+            health,
+            forgot_at: 0,
+        }
+    }
+
+    /// Commits until the store is closed or dropped.
+    pub(super) async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Command>) {
+        let mut commands = Vec::with_capacity(GROUP);
+        let mut closing = Vec::new();
+        while closing.is_empty() && queue.recv_many(&mut commands, GROUP).await > 0 {
+            if commands
+                .iter()
+                .any(|it| matches!(it, Command::Close { .. }))
+            {
+                // Nothing comes after the end, and nothing that came before is lost.
+                queue.close();
+                while let Some(command) = queue.recv().await {
+                    commands.push(command);
+                }
+            }
+            for command in commands.extract_if(.., |it| matches!(it, Command::Close { .. })) {
+                closing.extend(match command {
+                    Command::Close { answer } => Some(answer),
+                    _ => None,
+                });
+            }
+            self.commit(&mut commands).await;
+        }
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(%error, "the database was not closed in order");
+        }
+        for answer in closing {
+            let _ = answer.send(Ok(()));
+        }
+    }
+
+    async fn commit(&mut self, commands: &mut Vec<Command>) {
+        let now = self.clock.now_millis();
+        let mut told = Vec::with_capacity(commands.len());
+        let stored = self.store(commands, now, &mut told).await;
+        let outcome = match stored {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::error!(%error, "a transaction failed; nothing of it was stored");
+                Err(StoreError::from(error))
+            }
+        };
+        self.health.set(outcome.clone().err());
+        for told in told {
+            told(outcome.clone());
+        }
+        // Those that the failed transaction did not come to.
+        for command in commands.drain(..) {
+            if let Err(error) = &outcome {
+                command.refuse(error);
+            }
+        }
+    }
+
+    async fn store(
+        &mut self,
+        commands: &mut Vec<Command>,
+        now: u64,
+        told: &mut Vec<Told>,
+    ) -> Result<(), sqlx::Error> {
+        let forgets = now.saturating_sub(self.forgot_at) >= millis(FORGET_EVERY);
+        if commands.is_empty() && !forgets {
+            return Ok(());
+        }
+        let mut group = Group {
+            transaction: self.connection.begin_with("begin immediate").await?,
+            limits: &self.limits,
+            now,
+            told: Vec::new(),
+        };
+        let mut filled = group.fill(commands).await;
+        if forgets && filled.is_ok() {
+            filled = group.forget().await;
+        }
+        told.append(&mut group.told);
+        filled?;
+        group.transaction.commit().await?;
+        if forgets {
+            self.forgot_at = now;
+        }
+        Ok(())
+    }
+}
+
+// === impl Command ===
+
+impl Command {
+    fn refuse(self, error: &StoreError) {
+        let error = error.clone();
+        // Whoever asked may have gone.
+        match self {
+            Self::Open(_) | Self::Audit(_) => {}
+            Self::Append { writer, .. } => writer.failed(&error),
+            Self::Finish { answer, .. } => drop(answer.send(Err(error))),
+            Self::Save { answer, .. } => drop(answer.send(Err(error))),
+            Self::DeleteConversation { answer, .. } | Self::SetState { answer, .. } => {
+                drop(answer.send(Err(error)));
+            }
+            Self::Claim { answer, .. } => drop(answer.send(Err(error))),
+            Self::Close { answer } => drop(answer.send(Err(error))),
+        }
+    }
+}
+
+// === impl Group ===
+
+impl Group<'_> {
+    /// Beginnings first, then events and marks, then ends, then all else: the order of what is
+    /// stored of one run, with few statements for many runs.
+    async fn fill(&mut self, commands: &mut Vec<Command>) -> Result<(), sqlx::Error> {
+        let mut opened = Vec::new();
+        let mut appended = Vec::new();
+        let mut finished = Vec::new();
+        let mut others = Vec::new();
+        for command in commands.drain(..) {
+            match command {
+                Command::Open(run) => opened.push(run),
+                Command::Append {
+                    run_id,
+                    entry,
+                    writer,
+                } => appended.push((run_id, entry, writer)),
+                Command::Finish {
+                    run_id,
+                    finish,
+                    answer,
+                } => finished.push((run_id, finish, answer)),
+                other => others.push(other),
+            }
+        }
+        // Everybody who waits is told, however far this gets.
+        let mut batches = Vec::new();
+        let mut marks = Vec::new();
+        for (run_id, entry, writer) in appended {
+            self.told.push(Box::new(move |outcome| match outcome {
+                Ok(()) => writer.stored(),
+                Err(error) => writer.failed(&error),
+            }));
+            let next = entry.batch.as_ref().map(EventBatch::end);
+            batches.extend(entry.batch.map(|batch| (Arc::clone(&run_id), batch)));
+            for mark in entry.marks {
+                marks.push((Arc::clone(&run_id), mark, next));
+            }
+        }
+        commands.append(&mut others);
+        let ends = finished.into_iter().map(|(run_id, finish, answer)| {
+            let outcome = Arc::new(std::sync::Mutex::new(Finished::Won));
+            self.told
+                .push(answering_later(answer, Arc::clone(&outcome)));
+            (run_id, finish, outcome)
+        });
+        let ends: Vec<_> = ends.collect();
+        self.open(&opened).await?;
+        self.append(&batches).await?;
+        for (run_id, mark, next) in marks {
+            self.mark(&run_id, mark, next).await?;
+        }
+        self.finish(ends).await?;
+        for command in std::mem::take(commands) {
+            self.other(command).await?;
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self, runs: &[NewRun]) -> Result<(), sqlx::Error> {
+        for runs in runs.chunks(ROWS) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "insert into runs (run_id, tenant, subject, scopes, agent, conversation_id, \
+                 answer, state, created_at, request) ",
+            );
+            query.push_values(runs, |mut row, run| {
+                row.push_bind(&*run.id)
+                    .push_bind(&run.owner.tenant)
+                    .push_bind(&run.owner.subject)
+                    .push_bind(json!(run.owner.scopes).to_string())
+                    .push_bind(&*run.agent)
+                    .push_bind(&run.conversation_id)
+                    .push_bind(run.answer.as_str())
+                    .push_bind(RunState::Running.as_str())
+                    .push_bind(signed(run.created_at))
+                    .push_bind(&run.request);
+            });
+            query.build().execute(&mut *self.transaction).await?;
+        }
+        Ok(())
+    }
+
+    async fn append(&mut self, batches: &[(Arc<str>, EventBatch)]) -> Result<(), sqlx::Error> {
+        for batches in batches.chunks(ROWS) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "insert into run_events (run_id, first, count, lines) ",
+            );
+            query.push_values(batches, |mut row, (run_id, batch)| {
+                row.push_bind(&**run_id)
+                    .push_bind(signed(batch.first()))
+                    .push_bind(signed(batch.len()))
+                    .push_bind(&batch.lines()[..]);
+            });
+            query.build().execute(&mut *self.transaction).await?;
+        }
+        Ok(())
+    }
+
+    async fn mark(
+        &mut self,
+        run_id: &str,
+        mark: Mark,
+        next: Option<u64>,
+    ) -> Result<(), sqlx::Error> {
+        match mark {
+            Mark::Since(json) => {
+                sqlx::query("insert into run_marks (run_id, mark) values (?, ?)")
+                    .bind(run_id)
+                    .bind(json)
+                    .execute(&mut *self.transaction)
+                    .await?;
+            }
+            Mark::Checkpoint(json) => {
+                sqlx::query("delete from run_marks where run_id = ?")
+                    .bind(run_id)
+                    .execute(&mut *self.transaction)
+                    .await?;
+                sqlx::query(
+                    "update runs set checkpoint = ?2, checkpoint_next = coalesce(?3, \
+                     (select max(first + count) from run_events where run_id = ?1), 0) \
+                     where run_id = ?1",
+                )
+                .bind(run_id)
+                .bind(json)
+                .bind(next.map(signed))
+                .execute(&mut *self.transaction)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Many runs end in one group; all of them but those with a conversation need one statement.
+    async fn finish(&mut self, ends: Vec<End>) -> Result<(), sqlx::Error> {
+        let mut last_words = Vec::new();
+        let mut ended = Vec::new();
+        let mut seen = HashSet::new();
+        for (run_id, finish, outcome) in ends {
+            if !seen.insert(Arc::clone(&run_id)) {
+                settle(&outcome, Finished::AlreadyTerminal);
+                continue;
+            }
+            if let Some(save) = finish.conversation {
+                // A conversation is not stored for a run that has ended.
+                let is_alive = self.is_alive(&run_id).await?;
+                if is_alive && self.save(save).await? == Saved::Conflict {
+                    settle(&outcome, Finished::ConversationConflict);
+                    continue;
+                }
+            }
+            let usage = usage_json(finish.usage.as_ref());
+            ended.push(json!([
+                &*run_id,
+                finish.state.as_str(),
+                finish.ended_at,
+                usage
+            ]));
+            last_words.push((run_id, finish.last_words, outcome));
+        }
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query(
+            "update runs set state = ended.value ->> 1, ended_at = ended.value ->> 2, \
+             usage = ended.value ->> 3, checkpoint = null, request = null \
+             from json_each(?) as ended \
+             where runs.run_id = ended.value ->> 0 and runs.ended_at is null returning run_id",
+        )
+        .bind(Value::from(ended).to_string())
+        .fetch_all(&mut *self.transaction)
+        .await?;
+        let mut won = HashSet::new();
+        for row in rows {
+            won.insert(row.try_get::<String, _>(0)?);
+        }
+        let mut batches = Vec::new();
+        for (run_id, batch, outcome) in last_words {
+            if won.contains(&*run_id) {
+                batches.extend(batch.filter(|batch| batch.len() > 0).map(|it| (run_id, it)));
+            } else {
+                settle(&outcome, Finished::AlreadyTerminal);
+            }
+        }
+        sqlx::query("delete from run_marks where run_id in (select value from json_each(?))")
+            .bind(json!(won).to_string())
+            .execute(&mut *self.transaction)
+            .await?;
+        self.append(&batches).await
+    }
+
+    async fn is_alive(&mut self, run_id: &str) -> Result<bool, sqlx::Error> {
+        let row = sqlx::query("select 1 from runs where run_id = ? and ended_at is null")
+            .bind(run_id)
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    async fn save(&mut self, save: ConversationSave) -> Result<Saved, sqlx::Error> {
+        let ConversationSave {
+            key,
+            items,
+            expected,
+        } = save;
+        let present: Option<i64> = sqlx::query_scalar(
+            "select version from conversations \
+             where tenant = ? and subject = ? and agent = ? and id = ?",
+        )
+        .bind(&key.tenant)
+        .bind(&key.subject)
+        .bind(&key.agent)
+        .bind(&key.id)
+        .fetch_optional(&mut *self.transaction)
+        .await?;
+        if let (Some(present), Some(expected)) = (present, expected)
+            && unsigned(present) != expected
+        {
+            return Ok(Saved::Conflict);
+        }
+        let version = present.unwrap_or(0) + 1;
+        sqlx::query("insert or replace into conversations values (?, ?, ?, ?, ?, ?, ?)")
+            .bind(&key.tenant)
+            .bind(&key.subject)
+            .bind(&key.agent)
+            .bind(&key.id)
+            .bind(version)
+            .bind(json!(items).to_string())
+            .bind(signed(self.now))
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(Saved::Version(unsigned(version)))
+    }
+
+    async fn other(&mut self, command: Command) -> Result<(), sqlx::Error> {
+        match command {
+            Command::Save { save, answer } => {
+                let saved = self.save(save).await;
+                self.answer(answer, saved)
+            }
+            Command::DeleteConversation { key, answer } => {
+                let deleted = self.delete_conversation(&key).await;
+                self.answer(answer, deleted)
+            }
+            Command::Claim { key, run, answer } => {
+                let claimed = self.claim(&key, &run).await;
+                self.answer(answer, claimed)
+            }
+            Command::SetState {
+                instance,
+                key,
+                expected,
+                value,
+                answer,
+            } => match self.set_state(&instance, &key, &expected, &value).await {
+                Ok(Err(full)) => {
+                    let _ = answer.send(Err(full));
+                    Ok(())
+                }
+                Ok(Ok(set)) => self.answer(answer, Ok(set)),
+                Err(error) => self.answer(answer, Err(error)),
+            },
+            Command::Audit(record) => self.audit(&record).await,
+            // The others were taken out before.
+            _ => Ok(()),
+        }
+    }
+
+    /// The answer is given after the commit.
+    fn answer<T: Send + 'static>(
+        &mut self,
+        answer: Answer<T>,
+        value: Result<T, sqlx::Error>,
+    ) -> Result<(), sqlx::Error> {
+        let (value, failed) = match value {
+            Ok(value) => (Some(value), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        self.told.push(Box::new(move |outcome| {
+            let outcome = outcome.and_then(|()| value.ok_or_else(|| StoreError("failed".into())));
+            let _ = answer.send(outcome);
+        }));
+        failed
+    }
+
+    async fn delete_conversation(&mut self, key: &ConversationKey) -> Result<bool, sqlx::Error> {
+        let deleted = sqlx::query(
+            "delete from conversations where tenant = ? and subject = ? and agent = ? and id = ?",
+        )
+        .bind(&key.tenant)
+        .bind(&key.subject)
+        .bind(&key.agent)
+        .bind(&key.id)
+        .execute(&mut *self.transaction)
+        .await?;
+        Ok(deleted.rows_affected() > 0)
+    }
+
+    async fn claim(
+        &mut self,
+        key: &IdempotencyKey,
+        run: &KeyedRun,
+    ) -> Result<Option<KeyedRun>, sqlx::Error> {
+        let present = sqlx::query(
+            "select run_id, request from idempotency_keys \
+             where tenant = ? and subject = ? and agent = ? and key = ?",
+        )
+        .bind(&key.tenant)
+        .bind(&key.subject)
+        .bind(&key.agent)
+        .bind(&key.key)
+        .fetch_optional(&mut *self.transaction)
+        .await?;
+        if let Some(row) = present {
+            return Ok(Some(KeyedRun {
+                run_id: row.try_get::<&str, _>("run_id")?.into(),
+                request: row.try_get("request")?,
+            }));
+        }
+        sqlx::query("insert into idempotency_keys values (?, ?, ?, ?, ?, ?, ?)")
+            .bind(&key.tenant)
+            .bind(&key.subject)
+            .bind(&key.agent)
+            .bind(&key.key)
+            .bind(&*run.run_id)
+            .bind(&run.request)
+            .bind(signed(self.now))
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(None)
+    }
+
+    async fn audit(&mut self, record: &AuditRecord) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "insert into audit (at, tenant, subject, action, run_id, detail) \
+             values (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(signed(record.at))
+        .bind(&record.principal.tenant)
+        .bind(&record.principal.subject)
+        .bind(record.action)
+        .bind(record.run_id.as_deref())
+        .bind(record.detail.to_string())
+        .execute(&mut *self.transaction)
+        .await?;
+        Ok(())
+    }
+
+    async fn set_state(
+        &mut self,
+        instance: &str,
+        key: &str,
+        expected: &Expected,
+        value: &Value,
+    ) -> Result<Result<bool, StoreError>, sqlx::Error> {
+        let present: Option<String> =
+            sqlx::query_scalar("select value from plugin_state where instance = ? and key = ?")
+                .bind(instance)
+                .bind(key)
+                .fetch_optional(&mut *self.transaction)
+                .await?;
+        if let Expected::Is(expected) = expected {
+            let present = present
+                .as_deref()
+                .and_then(|text| serde_json::from_str::<Value>(text).ok());
+            if present != *expected {
+                return Ok(Ok(false));
+            }
+        }
+        if value.is_null() {
+            sqlx::query("delete from plugin_state where instance = ? and key = ?")
+                .bind(instance)
+                .bind(key)
+                .execute(&mut *self.transaction)
+                .await?;
+            return Ok(Ok(true));
+        }
+        if present.is_none() {
+            let kept: i64 = sqlx::query_scalar("select count(*) from plugin_state")
+                .fetch_one(&mut *self.transaction)
+                .await?;
+            let limit = self.limits.state_keys;
+            if unsigned(kept) >= limit as u64 {
+                return Ok(Err(StoreError(format!(
+                    "the state of plugins is full ({limit} keys)"
+                ))));
+            }
+        }
+        sqlx::query("insert or replace into plugin_state values (?, ?, ?)")
+            .bind(instance)
+            .bind(key)
+            .bind(value.to_string())
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(Ok(true))
+    }
+
+    /// Forgets what is older than is to be kept, or more.
+    async fn forget(&mut self) -> Result<(), sqlx::Error> {
+        let oldest = self.now.saturating_sub(millis(self.limits.finished_for));
+        let forgotten: Vec<String> = sqlx::query_scalar(
+            "select run_id from runs where ended_at is not null and (ended_at < ?1 \
+             or run_id not in (select run_id from runs where ended_at is not null \
+             order by ended_at desc limit ?2)) order by ended_at limit ?3",
+        )
+        .bind(signed(oldest))
+        .bind(signed(self.limits.finished_runs as u64))
+        .bind(FORGET_AT_ONCE)
+        .fetch_all(&mut *self.transaction)
+        .await?;
+        if !forgotten.is_empty() {
+            let forgotten = json!(forgotten).to_string();
+            for statement in [
+                "delete from run_events where run_id in (select value from json_each(?))",
+                "delete from runs where run_id in (select value from json_each(?))",
+            ] {
+                sqlx::query(statement)
+                    .bind(&forgotten)
+                    .execute(&mut *self.transaction)
+                    .await?;
+            }
+        }
+        sqlx::query("delete from idempotency_keys where created_at < ?")
+            .bind(signed(self.now.saturating_sub(millis(KEYS_KEPT))))
+            .execute(&mut *self.transaction)
+            .await?;
+        sqlx::query(
+            "delete from conversations where rowid in \
+             (select rowid from conversations order by changed_at desc limit ? offset ?)",
+        )
+        .bind(FORGET_AT_ONCE)
+        .bind(signed(self.limits.conversations as u64))
+        .execute(&mut *self.transaction)
+        .await?;
+        Ok(())
+    }
+}
+
+/// A run that ends, and what becomes of that.
+type End = (Arc<str>, Finish, Outcome);
+
+type Outcome = Arc<std::sync::Mutex<Finished>>;
+
+fn settle(outcome: &Outcome, finished: Finished) {
+    *outcome
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = finished;
+}
+
+fn answering_later(answer: Answer<Finished>, outcome: Outcome) -> Told {
+    Box::new(move |committed| {
+        let finished = *outcome
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _ = answer.send(committed.map(|()| finished));
+    })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -711,7 +711,7 @@ fn the_reference_states_every_key_with_its_default() {
         "| `runs.on_request_disconnect` | \"abort\", \"continue\" | `\"abort\"` |",
         "| `runs.event_queue` | integer | `1024` | at least 16 |",
         "| `runs.max_duration` | duration or \"never\" | `\"1h\"` |",
-        "| `store.keep_finished_for` | duration | `\"15m\"` |",
+        "| `runs.sse_heartbeat` | duration | `\"15s\"` |",
         "| `plugins.dir` | text | `\"plugins\"` |",
         "| `tools.shared` | list of text | `[]` |",
         "| `agents.NAME.exposed` | boolean | `true` |",

@@ -168,11 +168,6 @@ impl ActiveRuns {
         self.table().by_id.get(run_id).cloned()
     }
 
-    /// The run, if it is this principal's.
-    pub(crate) fn owned(&self, run_id: &str, principal: &Principal) -> Option<Arc<ActiveRun>> {
-        self.get(run_id).filter(|run| *run.owner == *principal)
-    }
-
     /// The streamed run that a conversation is in.
     pub(crate) fn of_conversation(
         &self,

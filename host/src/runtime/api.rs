@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mortise_plugin_api::{Error, Item, Principal};
+use mortise_plugin_api::{Error, Item, Principal, RunResult};
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// A run that somebody asks for; the shape of the body was checked already.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +75,16 @@ pub(crate) enum Resume {
 pub(crate) struct Streamed {
     pub(crate) run_id: String,
     pub(crate) reader: super::Reader,
+}
+
+/// A streamed run of code of this process.
+pub(crate) struct Watched {
+    pub(crate) run_id: String,
+    pub(crate) reader: super::Reader,
+    /// To be cancelled when nobody watches any more; `None` where the run goes on then.
+    pub(crate) gone: Option<CancellationToken>,
+    /// What the run comes to.
+    pub(crate) result: oneshot::Receiver<RunOutcome<RunResult>>,
 }
 
 /// How an agent looks from outside.

@@ -25,3 +25,8 @@ pub use self::app::{
 pub use self::http::{HttpBody, HttpRouter, HttpService};
 pub use mortise_plugin_api as plugin_api;
 pub use mortise_plugin_api::{Error, Event, Item, NumberedEvent, Principal, Result, RunResult};
+
+/// The code in the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;

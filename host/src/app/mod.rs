@@ -42,7 +42,7 @@ use crate::shutdown::Tasks;
 /// let app = App::builder(config).build().await?.start().await?;
 ///
 /// let result = app.run("assistant", "What is the weather in Tokyo?").await?;
-/// println!("{}", result.response.text());
+/// println!("{}", result.response.text_content());
 ///
 /// app.stop().await;
 /// # Ok(())

@@ -36,7 +36,9 @@ pub struct PluginEntry {
     /// a secret, at any depth.
     #[serde(default)]
     pub config: FreeTable,
-    /// Refuse to start if the plugin does not load.
+    /// Refuse to start if the plugin does not load or start. Otherwise the server goes on without
+    /// it: hooks of one that did not start fail as `on_error` says, so that its guards let nobody
+    /// in, and what else it offers is unavailable (503).
     #[serde(default = "yes")]
     pub required: bool,
     /// What a failing hook of this plugin does to the request, instead of what the hook says.

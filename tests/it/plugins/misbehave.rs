@@ -291,3 +291,41 @@ fn a_library_has_a_tokio_of_its_own() {
 
     assert!(reply.text().contains("spawned"), "{}", reply.text());
 }
+
+/// A server that goes on without a plugin that does not start; it has a guard and an endpoint.
+fn left_out(more: &str) -> Server {
+    plain(&format!(
+        r#"
+[[plugins.load]]
+name = "bad"
+library = "misbehaving"
+required = false
+config = {{ panic_in = "start", hang_in = "guard" }}
+{more}
+
+[agents.modelled]
+model = "bad/panicky"
+"#
+    ))
+    .start()
+}
+
+#[test]
+fn a_plugin_that_did_not_start_answers_nothing_and_its_guard_lets_nobody_in() {
+    let server = left_out("");
+
+    assert!(server.log().contains("the server starts without it"));
+    let reply = server.get("/api/misbehave-ok").send().expect(503);
+    assert_code(&reply.json(), "UNAVAILABLE");
+    let reply = server.run("plain", "hi").send().expect(500);
+    assert_code(&reply.json(), "INTERNAL");
+}
+
+#[test]
+fn a_plugin_that_did_not_start_and_may_be_skipped_is_as_if_it_were_not_there() {
+    let server = left_out("on_error = \"skip\"");
+
+    let _ = server.run("plain", "hi").send().expect(200);
+    let reply = server.run("modelled", "hi").send().expect(503);
+    assert_code(&reply.json(), "UNAVAILABLE");
+}

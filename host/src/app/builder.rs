@@ -122,6 +122,7 @@ impl AppBuilder {
             secret: config.server.secret.clone(),
             body_limit: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
             sse_heartbeat: config.runs.sse_heartbeat.0,
+            endpoint_timeout: config.plugins.endpoint_timeout.limit(),
         };
         let request_ids = ids.clone();
         let http = HttpState::new(

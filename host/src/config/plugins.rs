@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FreeTable, InstanceName, LibraryName};
+use super::{Deadline, FreeTable, InstanceName, LibraryName};
 
 /// Which libraries are loaded.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -17,6 +17,9 @@ pub struct Plugins {
     /// Also load every library of the folder that is not named here, with its default
     /// configuration.
     pub autoload: bool,
+    /// How long an endpoint of a plugin may take until its response begins; then the client reads
+    /// `TIMEOUT` (504). A body that follows may take its time.
+    pub endpoint_timeout: Deadline,
     /// The instances to load. Their order is the order of their hooks.
     pub load: Vec<PluginEntry>,
 }
@@ -68,6 +71,8 @@ impl Default for Plugins {
         Self {
             dir: PathBuf::from("plugins"),
             autoload: false,
+            // As long as a tool: an endpoint may wait for a whole run.
+            endpoint_timeout: Deadline::from_secs(5 * 60),
             load: Vec::new(),
         }
     }

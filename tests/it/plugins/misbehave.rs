@@ -4,7 +4,9 @@
 
 use integration_tests::{Ended, Reply, Server, ServerBuilder};
 
-use crate::support::{SCRIPTED, assert_code, kinds, only, plain};
+use rustix::process::Signal;
+
+use crate::support::{SCRIPTED, SOON, assert_code, kinds, only, plain};
 
 /// A server whose plugin goes wrong as `config` says, and agents with its tool and its model.
 fn misbehaving(config: &str) -> ServerBuilder {
@@ -14,6 +16,9 @@ fn misbehaving(config: &str) -> ServerBuilder {
 tool_timeout = "1s"
 hook_timeout = "1s"
 cancel_grace = "200ms"
+
+[plugins]
+endpoint_timeout = "500ms"
 
 [[plugins.load]]
 name = "bad"
@@ -328,4 +333,29 @@ fn a_plugin_that_did_not_start_and_may_be_skipped_is_as_if_it_were_not_there() {
     let _ = server.run("plain", "hi").send().expect(200);
     let reply = server.run("modelled", "hi").send().expect(503);
     assert_code(&reply.json(), "UNAVAILABLE");
+}
+
+#[test]
+fn an_endpoint_that_hangs_is_given_up() {
+    let mut server = misbehaving("hang_in = \"endpoint\"").start();
+    let pid = server.pid();
+
+    let reply = server.get("/api/misbehave").send().expect(504);
+
+    assert_code(&reply.json(), "TIMEOUT");
+    server.wait_for_log("an endpoint took too long");
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn an_observer_that_hangs_is_told_the_next_and_does_not_hold_up_the_end() {
+    let server = misbehaving("hang_in = \"observe\"").start();
+
+    let _ = server.run("plain", "hi").send().expect(200);
+    server.wait_for_log("an observer failed");
+    server.signal(Signal::TERM);
+    let ended = server.wait(SOON);
+
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    assert!(ended.log.contains("stopped"), "{}", ended.log);
 }

@@ -1,5 +1,7 @@
 //! The stages of a request, against scripted hooks.
 
+use std::time::Duration;
+
 use std::sync::Mutex;
 
 use bytes::Bytes;

@@ -229,9 +229,9 @@ fn a_panic_while_it_is_made_refuses_the_plugin() {
 fn a_panic_at_the_end_does_not_keep_the_server_from_ending() {
     for place in ["shutdown", "plugin_drop"] {
         let server = panicking_in(place);
-        server.signal(rustix::process::Signal::TERM);
+        server.signal(Signal::TERM);
 
-        let ended = server.wait(crate::support::SOON);
+        let ended = server.wait(SOON);
 
         assert_eq!(ended.status.code(), Some(0), "{place}: {ended:#?}");
     }

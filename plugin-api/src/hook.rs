@@ -498,7 +498,7 @@ pub struct Completed {
     pub bytes: u64,
     /// From the first byte of the request to the last of the response.
     pub duration_ms: u64,
-    /// What the run cost, where there was one.
+    /// What the run cost, where there was one that had ended well when the response was over.
     #[serde(default)]
     pub usage: Option<Usage>,
 }

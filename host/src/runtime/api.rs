@@ -1,10 +1,10 @@
 //! The face of the runtime.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mortise_plugin_api::{Error, Item, Principal, RunResult};
+use mortise_plugin_api::{Error, Item, Principal, RunResult, Usage};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -75,7 +75,11 @@ pub(crate) enum Resume {
 pub(crate) struct Streamed {
     pub(crate) run_id: String,
     pub(crate) reader: super::Reader,
+    pub(crate) usage: RunUsage,
 }
+
+/// What a run cost, once it has ended well.
+pub(crate) type RunUsage = Arc<OnceLock<Usage>>;
 
 /// A streamed run of code of this process.
 pub(crate) struct Watched {

@@ -530,6 +530,8 @@ impl Driver<'_> {
         };
         let error = match worked {
             Ok(result) => {
+                // Before the end: whoever reads to it may ask what the run cost.
+                let _first = run.usage.set(result.response.usage);
                 self.close(RunState::Finished, None).await;
                 return Ok(result);
             }

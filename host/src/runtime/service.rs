@@ -87,9 +87,13 @@ impl Runtime {
         let run = self.open(agent, request, caller, Mode::Stream);
         let on_gone = self.watch_client(&run);
         let reader = Reader::live(Arc::clone(&run.log), on_gone);
-        let run_id = run.id.clone();
+        let streamed = Streamed {
+            run_id: run.id.clone(),
+            reader,
+            usage: Arc::clone(&run.usage),
+        };
         self.start(run, None);
-        Ok(Streamed { run_id, reader })
+        Ok(streamed)
     }
 
     /// Starts a streamed run for code of this process. Fails only for an unknown agent.

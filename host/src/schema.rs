@@ -75,7 +75,7 @@ impl Schema {
     pub(crate) fn validate(&self, value: &Value) -> Result<(), Vec<Issue>> {
         let mut ranked = Vec::new();
         for error in self.validator.iter_errors(value) {
-            self.collect(&error, &mut ranked);
+            self.collect(&error, value, &mut ranked);
         }
         if ranked.is_empty() {
             return Ok(());
@@ -87,7 +87,7 @@ impl Schema {
     }
 
     /// The issues of one error and, below it, of the branches that a combinator tried.
-    fn collect(&self, error: &ValidationError<'_>, ranked: &mut Vec<(Rank, Issue)>) {
+    fn collect(&self, error: &ValidationError<'_>, value: &Value, ranked: &mut Vec<(Rank, Issue)>) {
         let position = order::position(
             &self.source,
             error.evaluation_path().as_str(),
@@ -99,10 +99,10 @@ impl Schema {
         }
         for branch in tried_branches(error.kind()) {
             for error in branch {
-                self.collect(error, ranked);
+                self.collect(error, value, ranked);
             }
         }
-        for issue in issue::issues(error, &self.source) {
+        for issue in issue::issues(error, &self.source, value) {
             ranked.push((position.rank.clone(), issue));
         }
     }

@@ -37,6 +37,11 @@ impl Tasks {
         &self.stopping
     }
 
+    /// Whether the shutdown is over: a task that is spawned now is dropped at once.
+    pub(crate) fn are_over(&self) -> bool {
+        self.dropping.is_cancelled()
+    }
+
     /// Tells all tasks to stop and waits for them; after `grace` the rest is dropped.
     ///
     /// Returns how many had to be dropped.
@@ -47,6 +52,7 @@ impl Tasks {
             .await
             .is_ok()
         {
+            self.dropping.cancel();
             return 0;
         }
         let left = self.tracker.len();
@@ -65,7 +71,9 @@ mod tests {
         let tasks = Tasks::new();
         let stopping = tasks.stopping().clone();
         tasks.spawn(async move { stopping.cancelled().await });
+        assert!(!tasks.are_over());
         assert_eq!(tasks.close_and_wait(Duration::from_secs(5)).await, 0);
+        assert!(tasks.are_over());
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod cli;
 mod config_example;
+mod embedding;
 mod harness;
 mod layers;
 mod plugins;

@@ -15,6 +15,8 @@ pub(crate) fn test() -> Done {
         "--doc",
         "--package",
         "mortise-plugin-api",
+        "--package",
+        "mortise-host",
         "--all-features",
     ]))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FreeTable, InstanceName, LibraryName};
+use super::{Deadline, FreeTable, InstanceName, LibraryName};
 
 /// Which libraries are loaded.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -17,6 +17,9 @@ pub struct Plugins {
     /// Also load every library of the folder that is not named here, with its default
     /// configuration.
     pub autoload: bool,
+    /// How long an endpoint of a plugin may take until its response begins; then the client reads
+    /// `TIMEOUT` (504). A body that follows may take its time.
+    pub endpoint_timeout: Deadline,
     /// The instances to load. Their order is the order of their hooks.
     pub load: Vec<PluginEntry>,
 }
@@ -36,7 +39,9 @@ pub struct PluginEntry {
     /// a secret, at any depth.
     #[serde(default)]
     pub config: FreeTable,
-    /// Refuse to start if the plugin does not load.
+    /// Refuse to start if the plugin does not load or start. Otherwise the server goes on without
+    /// it: hooks of one that did not start fail as `on_error` says, so that its guards let nobody
+    /// in, and what else it offers is unavailable (503).
     #[serde(default = "yes")]
     pub required: bool,
     /// What a failing hook of this plugin does to the request, instead of what the hook says.
@@ -66,6 +71,8 @@ impl Default for Plugins {
         Self {
             dir: PathBuf::from("plugins"),
             autoload: false,
+            // As long as a tool: an endpoint may wait for a whole run.
+            endpoint_timeout: Deadline::from_secs(5 * 60),
             load: Vec::new(),
         }
     }

@@ -62,6 +62,16 @@ pub(super) fn first_existing(places: Vec<PathBuf>) -> Result<PathBuf, ConfigErro
 // === impl ConfigSource ===
 
 impl ConfigSource {
+    /// A text at hand, of a program that brings its configuration; relative paths in it start from
+    /// the folder that the program runs in.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text {
+            name: "the configuration".to_owned(),
+            text: text.into(),
+            folder: PathBuf::from("."),
+        }
+    }
+
     pub(super) fn read(self) -> Result<Read, ConfigError> {
         match self {
             Self::File(path) => read_file(&path),

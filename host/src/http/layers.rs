@@ -16,7 +16,7 @@ use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use http_body::{Frame, SizeHint};
-use mortise_plugin_api::{Stage, Usage};
+use mortise_plugin_api::Stage;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -25,6 +25,7 @@ use super::plugin_response;
 use super::router::{self, Incoming, Seen};
 use super::state::HttpState;
 use crate::pipeline::{Head, Sent};
+use crate::runtime::RunUsage;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 64;
@@ -159,7 +160,7 @@ impl Watched {
     /// Tells the `completed` hooks once the body was sent or given up.
     fn until_sent(self, state: Arc<HttpState>, response: Response) -> Response {
         let status = response.status().as_u16();
-        let usage = response.extensions().get::<Usage>().copied();
+        let usage = response.extensions().get::<RunUsage>().cloned();
         let report = move |bytes: u64| {
             let request = self.seen.get();
             let sent = Sent {
@@ -173,7 +174,7 @@ impl Watched {
                 status,
                 bytes,
                 duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-                usage,
+                usage: usage.and_then(|usage| usage.get().copied()),
             };
             let tasks = state.tasks.clone();
             tasks.spawn(async move { state.pipeline.completed(&sent).await });

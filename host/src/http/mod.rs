@@ -8,6 +8,7 @@
 
 mod auth;
 mod body;
+mod embedded;
 mod error;
 mod escapes;
 mod layers;
@@ -21,6 +22,7 @@ mod serve;
 mod sse;
 mod state;
 
+pub use embedded::{HttpBody, HttpRouter, HttpService};
 pub(crate) use plugin_routes::{RouteConflict, RouteTable};
 pub(crate) use serve::{BindError, Limits, bind, serve};
 pub(crate) use state::{HttpState, Settings};

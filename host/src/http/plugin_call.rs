@@ -1,6 +1,7 @@
 //! Calls of plugin endpoints: who lets the request in, and what goes in and out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::Response;
 use mortise_plugin_api::{Error, GuardVerdict, Principal, RequestKind};
@@ -51,8 +52,13 @@ pub(super) async fn call(
     state.pipeline.observe_request(&request);
 
     let body = body::stream(&request.headers, body, state.body_limit)?;
-    let answer = mount.capability.handle(endpoint, &request, body).await?;
-    Ok(plugin_response::into_response(answer)?)
+    let answering = mount.capability.handle(endpoint, &request, body);
+    let limit = state.endpoint_timeout.unwrap_or(Duration::MAX);
+    let Ok(answer) = tokio::time::timeout(limit, answering).await else {
+        tracing::warn!(plugin = %mount.instance, ?limit, "an endpoint took too long");
+        return Err(Error::timeout("The server took too long to answer.").into());
+    };
+    Ok(plugin_response::into_response(answer?)?)
 }
 
 async fn let_in(

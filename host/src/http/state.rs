@@ -25,6 +25,7 @@ pub(crate) struct HttpState {
     pub(super) base_path: Arc<str>,
     pub(super) body_limit: usize,
     pub(super) sse_heartbeat: Duration,
+    pub(super) endpoint_timeout: Option<Duration>,
 }
 
 /// The part of the configuration that requests need.
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) body_limit: usize,
     /// How often a silent event stream says that it is alive.
     pub(crate) sse_heartbeat: Duration,
+    /// How long an endpoint of a plugin may take until its response begins.
+    pub(crate) endpoint_timeout: Option<Duration>,
 }
 
 // === impl HttpState ===
@@ -55,6 +58,7 @@ impl HttpState {
             secret,
             body_limit,
             sse_heartbeat,
+            endpoint_timeout,
         } = settings;
         Arc::new(Self {
             runtime,
@@ -66,6 +70,7 @@ impl HttpState {
             base_path: base_path.into(),
             body_limit,
             sse_heartbeat,
+            endpoint_timeout,
         })
     }
 }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_api::Stage;
+use mortise_plugin_api::{Error, Stage};
 
 use crate::plugin::capability::OfferedHook;
 use crate::shutdown::Tasks;
@@ -41,6 +41,7 @@ impl Pipeline {
         }
         let observers = Observers::new(
             stages.get(&Stage::Observe).map_or(&[], Vec::as_slice),
+            timeout,
             tasks,
         );
         Self {
@@ -68,5 +69,16 @@ impl Pipeline {
     /// How long a hook may take for an answer.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
+    }
+}
+
+/// What a hook answers, if it does in time.
+async fn within<T>(
+    timeout: Duration,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(timeout, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::internal(format!("it took longer than {timeout:?}"))),
     }
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use mortise_plugin_api::ffi::ObservationJson;
 use mortise_plugin_api::{Event, ObservedPhase, RunInfo};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::within;
 use crate::plugin::SWITCHED_OFF;
 use crate::plugin::capability::{Observed, OfferedHook, RunServices};
 use crate::shutdown::Tasks;
@@ -33,10 +35,10 @@ struct Queue {
 // === impl Observers ===
 
 impl Observers {
-    pub(super) fn new(hooks: &[Arc<OfferedHook>], tasks: &Tasks) -> Self {
+    pub(super) fn new(hooks: &[Arc<OfferedHook>], timeout: Duration, tasks: &Tasks) -> Self {
         let queues = hooks.iter().map(|hook| {
             let (sender, receiver) = mpsc::channel(QUEUE);
-            tasks.spawn(drain(Arc::clone(hook), receiver, tasks.clone()));
+            tasks.spawn(drain(Arc::clone(hook), timeout, receiver, tasks.clone()));
             Queue {
                 instance: Arc::clone(&hook.instance),
                 observes: hook.capability.info().observes.clone(),
@@ -123,7 +125,14 @@ impl Queue {
 }
 
 /// Tells one observer, one observation after the other, until the server stops.
-async fn drain(hook: Arc<OfferedHook>, mut queue: mpsc::Receiver<Observed>, tasks: Tasks) {
+///
+/// Each takes `timeout` at most: an observer that hangs loses what it is told, and no more.
+async fn drain(
+    hook: Arc<OfferedHook>,
+    timeout: Duration,
+    mut queue: mpsc::Receiver<Observed>,
+    tasks: Tasks,
+) {
     loop {
         let observed = tokio::select! {
             biased;
@@ -131,7 +140,7 @@ async fn drain(hook: Arc<OfferedHook>, mut queue: mpsc::Receiver<Observed>, task
             () = tasks.stopping().cancelled() => queue.try_recv().ok(),
         };
         let Some(observed) = observed else { return };
-        if let Err(error) = hook.capability.observe(observed).await
+        if let Err(error) = within(timeout, hook.capability.observe(observed)).await
             && error.code() != Some(SWITCHED_OFF)
         {
             tracing::warn!(instance = &*hook.instance, %error, "an observer failed");

@@ -1,14 +1,12 @@
 //! The stages of a request: guards before it, the head of its response, and its end.
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mortise_plugin_api::{Error, GuardVerdict, OnError, Principal, Response, Stage, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Pipeline;
+use super::{Pipeline, within};
 use crate::plugin::SWITCHED_OFF;
 use crate::plugin::capability::OfferedHook;
 use crate::plugin::request::RequestView;
@@ -152,16 +150,6 @@ async fn call_stage(
 ) -> Result<bytes::Bytes, Error> {
     let payload = serde_json::to_vec(payload)?;
     hook.capability.stage(stage.as_str(), None, payload).await
-}
-
-async fn within<T>(
-    timeout: Duration,
-    answer: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    match tokio::time::timeout(timeout, answer).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Error::internal(format!("it took longer than {timeout:?}"))),
-    }
 }
 
 /// What becomes of the request when a hook fails: the log knows why, the client does not.

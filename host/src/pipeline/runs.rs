@@ -6,7 +6,7 @@ use mortise_plugin_api::{Error, Event, EventVerdict, OnError, Result, Stage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Pipeline;
+use super::{Pipeline, within};
 use crate::plugin::SWITCHED_OFF;
 use crate::plugin::capability::{OfferedHook, RunServices};
 
@@ -39,8 +39,7 @@ impl Pipeline {
             let called =
                 hook.capability
                     .stage(stage.as_str(), Some(Arc::clone(run)), input(subject)?);
-            let answer = self
-                .in_time(called)
+            let answer = within(self.timeout, called)
                 .await
                 .and_then(|answer| serde_json::from_slice::<Answer>(&answer).map_err(Error::from));
             match answer {
@@ -93,9 +92,11 @@ impl Pipeline {
                     shown.push(event);
                     continue;
                 }
-                match self
-                    .in_time(hook.capability.event(Arc::clone(run), event.clone()))
-                    .await
+                match within(
+                    self.timeout,
+                    hook.capability.event(Arc::clone(run), event.clone()),
+                )
+                .await
                 {
                     Ok(EventVerdict::Keep) => shown.push(event),
                     Ok(EventVerdict::Replace(other)) => shown.push(other),
@@ -125,8 +126,7 @@ impl Pipeline {
         let called = hook
             .capability
             .stage("release", Some(Arc::clone(run)), payload);
-        let released = self
-            .in_time(called)
+        let released = within(self.timeout, called)
             .await
             .and_then(|answer| Ok(serde_json::from_slice::<Vec<Event>>(&answer)?));
         match released {
@@ -135,16 +135,6 @@ impl Pipeline {
                 failed(hook, Stage::Event, &error)?;
                 Ok(held)
             }
-        }
-    }
-
-    async fn in_time<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        match tokio::time::timeout(self.timeout, call).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Error::internal(format!(
-                "gave no answer within {:?}",
-                self.timeout
-            ))),
         }
     }
 }

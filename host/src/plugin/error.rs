@@ -144,7 +144,7 @@ fn owner(first: &str, second: &str) -> String {
 }
 
 /// An error and its causes in one line, for the log.
-pub(super) fn in_one_line(error: &dyn std::error::Error) -> String {
+pub(crate) fn in_one_line(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -29,6 +29,8 @@ pub(crate) struct Instance {
     runtime: Handle,
     breaker: Breaker,
     started: AtomicBool,
+    /// Whether it failed to start, and the server goes on without it.
+    is_out: AtomicBool,
     object: PluginObject,
     // Last, after everything whose drop is code of the library.
     image: Option<Arc<Image>>,
@@ -53,15 +55,20 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 /// Starts the instances in order.
 ///
 /// # Errors
-/// The first that does not start, unless the configuration can do without it. What was started
-/// before it is left to [`shutdown_all`].
+/// The first that does not start, unless the configuration can do without it: then nothing of that
+/// one is called any more. What was started before is left to [`shutdown_all`].
 pub(crate) async fn start_all(instances: &[Arc<Instance>]) -> Result<(), LoadError> {
     for instance in instances {
         match instance.start().await {
             Ok(()) => {}
             Err(error) if instance.required => return Err(error),
             Err(error) => {
-                tracing::error!(plugin = %instance.name, "{error}; the server starts without it");
+                tracing::error!(
+                    plugin = %instance.name,
+                    "{error}; the server starts without it: its hooks fail as their on_error says, \
+                     all else that it offers is unavailable"
+                );
+                instance.leave_out().await;
             }
         }
     }
@@ -96,6 +103,7 @@ impl Instance {
             runtime,
             breaker: Breaker::default(),
             started: AtomicBool::new(false),
+            is_out: AtomicBool::new(false),
             object,
             image,
         })
@@ -155,6 +163,13 @@ impl Instance {
         }
     }
 
+    /// Gives up an instance that did not start: what it has begun is ended, and nothing of it is
+    /// called any more.
+    async fn leave_out(self: &Arc<Self>) {
+        self.is_out.store(true, Ordering::Release);
+        self.shutdown().await;
+    }
+
     async fn shutdown(self: &Arc<Self>) {
         if !self.started.swap(false, Ordering::AcqRel) {
             return;
@@ -183,11 +198,22 @@ impl Instance {
         bridge::run_object(run, &self.runtime)
     }
 
-    /// Refuses calls of hooks while the plugin's hooks are switched off: their policy answers.
+    /// Refuses calls of an instance that did not start, and calls of hooks while the plugin's hooks
+    /// are switched off: their policy answers.
     ///
-    /// Only hooks: they are called for requests that did not ask for them. Who calls an endpoint,
-    /// a tool or an agent wants just that, and its panic fails that call alone.
+    /// Only hooks are switched off: they are called for requests that did not ask for them. Who
+    /// calls an endpoint, a tool or an agent wants just that, and its panic fails that call alone.
     pub(super) fn check_on(&self, what: &str) -> Result<()> {
+        if self.is_out.load(Ordering::Acquire) {
+            return Err(if is_hook(what) {
+                Error::new(
+                    SWITCHED_OFF,
+                    format!("plugin '{}' did not start", self.name),
+                )
+            } else {
+                Error::unavailable("A part of the server that this needs is not available.")
+            });
+        }
         if !is_hook(what) || !self.breaker.may_be_open() {
             return Ok(());
         }
@@ -317,7 +343,7 @@ where
     }
 }
 
-/// The code of a hook that is not asked, since its plugin panicked too often.
+/// The code of a hook that is not asked, since its plugin panicked too often or did not start.
 pub(crate) const SWITCHED_OFF: &str = "SWITCHED_OFF";
 
 fn is_hook(what: &str) -> bool {

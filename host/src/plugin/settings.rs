@@ -26,9 +26,7 @@ pub(super) fn check(
     let Err(issues) = compiled.validate(settings) else {
         return Ok(());
     };
-    let said = issues
-        .iter()
-        .flat_map(|issue| mistakes(instance, issue, settings, schema));
+    let said = issues.iter().map(|issue| mistake(instance, issue, schema));
     Err(said
         .map(
             |Mistake {
@@ -57,50 +55,35 @@ struct Mistake {
     help: Option<String>,
 }
 
-fn mistakes(instance: &str, issue: &Issue, settings: &Value, schema: &Value) -> Vec<Mistake> {
+fn mistake(instance: &str, issue: &Issue, schema: &Value) -> Mistake {
     let place = dotted(&issue.instance_path);
-    let unknown = unknown_keys(issue, settings);
-    if !unknown.is_empty() {
+    if let Some(key) = unknown_key(issue) {
         let known = known_keys(issue, schema);
-        let mistakes = unknown.into_iter().map(|key| Mistake {
+        return Mistake {
             pointer: format!("{}/{}", issue.instance_path, escaped(key)),
             message: format!(
                 "plugin '{instance}' has no setting `{}{key}`",
                 prefix(&place)
             ),
             help: Some(likely_key(key, &known)),
-        });
-        return mistakes.collect();
+        };
     }
     let message = if place.is_empty() {
         format!("the configuration of plugin '{instance}' {}", issue.message)
     } else {
         format!("`{place}` of plugin '{instance}' {}", issue.message)
     };
-    vec![Mistake {
+    Mistake {
         pointer: issue.instance_path.clone(),
         message,
         help: None,
-    }]
+    }
 }
 
-fn unknown_keys<'a>(issue: &'a Issue, settings: &'a Value) -> Vec<&'a str> {
-    if issue.keyword == "additionalProperties" {
-        let key = issue.params.get("additionalProperty");
-        return key.and_then(Value::as_str).into_iter().collect();
-    }
-    // A table that has no keys at all is told as one issue.
-    if issue
-        .schema_path
-        .ends_with("/additionalProperties/false schema")
-    {
-        let table = settings.pointer(&issue.instance_path);
-        let keys = table.and_then(Value::as_object).into_iter();
-        return keys
-            .flat_map(|table| table.keys().map(String::as_str))
-            .collect();
-    }
-    Vec::new()
+fn unknown_key(issue: &Issue) -> Option<&str> {
+    let key = issue.params.get("additionalProperty");
+    key.filter(|_| issue.keyword == "additionalProperties")?
+        .as_str()
 }
 
 /// The keys that the table of an unknown key may have.

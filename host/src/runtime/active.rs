@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::AgentSpec;
-use super::api::{Caller, RunRequest};
+use super::api::{Caller, RunRequest, RunUsage};
 use super::log::EventLog;
 use crate::pipeline::Held;
 
@@ -43,6 +43,7 @@ pub(crate) struct ActiveRun {
     pub(crate) request_id: Arc<str>,
     pub(crate) cancel: CancellationToken,
     pub(crate) log: Arc<EventLog>,
+    pub(crate) usage: RunUsage,
     /// Held while an event is shown: what hooks hold back.
     pub(crate) emission: tokio::sync::Mutex<Held>,
     waiting: Mutex<Waiting>,
@@ -90,6 +91,7 @@ impl ActiveRun {
             request_id: caller.request_id,
             cancel: CancellationToken::new(),
             log,
+            usage: RunUsage::default(),
             emission: tokio::sync::Mutex::default(),
             waiting: Mutex::default(),
             call_ids: Mutex::default(),
@@ -166,11 +168,6 @@ impl ActiveRuns {
 
     pub(crate) fn get(&self, run_id: &str) -> Option<Arc<ActiveRun>> {
         self.table().by_id.get(run_id).cloned()
-    }
-
-    /// The run, if it is this principal's.
-    pub(crate) fn owned(&self, run_id: &str, principal: &Principal) -> Option<Arc<ActiveRun>> {
-        self.get(run_id).filter(|run| *run.owner == *principal)
     }
 
     /// The streamed run that a conversation is in.

@@ -1,10 +1,12 @@
 //! The face of the runtime.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mortise_plugin_api::{Error, Item, Principal};
+use mortise_plugin_api::{Error, Item, Principal, RunResult, Usage};
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// A run that somebody asks for; the shape of the body was checked already.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +69,20 @@ pub(crate) enum Resume {
 pub(crate) struct Streamed {
     pub(crate) run_id: Arc<str>,
     pub(crate) reader: super::Reader,
+    pub(crate) usage: RunUsage,
+}
+
+/// What a run cost, once it has ended well.
+pub(crate) type RunUsage = Arc<OnceLock<Usage>>;
+
+/// A streamed run of code of this process.
+pub(crate) struct Watched {
+    pub(crate) run_id: Arc<str>,
+    pub(crate) reader: super::Reader,
+    /// To be cancelled when nobody watches any more; `None` where the run goes on then.
+    pub(crate) gone: Option<CancellationToken>,
+    /// What the run comes to.
+    pub(crate) result: oneshot::Receiver<RunOutcome<RunResult>>,
 }
 
 /// How an agent looks from outside.

@@ -528,6 +528,8 @@ impl Driver<'_> {
         };
         let error = match ended {
             Ok(result) => {
+                // Before the end: whoever reads to it may ask what the run cost.
+                let _first = run.usage.set(result.response.usage);
                 self.close(None);
                 return Ok(result);
             }

@@ -8,17 +8,29 @@ use tokio_util::sync::CancellationToken;
 
 use super::active::{ActiveRun, ClientResult, Decision, Mode};
 use super::agents::AgentSpec;
-use super::api::{AgentSummary, Caller, Conversation, Resume, RunOutcome, RunRequest, Streamed};
+use super::api::{
+    AgentSummary, Caller, Conversation, Resume, RunOutcome, RunRequest, Streamed, Watched,
+};
 use super::driver;
 use super::engine::Engine;
 use super::log::{EventLog, Reader};
 use crate::config::OnRequestDisconnect;
 use crate::store::{AnswerKind, ConversationKey, Finish, NewRun, RunState, StoreError};
 
-/// Every run of this server. Cheap to clone.
+/// Every run of this server, as far as whoever holds this may reach. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Runtime {
     pub(super) engine: Arc<Engine>,
+    reach: Reach,
+}
+
+/// What may be found through a [`Runtime`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Exposed agents, and the runs of the principal that asks: what clients may.
+    Own,
+    /// Every agent and every run: code of this process is as trusted as the server.
+    Everything,
 }
 
 // === impl Runtime ===
@@ -27,6 +39,24 @@ impl Runtime {
     pub(crate) fn new(engine: Engine) -> Self {
         Self {
             engine: Arc::new(engine),
+            reach: Reach::Own,
+        }
+    }
+
+    /// The same runs for code that is as trusted as the server: every agent, and every run by its
+    /// id, whoever owns it.
+    pub(crate) fn unrestricted(&self) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            reach: Reach::Everything,
+        }
+    }
+
+    /// The same runs for a client: exposed agents, and what its principal owns.
+    pub(crate) fn restricted(&self) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            reach: Reach::Own,
         }
     }
 
@@ -42,7 +72,7 @@ impl Runtime {
         request: RunRequest,
         caller: Caller,
     ) -> RunOutcome<RunResult> {
-        let agent = self.exposed(agent)?;
+        let agent = self.agent(agent)?;
         self.run_spec(agent, request, caller).await
     }
 
@@ -53,18 +83,44 @@ impl Runtime {
         request: RunRequest,
         caller: Caller,
     ) -> RunOutcome<Streamed> {
-        let agent = self.exposed(agent)?;
+        let agent = self.agent(agent)?;
         let run = self.open(agent, request, caller, Mode::Stream);
         let on_gone = self.watch_client(&run);
         let reader = Reader::live(Arc::clone(&run.log), on_gone);
-        let run_id = run.id.clone();
+        let streamed = Streamed {
+            run_id: run.id.clone(),
+            reader,
+            usage: Arc::clone(&run.usage),
+        };
         self.start(run, None).await;
-        Ok(Streamed { run_id, reader })
+        Ok(streamed)
+    }
+
+    /// Starts a streamed run for code of this process. Fails only for an unknown agent.
+    pub(crate) async fn watch(
+        &self,
+        agent: &str,
+        request: RunRequest,
+        caller: Caller,
+    ) -> RunOutcome<Watched> {
+        let agent = self.agent(agent)?;
+        let run = self.open(agent, request, caller, Mode::Stream);
+        let watched = Watched {
+            run_id: run.id.clone(),
+            reader: Reader::live(Arc::clone(&run.log), None),
+            gone: self.watch_client(&run),
+            result: {
+                let (sender, receiver) = oneshot::channel();
+                self.start(run, Some(sender)).await;
+                receiver
+            },
+        };
+        Ok(watched)
     }
 
     /// Aborts a run of this principal; whether there was one.
     pub(crate) fn abort(&self, run_id: &str, principal: &Principal) -> bool {
-        let run = self.engine.active.owned(run_id, principal);
+        let run = self.active(run_id, principal);
         run.inspect(|run| run.cancel.cancel()).is_some()
     }
 
@@ -76,7 +132,7 @@ impl Runtime {
         result: ClientResult,
         principal: &Principal,
     ) -> bool {
-        let run = self.engine.active.owned(run_id, principal);
+        let run = self.active(run_id, principal);
         run.is_some_and(|run| run.submit_result(call_id, result))
     }
 
@@ -88,7 +144,7 @@ impl Runtime {
         decision: Decision,
         principal: &Principal,
     ) -> bool {
-        let run = self.engine.active.owned(run_id, principal);
+        let run = self.active(run_id, principal);
         run.is_some_and(|run| run.submit_decision(call_id, decision))
     }
 
@@ -99,7 +155,7 @@ impl Runtime {
         id: &str,
         principal: &Principal,
     ) -> RunOutcome<Conversation> {
-        let agent = self.exposed(agent)?;
+        let agent = self.agent(agent)?;
         let key = ConversationKey::new(principal, &agent.name, id);
         let stored = self
             .engine
@@ -121,7 +177,7 @@ impl Runtime {
         if !store.keeps().streams {
             return Ok(Resume::NoStore);
         }
-        if let Some(run) = self.engine.active.owned(run_id, principal) {
+        if let Some(run) = self.active(run_id, principal) {
             return Ok(if run.mode == Mode::Stream {
                 Resume::Reader(Reader::resumed(Arc::clone(&run.log), after))
             } else {
@@ -130,7 +186,7 @@ impl Runtime {
         }
         let stored = store.run(run_id).await.map_err(internal)?;
         Ok(match stored {
-            Some(run) if *run.owner == *principal => {
+            Some(run) if self.reaches(&run.owner, principal) => {
                 Resume::Reader(Reader::stored(run_id.into(), Arc::clone(store), after))
             }
             _ => Resume::Unknown,
@@ -146,7 +202,7 @@ impl Runtime {
         after: Option<u64>,
         principal: &Principal,
     ) -> RunOutcome<Option<Reader>> {
-        let agent = self.exposed(agent)?;
+        let agent = self.agent(agent)?;
         let keeps = self.engine.store.keeps();
         if !keeps.streams || !keeps.runtime_state {
             return Ok(None);
@@ -198,13 +254,24 @@ impl Runtime {
         run_id
     }
 
-    fn exposed(&self, name: &str) -> RunOutcome<Arc<AgentSpec>> {
+    /// The agent of this name, if it may be reached.
+    fn agent(&self, name: &str) -> RunOutcome<Arc<AgentSpec>> {
         self.engine
             .agents
             .get(name)
-            .filter(|agent| agent.exposed)
+            .filter(|agent| agent.exposed || self.reach == Reach::Everything)
             .cloned()
             .ok_or_else(|| unknown_agent(name))
+    }
+
+    /// The run, if it is alive and may be reached.
+    fn active(&self, run_id: &str, principal: &Principal) -> Option<Arc<ActiveRun>> {
+        let run = self.engine.active.get(run_id)?;
+        self.reaches(&run.owner, principal).then_some(run)
+    }
+
+    fn reaches(&self, owner: &Principal, principal: &Principal) -> bool {
+        self.reach == Reach::Everything || owner == principal
     }
 
     fn open(

@@ -47,17 +47,24 @@ impl Issue {
     }
 }
 
-/// The issues of one error: one for each property that is too many.
-pub(super) fn issues(error: &ValidationError<'_>, root: &Value) -> Vec<Issue> {
+/// The issues of one error in this value: one for each property that is too many.
+pub(super) fn issues(error: &ValidationError<'_>, root: &Value, value: &Value) -> Vec<Issue> {
     let path = error.schema_path().as_str();
     let parent_path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
     let parent = root.pointer(parent_path).unwrap_or(&Value::Null);
     let (keyword, schema_path, words) = match error.kind() {
-        Kind::FalseSchema => (
-            "false schema",
-            format!("#{path}/false schema"),
-            vec![words(json!({}), "boolean schema is false")],
-        ),
+        Kind::FalseSchema => match surplus(error, path, value) {
+            Some(names) => (
+                "additionalProperties",
+                format!("#{path}"),
+                each(names, "additionalProperty", "additional"),
+            ),
+            None => (
+                "false schema",
+                format!("#{path}/false schema"),
+                vec![words(json!({}), "boolean schema is false")],
+            ),
+        },
         Kind::Required { property } => required(property, error.instance(), root, path),
         Kind::Contains => (
             "contains",
@@ -91,6 +98,19 @@ pub(super) fn issues(error: &ValidationError<'_>, root: &Value) -> Vec<Issue> {
             message: words.message,
         })
         .collect()
+}
+
+/// The properties of an object that may have none: for `additionalProperties: false` without any
+/// `properties`, the validator tells of the first one's value, at the place of the object.
+fn surplus<'v>(
+    error: &ValidationError<'_>,
+    path: &str,
+    value: &'v Value,
+) -> Option<impl Iterator<Item = &'v String>> {
+    let object = value.pointer(error.instance_path().as_str())?;
+    let is_keyword = path.ends_with("/additionalProperties") && error.instance().as_ref() != object;
+    let object = object.as_object().filter(|_| is_keyword)?;
+    Some(object.keys())
 }
 
 /// The words of the keywords that speak for themselves.
@@ -175,10 +195,14 @@ fn simple(kind: &Kind, instance: &Value, parent: &Value) -> Vec<Words> {
     vec![one]
 }
 
-fn each(unexpected: &[String], param: &str, what: &str) -> Vec<Words> {
+fn each<'n>(
+    unexpected: impl IntoIterator<Item = &'n String>,
+    param: &str,
+    what: &str,
+) -> Vec<Words> {
     let message = format!("must NOT have {what} properties");
     unexpected
-        .iter()
+        .into_iter()
         .map(|name| words(json!({ param: name }), message.clone()))
         .collect()
 }

@@ -187,6 +187,19 @@ fn every_keyword_says_what_ajv_says() {
             vec!["boolean schema is false"],
         ),
         (
+            json!({ "additionalProperties": false }),
+            json!({ "a": {}, "b": 2 }),
+            vec![
+                "must NOT have additional properties",
+                "must NOT have additional properties",
+            ],
+        ),
+        (
+            json!({ "properties": { "additionalProperties": false } }),
+            json!({ "additionalProperties": {} }),
+            vec!["boolean schema is false"],
+        ),
+        (
             json!({ "contains": { "type": "string" } }),
             json!([1]),
             vec!["must contain at least 1 valid item(s)"],
@@ -400,4 +413,31 @@ fn a_pattern_that_explodes_is_a_mismatch() {
     let schema = json!({ "pattern": "^(?=(a+)+$)(a|aa)+\\1$" });
     let value = json!(format!("{}b", "a".repeat(200)));
     assert_eq!(issues(&schema, &value)[0].keyword, "pattern");
+}
+
+#[test]
+fn every_property_that_is_too_many_is_named_where_none_may_be() {
+    let schema =
+        json!({ "properties": { "o": { "type": "object", "additionalProperties": false } } });
+    let issues = issues(&schema, &json!({ "o": { "a": 1, "b": 2 } }));
+    let told: Vec<_> = issues
+        .iter()
+        .map(|issue| {
+            (
+                issue.instance_path.as_str(),
+                issue.schema_path.as_str(),
+                issue.keyword.as_str(),
+                issue.params["additionalProperty"].as_str(),
+            )
+        })
+        .collect();
+    let expected = |name| {
+        (
+            "/o",
+            "#/properties/o/additionalProperties",
+            "additionalProperties",
+            Some(name),
+        )
+    };
+    assert_eq!(told, [expected("a"), expected("b")]);
 }

@@ -4,7 +4,9 @@
 
 use integration_tests::{Ended, Reply, Server, ServerBuilder};
 
-use crate::support::{SCRIPTED, assert_code, kinds, only, plain};
+use rustix::process::Signal;
+
+use crate::support::{SCRIPTED, SOON, assert_code, kinds, only, plain};
 
 /// A server whose plugin goes wrong as `config` says, and agents with its tool and its model.
 fn misbehaving(config: &str) -> ServerBuilder {
@@ -14,6 +16,9 @@ fn misbehaving(config: &str) -> ServerBuilder {
 tool_timeout = "1s"
 hook_timeout = "1s"
 cancel_grace = "200ms"
+
+[plugins]
+endpoint_timeout = "500ms"
 
 [[plugins.load]]
 name = "bad"
@@ -224,9 +229,9 @@ fn a_panic_while_it_is_made_refuses_the_plugin() {
 fn a_panic_at_the_end_does_not_keep_the_server_from_ending() {
     for place in ["shutdown", "plugin_drop"] {
         let server = panicking_in(place);
-        server.signal(rustix::process::Signal::TERM);
+        server.signal(Signal::TERM);
 
-        let ended = server.wait(crate::support::SOON);
+        let ended = server.wait(SOON);
 
         assert_eq!(ended.status.code(), Some(0), "{place}: {ended:#?}");
     }
@@ -290,4 +295,67 @@ fn a_library_has_a_tokio_of_its_own() {
     let reply = server.run("tokio", "hi").send().expect(200);
 
     assert!(reply.text().contains("spawned"), "{}", reply.text());
+}
+
+/// A server that goes on without a plugin that does not start; it has a guard and an endpoint.
+fn left_out(more: &str) -> Server {
+    plain(&format!(
+        r#"
+[[plugins.load]]
+name = "bad"
+library = "misbehaving"
+required = false
+config = {{ panic_in = "start", hang_in = "guard" }}
+{more}
+
+[agents.modelled]
+model = "bad/panicky"
+"#
+    ))
+    .start()
+}
+
+#[test]
+fn a_plugin_that_did_not_start_answers_nothing_and_its_guard_lets_nobody_in() {
+    let server = left_out("");
+
+    assert!(server.log().contains("the server starts without it"));
+    let reply = server.get("/api/misbehave-ok").send().expect(503);
+    assert_code(&reply.json(), "UNAVAILABLE");
+    let reply = server.run("plain", "hi").send().expect(500);
+    assert_code(&reply.json(), "INTERNAL");
+}
+
+#[test]
+fn a_plugin_that_did_not_start_and_may_be_skipped_is_as_if_it_were_not_there() {
+    let server = left_out("on_error = \"skip\"");
+
+    let _ = server.run("plain", "hi").send().expect(200);
+    let reply = server.run("modelled", "hi").send().expect(503);
+    assert_code(&reply.json(), "UNAVAILABLE");
+}
+
+#[test]
+fn an_endpoint_that_hangs_is_given_up() {
+    let mut server = misbehaving("hang_in = \"endpoint\"").start();
+    let pid = server.pid();
+
+    let reply = server.get("/api/misbehave").send().expect(504);
+
+    assert_code(&reply.json(), "TIMEOUT");
+    server.wait_for_log("an endpoint took too long");
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn an_observer_that_hangs_is_told_the_next_and_does_not_hold_up_the_end() {
+    let server = misbehaving("hang_in = \"observe\"").start();
+
+    let _ = server.run("plain", "hi").send().expect(200);
+    server.wait_for_log("an observer failed");
+    server.signal(Signal::TERM);
+    let ended = server.wait(SOON);
+
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    assert!(ended.log.contains("stopped"), "{}", ended.log);
 }

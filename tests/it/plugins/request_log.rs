@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::plain;
+use crate::support::{SOON, plain};
 
 const LOG: &str = r#"
 [[plugins.load]]
@@ -74,4 +74,26 @@ fn a_failed_run_is_an_error_in_the_log() {
         .find(|it| it.contains("RUN_ERROR"))
         .unwrap_or_default();
     assert!(line.contains("ERROR"), "{line}");
+}
+
+#[test]
+fn what_a_run_cost_is_logged_with_its_request_streamed_or_not() {
+    let server = plain(LOG).start();
+
+    let _ = server.run("plain", "hi").send().expect(200);
+    let _ = server.stream("plain", "hi").finish();
+    let _ = server.get("/api/-/agents").send().expect(200);
+    server.wait_for_log("/api/-/agents");
+    server.signal(rustix::process::Signal::TERM);
+    let log = server.wait(SOON).log;
+
+    let completed: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("request.completed"))
+        .collect();
+    assert_eq!(completed.len(), 3, "{completed:#?}");
+    for line in completed {
+        let is_run = line.contains("/api/plain/run");
+        assert_eq!(line.contains("totalTokens"), is_run, "{line}");
+    }
 }

@@ -16,11 +16,12 @@ pub(crate) struct Misplaced {
 impl Misplaced {
     /// `None` where nothing is to go wrong in a hook.
     pub(crate) fn new(config: Config) -> Option<Self> {
-        let stage = match config.panic_in {
-            Some(place) => stage(place),
-            None => None,
+        let hanging = match config.hang_in {
+            Some(Spot::Guard) => Some(Stage::Guard),
+            Some(Spot::Observe) => Some(Stage::Observe),
+            _ => None,
         };
-        let stage = stage.or((config.hang_in == Some(Spot::Guard)).then_some(Stage::Guard))?;
+        let stage = config.panic_in.and_then(stage).or(hanging)?;
         Some(Self { config, stage })
     }
 }
@@ -114,6 +115,7 @@ impl Hook for Misplaced {
 
     async fn observe(&self, _observation: Observation) -> Result<()> {
         self.config.panic_at(Place::Observe);
+        self.config.hang_at(Spot::Observe).await;
         Ok(())
     }
 }

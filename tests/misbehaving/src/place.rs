@@ -75,6 +75,8 @@ pub enum Spot {
     Guard,
     /// In an endpoint.
     Endpoint,
+    /// In an observer.
+    Observe,
 }
 
 /// Panics when it is dropped.

@@ -1,6 +1,6 @@
 //! `POST /:name/run`: runs an agent, and answers with JSON or with its events.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::response::Response;
@@ -12,7 +12,7 @@ use crate::http::error::{Failure, json_response};
 use crate::http::router::Call;
 use crate::http::sse::{self, Framing};
 use crate::http::{escapes, schemas};
-use crate::runtime::{Caller, OutputRequest, RunRequest};
+use crate::runtime::{Caller, OutputRequest, RunRequest, RunUsage};
 
 pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
     let Call {
@@ -31,7 +31,8 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
         // When the client goes, this future is dropped, and the run with it.
         let result = state.runtime.run(agent, run, caller).await?;
         let mut response = json_response(StatusCode::OK, &result);
-        response.extensions_mut().insert(result.response.usage);
+        let usage = RunUsage::new(OnceLock::from(result.response.usage));
+        response.extensions_mut().insert(usage);
         return Ok(response);
     }
 
@@ -46,6 +47,7 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
     let id = HeaderValue::from_str(&run_id)
         .map_err(|_| Error::internal(format!("the run id {run_id:?} fits no header")))?;
     let mut response = sse::response(streamed.reader, framing, Some(run_id), state.sse_heartbeat);
+    response.extensions_mut().insert(streamed.usage);
     let headers = response.headers_mut();
     headers.insert("x-stream-id", id.clone());
     headers.insert("x-run-id", id);

@@ -1,6 +1,7 @@
 //! The stages of a request, against scripted hooks.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};

@@ -1,0 +1,204 @@
+//! The composition root: from a configuration to an app, in the order in which things need each
+//! other.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mortise_plugin_api::{Plugin, Principal};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::error::{StartCause, StartError};
+use super::server::{Server, Signals};
+use super::{App, Inner};
+use crate::clock::Clock;
+use crate::config::{Config, Mode};
+use crate::http::{self, HttpState, RouteTable, Settings};
+use crate::ids::Ids;
+use crate::pipeline::Pipeline;
+use crate::plugin::{self, HostApiSlot, LinkedPlugin, Loaded};
+use crate::runtime::{ActiveRuns, Agents, Engine, Runtime};
+use crate::shutdown::Tasks;
+use crate::store;
+
+/// What an app is built from.
+#[derive(Debug)]
+pub struct AppBuilder {
+    config: Config,
+    linked: Vec<LinkedPlugin>,
+    files: Vec<PathBuf>,
+}
+
+/// An app that is complete and has had no effect yet: no plugin has started, nothing listens.
+#[derive(Debug)]
+#[must_use = "an app does nothing until it is started"]
+pub struct BuiltApp {
+    app: App,
+}
+
+// === impl AppBuilder ===
+
+impl AppBuilder {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            linked: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Also loads a plugin that is linked into this program, under this instance name and with
+    /// this `config` table.
+    ///
+    /// It takes the way of a library from its `create` on, and behaves the same. Linked plugins
+    /// stand before those of the configuration, in the order of these calls, which is that of
+    /// their hooks; they have the grants that they ask for, and are required.
+    ///
+    /// `export_plugin!` emits what makes a library loadable under the feature `dylib` of the
+    /// plugin's crate. A program that links several such crates depends on them with
+    /// `default-features = false`, as they would all define the same symbol.
+    #[must_use]
+    pub fn plugin<P: Plugin>(mut self, name: impl Into<String>, config: Value) -> Self {
+        self.linked.push(LinkedPlugin::of::<P>(name, config));
+        self
+    }
+
+    /// Also loads this library, wherever it is, under its own name and with its default
+    /// configuration; in development mode only.
+    #[must_use]
+    pub fn library(mut self, file: impl Into<PathBuf>) -> Self {
+        self.files.push(file.into());
+        self
+    }
+
+    /// Builds everything that the configuration asks for. Plugins are loaded and created, and
+    /// none of them is started.
+    ///
+    /// # Errors
+    /// Whatever the configuration or a plugin is to blame for.
+    pub async fn build(self) -> Result<BuiltApp, StartError> {
+        let Self {
+            config,
+            linked,
+            files,
+        } = self;
+        if !files.is_empty() && config.mode() == Mode::Production {
+            return Err(StartCause::FilesInProduction.into());
+        }
+        let clock = Clock::SYSTEM;
+        let ids = Ids::new(clock);
+        let (tasks, observer_tasks) = (Tasks::new(), Tasks::new());
+        let host_api = HostApiSlot::new();
+        let loaded = plugin::load(&config, linked, &files, &host_api, clock).await;
+        let Loaded { catalog, instances } = loaded.map_err(StartCause::Plugins)?;
+        let agents = Agents::build(&config, &catalog).map_err(|errors| {
+            StartCause::Agents(
+                errors
+                    .into_iter()
+                    .map(|error| config.error_at(&error.pointer, error.message, error.help))
+                    .collect(),
+            )
+        })?;
+        let hook_timeout = config.runs.hook_timeout.0;
+        let pipeline = Arc::new(Pipeline::new(catalog.hooks, hook_timeout, &observer_tasks));
+        let base_path = config.server.base_path.as_str().to_owned();
+        let mounts = RouteTable::build(catalog.mounts, &base_path).map_err(StartCause::Routes)?;
+        let store = store::of(&config.store, clock);
+        let runtime = Runtime::new(Engine {
+            agents,
+            pipeline: Arc::clone(&pipeline),
+            store: Arc::clone(&store),
+            limits: config.runs.clone(),
+            clock,
+            ids: ids.clone(),
+            tasks: tasks.clone(),
+            active: ActiveRuns::default(),
+        });
+        host_api.attach(Arc::new(runtime.clone()));
+        let settings = Settings {
+            base_path,
+            secret: config.server.secret.clone(),
+            body_limit: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
+            sse_heartbeat: config.runs.sse_heartbeat.0,
+            endpoint_timeout: config.plugins.endpoint_timeout.limit(),
+        };
+        let request_ids = ids.clone();
+        let http = HttpState::new(
+            settings,
+            Arc::new(runtime.clone()),
+            pipeline,
+            mounts,
+            tasks.clone(),
+            Arc::new(move || request_ids.request().into()),
+        );
+        let principal = match config.server.secret {
+            Some(_) => Principal::operator(),
+            None => Principal::anonymous(),
+        };
+        let inner = Inner {
+            config,
+            http,
+            ids,
+            store,
+            instances,
+            tasks,
+            observer_tasks,
+            stopped: OnceCell::new(),
+        };
+        Ok(BuiltApp {
+            app: App {
+                inner: Arc::new(inner),
+                runtime: runtime.unrestricted(),
+                principal: Arc::new(principal),
+            },
+        })
+    }
+}
+
+// === impl BuiltApp ===
+
+impl BuiltApp {
+    /// Opens the store and starts the plugins: from here on, things have effects.
+    ///
+    /// # Errors
+    /// A store that cannot be used, or a plugin that does not start; those before it have been
+    /// shut down again.
+    pub async fn start(self) -> Result<App, StartError> {
+        if let Err(error) = self.app.inner.store.open().await {
+            self.discard().await;
+            return Err(StartCause::Store(error).into());
+        }
+        if let Err(error) = plugin::start_all(&self.app.inner.instances).await {
+            self.discard().await;
+            return Err(StartCause::Start(error).into());
+        }
+        Ok(self.app)
+    }
+
+    /// Takes the port of the configuration, then starts the plugins. From here on the process
+    /// does not end by a signal alone: [`Server::serve`] hears it and ends in order.
+    ///
+    /// # Errors
+    /// A port that is in use, a plugin that does not start.
+    pub async fn listen(self) -> Result<Server, StartError> {
+        let section = &self.app.inner.config.server;
+        let listener = http::bind(&section.host, section.port, &section.ports)
+            .await
+            .map_err(StartCause::Bind)?;
+        let address = listener.local_addr().map_err(StartCause::System)?;
+        // Before anything has an effect: a signal must end the server in order from here on.
+        let signals = Signals::listen().map_err(StartCause::System)?;
+        let app = self.start().await?;
+        Ok(Server {
+            app,
+            listener,
+            address,
+            signals,
+        })
+    }
+
+    /// Lets everything go without having started: what `mortise check` does.
+    pub async fn discard(self) {
+        self.app.inner.discard().await;
+    }
+}

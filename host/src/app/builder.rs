@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mortise_plugin_api::{Plugin, Principal};
 use serde_json::Value;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use super::error::{StartCause, StartError};
 use super::server::{Server, Signals};
@@ -113,6 +114,7 @@ impl AppBuilder {
             ids: ids.clone(),
             tasks: tasks.clone(),
             active: ActiveRuns::default(),
+            parking: CancellationToken::new(),
         });
         host_api.attach(Arc::new(runtime.clone()));
         let settings = Settings {
@@ -171,6 +173,10 @@ impl BuiltApp {
         if let Err(error) = plugin::start_all(&self.app.inner.instances).await {
             self.discard().await;
             return Err(StartCause::Start(error).into());
+        }
+        if let Err(error) = self.app.runtime.recover().await {
+            self.discard().await;
+            return Err(StartCause::Recovery(error).into());
         }
         Ok(self.app)
     }

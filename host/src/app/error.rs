@@ -3,7 +3,7 @@
 use crate::config::ConfigError;
 use crate::http::{BindError, RouteConflict};
 use crate::plugin::{self, LoadError, LoadErrors};
-use crate::store::OpenError;
+use crate::store::{OpenError, StoreError};
 
 /// Why the app did not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,8 @@ pub(crate) enum StartCause {
     Bind(BindError),
     #[error("the store cannot be used: {0}")]
     Store(OpenError),
+    #[error("the runs of the last server cannot be taken up: {0}")]
+    Recovery(#[source] StoreError),
     #[error("a plugin did not start: {0}")]
     Start(#[source] LoadError),
     #[error("the system does not let the server listen: {0}")]

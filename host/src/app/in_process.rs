@@ -114,7 +114,9 @@ impl App {
         result: Result<Value, String>,
     ) -> Result<bool> {
         let runtime = &self.runtime;
-        Ok(runtime.submit_tool_result(run_id, tool_call_id, result, &self.principal))
+        runtime
+            .submit_tool_result(run_id, tool_call_id, result, &self.principal)
+            .await
     }
 
     /// Decides on an approval, and says whether it was pending.
@@ -128,7 +130,9 @@ impl App {
         decision: Decision,
     ) -> Result<bool> {
         let runtime = &self.runtime;
-        Ok(runtime.submit_approval(run_id, tool_call_id, decision.into(), &self.principal))
+        runtime
+            .submit_approval(run_id, tool_call_id, decision.into(), &self.principal)
+            .await
     }
 
     /// Whose runs and conversations these are.

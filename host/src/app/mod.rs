@@ -166,6 +166,7 @@ impl App {
 
     async fn end(&self) {
         let inner = &self.inner;
+        self.runtime.park_all();
         let grace = inner.config.server.shutdown_grace.0;
         let last_words = async {
             tokio::time::sleep(grace.saturating_sub(LAST_WORDS)).await;

@@ -99,13 +99,12 @@ impl Config {
     /// The first mistake that keeps the text from being understood, or all the values that
     /// contradict each other.
     pub fn load(source: ConfigSource, environment: &dyn Environment) -> Result<Self, ConfigError> {
+        let is_file = matches!(source, ConfigSource::File(_));
         let read = source.read()?;
         let (mut config, document) = document::parse(read, environment)?;
         config.document = Arc::new(document);
         config.plugins.dir = config.document.folder().join(&config.plugins.dir);
-        if let StoreUrl::Sqlite(path) = &mut config.store.url {
-            *path = config.document.folder().join(&*path);
-        }
+        config.store.locate(config.document.folder(), is_file);
         config.validate()?;
         Ok(config)
     }

@@ -1,6 +1,6 @@
 //! The `[store]` section: where runs and conversations are kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -15,8 +15,9 @@ use super::Period;
 pub struct Store {
     /// `"sqlite:PATH"` keeps everything in a file, relative to the configuration file;
     /// `"memory:"` keeps it until the process ends; `"none"` keeps nothing but the state of
-    /// plugins, which lasts as long as the process.
-    pub url: StoreUrl,
+    /// plugins, which lasts as long as the process. If unset it is
+    /// `"sqlite:data/mortise.db"`, but `"memory:"` for a configuration that is no file.
+    pub url: Option<StoreUrl>,
     /// What an event that was shown survives, in a database.
     pub durability: Durability,
     /// Keep the events of runs, so that a stream can be resumed.
@@ -60,7 +61,7 @@ pub enum Durability {
 impl Default for Store {
     fn default() -> Self {
         Self {
-            url: StoreUrl::Sqlite(DEFAULT_DATABASE.into()),
+            url: None,
             durability: Durability::Fast,
             streams: true,
             conversations: true,
@@ -75,9 +76,23 @@ impl Default for Store {
 const DEFAULT_DATABASE: &str = "data/mortise.db";
 
 impl Store {
+    /// Which store is used.
+    pub fn url(&self) -> &StoreUrl {
+        self.url.as_ref().unwrap_or(&StoreUrl::Memory)
+    }
+
+    /// Completes the address once it is known where relative paths start, if anywhere.
+    pub(super) fn locate(&mut self, folder: &Path, is_file: bool) {
+        self.url = match self.url.take() {
+            None if is_file => Some(StoreUrl::Sqlite(folder.join(DEFAULT_DATABASE))),
+            Some(StoreUrl::Sqlite(path)) => Some(StoreUrl::Sqlite(folder.join(path))),
+            other => other,
+        };
+    }
+
     /// How many finished runs are kept.
     pub fn finished_runs(&self) -> usize {
-        self.keep_finished_runs.unwrap_or(match self.url {
+        self.keep_finished_runs.unwrap_or(match self.url() {
             StoreUrl::Sqlite(_) => 1_000_000,
             StoreUrl::Memory | StoreUrl::None => 10_000,
         })
@@ -86,7 +101,7 @@ impl Store {
     /// How long a finished run is kept.
     pub fn finished_for(&self) -> Duration {
         self.keep_finished_for.map_or(
-            match self.url {
+            match self.url() {
                 StoreUrl::Sqlite(_) => Duration::from_secs(30 * 24 * 60 * 60),
                 StoreUrl::Memory | StoreUrl::None => Duration::from_secs(15 * 60),
             },
@@ -96,7 +111,7 @@ impl Store {
 
     /// Whether the events of runs are kept at all.
     pub fn keeps_streams(&self) -> bool {
-        self.streams && self.url != StoreUrl::None
+        self.streams && *self.url() != StoreUrl::None
     }
 }
 

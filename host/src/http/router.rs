@@ -197,8 +197,8 @@ async fn built_in(
         Handler::ResumeStream => routes::resume_stream::answer(call).await,
         Handler::ResumeConversation => routes::resume_conversation::answer(&call),
         Handler::AbortRun => Ok(routes::abort_run::answer(&call)),
-        Handler::ToolResult => routes::submit_tool_result::answer(call),
-        Handler::ToolApproval => routes::submit_tool_approval::answer(call),
+        Handler::ToolResult => routes::submit_tool_result::answer(call).await,
+        Handler::ToolApproval => routes::submit_tool_approval::answer(call).await,
         Handler::ListAgents => Ok(routes::list_agents::answer(&call)),
     }
 }

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::active::ActiveRun;
+use super::checkpoint::Answered;
 use super::engine::Engine;
 use super::input;
-use super::step::{self, Answered};
+use super::step;
 use super::tools::{self, CallOutcome, PendingCall};
 use crate::plugin::capability::{BoxFuture, RunServices};
 

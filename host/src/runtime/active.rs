@@ -3,13 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mortise_plugin_api::Principal;
+use mortise_plugin_api::{Error, Principal};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::AgentSpec;
 use super::api::{Caller, RunRequest, RunUsage};
+use super::checkpoint::{CallMark, CallProgress, Happened};
 use super::log::EventLog;
 use crate::pipeline::Held;
 
@@ -17,7 +19,7 @@ use crate::pipeline::Held;
 pub(crate) type ClientResult = Result<Value, String>;
 
 /// A decision on an approval.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Decision {
     pub(crate) approved: bool,
     pub(crate) note: Option<String>,
@@ -41,6 +43,8 @@ pub(crate) struct ActiveRun {
     pub(crate) mode: Mode,
     pub(crate) owner: Arc<Principal>,
     pub(crate) request_id: Arc<str>,
+    /// In milliseconds since 1970.
+    pub(crate) created_at: u64,
     pub(crate) cancel: CancellationToken,
     pub(crate) log: Arc<EventLog>,
     pub(crate) usage: RunUsage,
@@ -49,6 +53,21 @@ pub(crate) struct ActiveRun {
     waiting: Mutex<Waiting>,
     /// The ids of all calls so far.
     call_ids: Mutex<HashSet<String>>,
+    /// What had happened to the calls of a run that goes on after a crash.
+    progress: Mutex<HashMap<String, CallProgress>>,
+}
+
+/// What a run begins with.
+pub(crate) struct Beginning {
+    pub(crate) id: Arc<str>,
+    pub(crate) agent: Arc<AgentSpec>,
+    pub(crate) request: RunRequest,
+    pub(crate) mode: Mode,
+    pub(crate) caller: Caller,
+    pub(crate) created_at: u64,
+    pub(crate) log: Arc<EventLog>,
+    /// What had happened to its calls, if it goes on after a crash.
+    pub(crate) progress: HashMap<String, CallProgress>,
 }
 
 #[derive(Default)]
@@ -74,27 +93,22 @@ type Owner = (String, String);
 // === impl ActiveRun ===
 
 impl ActiveRun {
-    pub(crate) fn new(
-        id: Arc<str>,
-        agent: Arc<AgentSpec>,
-        request: RunRequest,
-        mode: Mode,
-        caller: Caller,
-        log: Arc<EventLog>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(beginning: Beginning) -> Arc<Self> {
         Arc::new(Self {
-            id,
-            agent,
-            request,
-            mode,
-            owner: caller.principal,
-            request_id: caller.request_id,
+            id: beginning.id,
+            agent: beginning.agent,
+            request: beginning.request,
+            mode: beginning.mode,
+            owner: beginning.caller.principal,
+            request_id: beginning.caller.request_id,
+            created_at: beginning.created_at,
             cancel: CancellationToken::new(),
-            log,
+            log: beginning.log,
             usage: RunUsage::default(),
             emission: tokio::sync::Mutex::default(),
             waiting: Mutex::default(),
             call_ids: Mutex::default(),
+            progress: Mutex::new(beginning.progress),
         })
     }
 
@@ -116,23 +130,60 @@ impl ActiveRun {
         receiver
     }
 
-    /// Nobody may answer or decide on this call any more.
-    pub(crate) fn expect_nothing(&self, call_id: &str) {
+    /// Nobody may answer or decide on this call any more. Whether somebody still could have: if not,
+    /// what they said is on its way.
+    pub(crate) fn expect_nothing(&self, call_id: &str) -> bool {
         let mut waiting = self.waiting();
-        waiting.client.remove(call_id);
-        waiting.approval.remove(call_id);
+        let client = waiting.client.remove(call_id).is_some();
+        waiting.approval.remove(call_id).is_some() || client
     }
 
-    /// Whether the call was pending.
-    pub(crate) fn submit_result(&self, call_id: &str, result: ClientResult) -> bool {
+    /// Whether the call was pending. Once this returns, the result outlives a crash.
+    pub(crate) async fn submit_result(
+        &self,
+        call_id: &str,
+        result: ClientResult,
+    ) -> Result<bool, Error> {
         let sender = self.waiting().client.remove(call_id);
-        sender.is_some_and(|sender| sender.send(result).is_ok())
+        let happened = Happened::ClientAnswered(result.clone());
+        self.submit(call_id, sender, result, happened).await
     }
 
-    /// Whether the decision was pending.
-    pub(crate) fn submit_decision(&self, call_id: &str, decision: Decision) -> bool {
+    /// Whether the decision was pending. Once this returns, it outlives a crash.
+    pub(crate) async fn submit_decision(
+        &self,
+        call_id: &str,
+        decision: Decision,
+    ) -> Result<bool, Error> {
         let sender = self.waiting().approval.remove(call_id);
-        sender.is_some_and(|sender| sender.send(decision).is_ok())
+        let happened = Happened::Decided(decision.clone());
+        self.submit(call_id, sender, decision, happened).await
+    }
+
+    async fn submit<T>(
+        &self,
+        call_id: &str,
+        sender: Option<oneshot::Sender<T>>,
+        value: T,
+        happened: Happened,
+    ) -> Result<bool, Error> {
+        let Some(sender) = sender.filter(|sender| !sender.is_closed()) else {
+            return Ok(false);
+        };
+        self.log.mark(&CallMark {
+            call_id: call_id.to_owned(),
+            happened,
+        })?;
+        // Whoever submits may go while it is stored: it counts all the same.
+        let delivery = Delivery(Some((sender, value)));
+        self.log.settle().await?;
+        Ok(delivery.deliver())
+    }
+
+    /// What had happened to a call before the crash that the run goes on after.
+    pub(crate) fn take_progress(&self, call_id: &str) -> CallProgress {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.remove(call_id).unwrap_or_default()
     }
 
     /// The ids of all calls so far.
@@ -142,6 +193,29 @@ impl ActiveRun {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something for a run that waits: delivered at the latest when it is dropped.
+struct Delivery<T>(Option<(oneshot::Sender<T>, T)>);
+
+impl<T> Delivery<T> {
+    /// Whether the run was still waiting.
+    fn deliver(mut self) -> bool {
+        let delivered = self
+            .0
+            .take()
+            .map(|(sender, value)| sender.send(value).is_ok());
+        delivered.unwrap_or(false)
+    }
+}
+
+impl<T> Drop for Delivery<T> {
+    fn drop(&mut self) {
+        if let Some((sender, value)) = self.0.take() {
+            // The run may have ended.
+            let _ = sender.send(value);
+        }
     }
 }
 

@@ -4,16 +4,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mortise_plugin_api::{Error, Item, Principal, RunResult, Usage};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// A run that somebody asks for; the shape of the body was checked already.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct RunRequest {
     /// A text, a list of items, or one item.
     pub(crate) input: Value,
     /// `None` where it was not sent; `null` is a context.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "sent")]
     pub(crate) context: Option<Value>,
     pub(crate) output: Option<OutputRequest>,
     pub(crate) modalities: Option<Vec<String>>,
@@ -27,7 +30,7 @@ pub(crate) struct RunRequest {
 }
 
 /// The structured output that a request asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct OutputRequest {
     pub(crate) schema: Value,
     pub(crate) name: Option<String>,
@@ -121,3 +124,8 @@ pub(crate) type Conversation = Option<Vec<Item>>;
 
 /// The result of everything that may fail in a run.
 pub(crate) type RunOutcome<T> = Result<T, Error>;
+
+/// What is there was sent, `null` too.
+fn sent<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
+}

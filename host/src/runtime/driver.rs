@@ -1,19 +1,22 @@
 //! Drives a run from its first event to its last.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mortise_plugin_api::{
-    Error, Event, Item, ModelRequest, OutputErrorAnswer, OutputFailed, Result, RunResult, Stage,
-    StepChange, StepEndAnswer, StepEnded, StepInput, TerminationReason, ToolCallItem,
+    Error, Event, Item, ModelRequest, ModelResponse, OutputErrorAnswer, OutputFailed, Result,
+    RunResult, Stage, StepChange, StepEndAnswer, StepEnded, StepInput, TerminationReason,
+    ToolCallItem,
 };
 use serde_json::{Map, Value, json};
 
 use super::access::Place;
 use super::active::{ActiveRun, Mode};
 use super::agents::{AgentKind, AgentSpec, ModelEntry, ToolEntry};
+use super::checkpoint::{Answered, Progress};
 use super::engine::{End, Engine};
-use super::input::{self, History};
-use super::step::{self, Answered, check_cancelled, stoppable};
+use super::input;
+use super::step::{self, check_cancelled, stoppable};
 use super::structured::{self, Unfit, Wanted};
 use super::{failure, template, tools};
 use crate::pipeline::to_json;
@@ -26,31 +29,44 @@ struct Driver<'a> {
     run: &'a Arc<ActiveRun>,
 }
 
-/// What a run begins with, once everything was checked.
-struct Start {
-    history: History,
-    /// The client's input, as items.
-    input: Vec<Item>,
-}
-
 /// How a step ended.
 struct StepOutcome {
-    response: mortise_plugin_api::ModelResponse,
+    response: ModelResponse,
     termination: Option<TerminationReason>,
 }
 
+/// What a run comes to, and what is stored with its end.
+struct Worked {
+    result: RunResult,
+    conversation: Option<ConversationSave>,
+}
+
+/// Where a run goes on from.
+pub(crate) enum Begin {
+    Anew,
+    /// After a crash of the server.
+    From(Box<Progress>),
+}
+
 /// Does a run: shows its end, and returns what it came to.
-pub(crate) async fn drive(engine: &Arc<Engine>, run: &Arc<ActiveRun>) -> Result<RunResult> {
+pub(crate) async fn drive(
+    engine: &Arc<Engine>,
+    run: &Arc<ActiveRun>,
+    begin: Begin,
+) -> Result<RunResult> {
     let driver = Driver { engine, run };
-    let limit = engine.limits.max_duration.limit();
-    let worked = match limit {
-        None => driver.work().await,
-        Some(limit) => match tokio::time::timeout(limit, driver.work()).await {
-            Ok(worked) => worked,
-            Err(_) => Err(Error::timeout(format!(
-                "The run took longer than {limit:?}."
-            ))),
-        },
+    let worked = match engine.limits.max_duration.limit() {
+        None => driver.work(begin).await,
+        Some(limit) => {
+            let lived = engine.clock.now_millis().saturating_sub(run.created_at);
+            let left = limit.saturating_sub(Duration::from_millis(lived));
+            match tokio::time::timeout(left, driver.work(begin)).await {
+                Ok(worked) => worked,
+                Err(_) => Err(Error::timeout(format!(
+                    "The run took longer than {limit:?}."
+                ))),
+            }
+        }
     };
     driver.end(worked).await
 }
@@ -58,9 +74,26 @@ pub(crate) async fn drive(engine: &Arc<Engine>, run: &Arc<ActiveRun>) -> Result<
 // === impl Driver ===
 
 impl Driver<'_> {
-    /// Does everything but the end: the result, and what is stored with it.
-    async fn work(&self) -> Result<(RunResult, Option<ConversationSave>)> {
-        let start = self.prepare().await?;
+    /// Does everything but the end.
+    async fn work(&self, begin: Begin) -> Result<Worked> {
+        let mut progress = match begin {
+            Begin::From(progress) => *progress,
+            Begin::Anew => self.begin().await?,
+        };
+        let result = match &self.run.agent.kind {
+            AgentKind::Declared(model) => self.loop_steps(model, &mut progress).await?,
+            AgentKind::Coded(agent) => self.run_coded(agent, &mut progress).await?,
+        };
+        check_cancelled(self.run)?;
+        let conversation = self.conversation_to_save(progress).await?;
+        Ok(Worked {
+            result,
+            conversation,
+        })
+    }
+
+    async fn begin(&self) -> Result<Progress> {
+        let progress = self.prepare().await?;
         self.emit(|run, timestamp| {
             let mut run_input = Map::from_iter([("input".to_owned(), run.request.input.clone())]);
             if let Some(context) = &run.request.context {
@@ -75,17 +108,11 @@ impl Driver<'_> {
             }
         })
         .await?;
-        let (result, said) = match &self.run.agent.kind {
-            AgentKind::Declared(model) => self.loop_steps(model, &start).await?,
-            AgentKind::Coded(agent) => self.run_coded(agent, &start).await?,
-        };
-        check_cancelled(self.run)?;
-        let save = self.conversation_to_save(start, said).await?;
-        Ok((result, save))
+        Ok(progress)
     }
 
     /// Checks everything that can be checked before the run begins.
-    async fn prepare(&self) -> Result<Start> {
+    async fn prepare(&self) -> Result<Progress> {
         let Self { engine, run } = self;
         if let Some(schema) = &run.agent.context_schema {
             let context = run.request.context.as_ref().unwrap_or(&Value::Null);
@@ -106,20 +133,32 @@ impl Driver<'_> {
             }
         }
         let history = input::load_history(engine, run).await?;
-        Ok(Start { history, input })
+        let is_kept = !run.request.replace_history;
+        let kept = if is_kept { &history.items[..] } else { &[] };
+        let heard = [kept, &input].concat();
+        let conversation = match &run.agent.kind {
+            AgentKind::Declared(model) => {
+                let omit = run.request.omit_unsupported_parts.unwrap_or(true);
+                let mut read = input::replayed(kept, &model.info().capabilities, omit);
+                read.extend(input);
+                read
+            }
+            AgentKind::Coded(_) => heard.clone(),
+        };
+        Ok(Progress {
+            conversation,
+            heard,
+            version: history.version,
+            ..Progress::default()
+        })
     }
 
     // === declared agents ===
 
-    /// Step after step until there is a result; also returns what was said.
-    async fn loop_steps(
-        &self,
-        model: &ModelEntry,
-        start: &Start,
-    ) -> Result<(RunResult, Vec<Item>)> {
+    /// Step after step until there is a result.
+    async fn loop_steps(&self, model: &ModelEntry, progress: &mut Progress) -> Result<RunResult> {
         let wanted = Wanted::of(self.run)?;
-        let capabilities = &model.info().capabilities;
-        if wanted.is_some() && !capabilities.structured_output {
+        if wanted.is_some() && !model.info().capabilities.structured_output {
             return Err(Error::new(
                 "NOT_IMPLEMENTED",
                 format!(
@@ -128,63 +167,38 @@ impl Driver<'_> {
                 ),
             ));
         }
-        let mut conversation = if self.run.request.replace_history {
-            Vec::new()
-        } else {
-            let omit = self.run.request.omit_unsupported_parts.unwrap_or(true);
-            input::replayed(&start.history.items, capabilities, omit)
-        };
-        conversation.extend(start.input.iter().cloned());
-        let mut said = Vec::new();
-        let mut repairs = 0;
-        let mut index = 0;
         loop {
-            let stepped = self.step(model, index, &mut conversation, &mut said, wanted.as_ref());
-            let stepped = match stepped.await {
+            let index = progress.step;
+            let stepped = match self.step(model, progress, wanted.as_ref()).await {
                 Ok(stepped) => stepped,
+                Err(error) if failure::is_parked(&error) => return Err(error),
                 Err(error) => {
                     self.show_step_error(index, &error).await;
                     return Err(error);
                 }
             };
-            index += 1;
             if stepped.termination.is_none() {
                 continue;
             }
+            let response = stepped.response;
             let Some(wanted) = &wanted else {
-                return Ok((
-                    RunResult {
-                        response: stepped.response,
-                        structured: None,
-                    },
-                    said,
-                ));
+                return Ok(RunResult {
+                    response,
+                    structured: None,
+                });
             };
-            let unfit = match wanted.value_of(&stepped.response) {
-                Ok(value) => {
-                    let structured = Some(value);
-                    return Ok((
-                        RunResult {
-                            response: stepped.response,
-                            structured,
-                        },
-                        said,
-                    ));
-                }
-                Err(unfit) => unfit,
+            let repaired = match wanted.value_of(&response) {
+                Ok(value) => Repaired::Value(value),
+                Err(unfit) => self.repair(wanted, unfit, &mut progress.repairs).await?,
             };
-            match self.repair(wanted, unfit, &mut repairs).await? {
+            match repaired {
                 Repaired::Value(value) => {
-                    let structured = Some(value);
-                    return Ok((
-                        RunResult {
-                            response: stepped.response,
-                            structured,
-                        },
-                        said,
-                    ));
+                    return Ok(RunResult {
+                        response,
+                        structured: Some(value),
+                    });
                 }
-                Repaired::AskAgain(prompt) => conversation.push(prompt),
+                Repaired::AskAgain(prompt) => progress.conversation.push(prompt),
             }
         }
     }
@@ -192,47 +206,27 @@ impl Driver<'_> {
     async fn step(
         &self,
         model: &ModelEntry,
-        index: u32,
-        conversation: &mut Vec<Item>,
-        said: &mut Vec<Item>,
+        progress: &mut Progress,
         wanted: Option<&Wanted<'_>>,
     ) -> Result<StepOutcome> {
         let Self { engine, run } = self;
         check_cancelled(run)?;
+        let index = progress.step;
         let place = Place {
             step: index,
             ..Place::default()
         };
         let access = engine.access(run, place);
-        let change = self.ask_step_hooks(&access, index, conversation).await?;
-        self.emit(|run, timestamp| Event::StepStart {
-            run_id: run.id.to_string(),
-            agent_name: run.agent.name.to_string(),
-            step_index: index,
-            max_steps: max_steps(run),
-            timestamp,
-            conversation_id: self::conversation(run),
-        })
-        .await?;
-        engine
-            .pipeline
-            .observers()
-            .phase_of(&access, "step.start", || {
-                json!({
-                    "stepIndex": index,
-                    "maxSteps": max_steps(run),
-                    "messageCount": conversation.len(),
-                })
-            });
-        let request = self.model_request(model, conversation, &change, wanted);
-        let Answered { response, calls } =
-            step::ask_model(engine, run, model, request, index).await?;
-        let messages = response
-            .output
-            .iter()
-            .filter(|item| !matches!(item, Item::ToolCall(_)));
-        conversation.extend(messages.clone().cloned());
-        said.extend(messages.cloned());
+        let Answered { response, calls } = match progress.pending.take() {
+            Some(mut answered) => {
+                // After a crash, clients may answer any of the calls again.
+                for call in &mut answered.calls {
+                    call.expect_client(run);
+                }
+                answered
+            }
+            None => self.ask(model, &access, progress, wanted).await?,
+        };
         let call_count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
         for call in calls {
             check_cancelled(run)?;
@@ -244,16 +238,18 @@ impl Driver<'_> {
                 is_error: false,
             };
             let outcome = tools::execute(engine, run, call, index).await?;
-            conversation.push(Item::ToolCall(item.clone()));
-            said.push(Item::ToolCall(item.clone()));
+            progress.say(Item::ToolCall(item.clone()));
             item.result = Some(outcome.result);
-            conversation.push(Item::ToolCall(item.clone()));
-            said.push(Item::ToolCall(item));
+            progress.say(Item::ToolCall(item));
         }
         check_cancelled(run)?;
         let termination = self
             .termination(&access, index, call_count, &response)
             .await?;
+        progress.step += 1;
+        if termination.is_none() {
+            run.log.checkpoint_with_next(progress)?;
+        }
         self.emit(|run, timestamp| Event::StepFinish {
             run_id: run.id.to_string(),
             agent_name: run.agent.name.to_string(),
@@ -262,13 +258,62 @@ impl Driver<'_> {
             tool_call_count: call_count,
             termination_reason: termination,
             timestamp,
-            conversation_id: self::conversation(run),
+            conversation_id: conversation(run),
         })
         .await?;
         Ok(StepOutcome {
             response,
             termination,
         })
+    }
+
+    /// Asks the model; a step with calls can be gone on with from here.
+    async fn ask(
+        &self,
+        model: &ModelEntry,
+        access: &Arc<dyn RunServices>,
+        progress: &mut Progress,
+        wanted: Option<&Wanted<'_>>,
+    ) -> Result<Answered> {
+        let Self { engine, run } = self;
+        let index = progress.step;
+        let change = self
+            .ask_step_hooks(access, index, &mut progress.conversation)
+            .await?;
+        self.emit(|run, timestamp| Event::StepStart {
+            run_id: run.id.to_string(),
+            agent_name: run.agent.name.to_string(),
+            step_index: index,
+            max_steps: max_steps(run),
+            timestamp,
+            conversation_id: conversation(run),
+        })
+        .await?;
+        engine
+            .pipeline
+            .observers()
+            .phase_of(access, "step.start", || {
+                json!({
+                    "stepIndex": index,
+                    "maxSteps": max_steps(run),
+                    "messageCount": progress.conversation.len(),
+                })
+            });
+        let request = self.model_request(model, &progress.conversation, &change, wanted);
+        let answered = step::ask_model(engine, run, model, request, index).await?;
+        for item in &answered.response.output {
+            if !matches!(item, Item::ToolCall(_)) {
+                progress.say(item.clone());
+            }
+        }
+        if answered.calls.is_empty() || !run.log.keeps_marks() {
+            return Ok(answered);
+        }
+        progress.pending = Some(answered);
+        let marked = run.log.checkpoint(progress);
+        let answered = progress.pending.take();
+        marked?;
+        answered.ok_or_else(|| Error::internal("the model's answer was lost"))
     }
 
     fn model_request(
@@ -354,7 +399,7 @@ impl Driver<'_> {
         access: &Arc<dyn RunServices>,
         index: u32,
         call_count: u32,
-        response: &mortise_plugin_api::ModelResponse,
+        response: &ModelResponse,
     ) -> Result<Option<TerminationReason>> {
         if call_count == 0 {
             return Ok(Some(TerminationReason::NoToolCalls));
@@ -433,16 +478,11 @@ impl Driver<'_> {
     async fn run_coded(
         &self,
         agent: &Arc<dyn AgentCapability>,
-        start: &Start,
-    ) -> Result<(RunResult, Vec<Item>)> {
-        let mut items = if self.run.request.replace_history {
-            Vec::new()
-        } else {
-            start.history.items.to_vec()
-        };
-        items.extend(start.input.iter().cloned());
+        progress: &mut Progress,
+    ) -> Result<RunResult> {
         let access = self.engine.access(self.run, Place::default());
-        let result = stoppable(self.engine, self.run, agent.run(access, &items)).await?;
+        let running = agent.run(access, &progress.conversation);
+        let result = stoppable(self.engine, self.run, running).await?;
         if let (Some(output), Some(value)) = (&self.run.agent.output, &result.structured) {
             output
                 .schema
@@ -450,18 +490,14 @@ impl Driver<'_> {
                 .validate(value)
                 .map_err(|issues| failure::invalid("schema", &issues))?;
         }
-        let said = result.response.output.clone();
-        Ok((result, said))
+        progress.said.clone_from(&result.response.output);
+        Ok(result)
     }
 
     // === the end ===
 
     /// The conversation with what was there, what the client sent, and what was said.
-    async fn conversation_to_save(
-        &self,
-        start: Start,
-        said: Vec<Item>,
-    ) -> Result<Option<ConversationSave>> {
+    async fn conversation_to_save(&self, progress: Progress) -> Result<Option<ConversationSave>> {
         let Self { engine, run } = self;
         let Some(id) = run
             .conversation_id()
@@ -469,13 +505,8 @@ impl Driver<'_> {
         else {
             return Ok(None);
         };
-        let mut items = if run.request.replace_history {
-            Vec::new()
-        } else {
-            start.history.items.to_vec()
-        };
-        items.extend(start.input);
-        items.extend(said);
+        let mut items = progress.heard;
+        items.extend(progress.said);
         run.log.flush();
         let access = engine.access(run, Place::default());
         engine
@@ -490,7 +521,7 @@ impl Driver<'_> {
         Ok(Some(ConversationSave {
             key: ConversationKey::new(&run.owner, &run.agent.name, id),
             items,
-            expected: start.history.version,
+            expected: progress.version,
         }))
     }
 
@@ -517,13 +548,14 @@ impl Driver<'_> {
     }
 
     /// Shows the end of the run, ends its log, and says what it came to.
-    async fn end(
-        &self,
-        worked: Result<(RunResult, Option<ConversationSave>)>,
-    ) -> Result<RunResult> {
+    async fn end(&self, worked: Result<Worked>) -> Result<RunResult> {
         let run = self.run;
         let ended = match worked {
-            Ok((result, save)) => self.finish(&result, save).await.map(|()| result),
+            Ok(worked) => self.finish(worked).await,
+            Err(error) if failure::is_parked(&error) => {
+                self.park();
+                return Err(error);
+            }
             Err(error) => Err(error),
         };
         let error = match ended {
@@ -556,8 +588,12 @@ impl Driver<'_> {
         Err(failed)
     }
 
-    async fn finish(&self, result: &RunResult, save: Option<ConversationSave>) -> Result<()> {
+    async fn finish(&self, worked: Worked) -> Result<RunResult> {
         let Self { engine, run } = self;
+        let Worked {
+            result,
+            conversation: save,
+        } = worked;
         let event = Event::RunFinished {
             run_id: run.id.to_string(),
             agent_name: run.agent.name.to_string(),
@@ -571,7 +607,7 @@ impl Driver<'_> {
             conversation: save,
         };
         match engine.finish(run, event, end).await? {
-            Finished::Won => Ok(()),
+            Finished::Won => Ok(result),
             Finished::AlreadyTerminal => Err(Error::internal("the run has ended before")),
             Finished::ConversationConflict => Err(Error::new(
                 "CONFLICT",
@@ -600,6 +636,13 @@ impl Driver<'_> {
                 Err(error) => tracing::error!(run_id = &*run.id, %error, "an event is no JSON"),
             }
         }
+    }
+
+    /// Leaves the run as it is stored; whoever watches may come back.
+    fn park(&self) {
+        tracing::info!(run_id = &*self.run.id, "a run that waits was parked");
+        self.engine.active.remove(self.run);
+        self.run.log.park();
     }
 
     fn close(&self, failure: Option<String>) {

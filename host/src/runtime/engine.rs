@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use mortise_plugin_api::{Error, Event, Result, Stage, Usage};
+use tokio_util::sync::CancellationToken;
 
 use super::access::{Place, RunAccess};
 use super::active::{ActiveRun, ActiveRuns, Mode};
-use super::agents::Agents;
+use super::agents::{AgentKind, Agents};
 use super::log::Turn;
 use crate::clock::Clock;
 use crate::config;
@@ -26,6 +27,8 @@ pub(crate) struct Engine {
     pub(crate) ids: Ids,
     pub(crate) tasks: Tasks,
     pub(crate) active: ActiveRuns,
+    /// The server stops: runs that wait are left to the next start.
+    pub(crate) parking: CancellationToken,
 }
 
 /// How a run ends.
@@ -45,6 +48,15 @@ impl Engine {
         place: Place,
     ) -> Arc<dyn RunServices> {
         Arc::new(RunAccess::new(Arc::clone(self), Arc::clone(run), place))
+    }
+
+    /// Waits until a run is to be parked; for ever where it could not go on after that.
+    pub(crate) async fn parked(&self, run: &ActiveRun) {
+        if run.log.keeps_marks() && matches!(run.agent.kind, AgentKind::Declared(_)) {
+            self.parking.cancelled().await;
+        } else {
+            std::future::pending().await
+        }
     }
 
     /// Whether anybody sees the events of a run: its client, a hook, an observer.
@@ -118,12 +130,22 @@ impl Engine {
 
     /// The event that a failed run ends with.
     pub(crate) fn run_error(&self, run: &ActiveRun, error: &Error) -> Event {
+        self.run_error_event(&run.id, &run.agent.name, run.conversation_id(), error)
+    }
+
+    pub(crate) fn run_error_event(
+        &self,
+        run_id: &str,
+        agent: &str,
+        conversation_id: Option<&str>,
+        error: &Error,
+    ) -> Event {
         Event::RunError {
-            run_id: run.id.to_string(),
-            agent_name: run.agent.name.to_string(),
+            run_id: run_id.to_owned(),
+            agent_name: agent.to_owned(),
             error: crate::problem::problem(error),
             timestamp: self.clock.now_millis(),
-            conversation_id: run.conversation_id().map(str::to_owned),
+            conversation_id: conversation_id.map(str::to_owned),
         }
     }
 

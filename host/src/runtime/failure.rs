@@ -31,6 +31,26 @@ pub(crate) fn aborted(error: Option<Error>, run_id: &str) -> Error {
         })
 }
 
+/// The server stops while the run waits: it goes on with the next start.
+pub(crate) fn parked() -> Error {
+    Error::new(PARKED, "the run is parked")
+}
+
+pub(crate) fn is_parked(error: &Error) -> bool {
+    error.code() == Some(PARKED)
+}
+
+/// The server ended while the run was doing something that must not be done twice.
+pub(crate) fn interrupted() -> Error {
+    Error::new(
+        "INTERRUPTED",
+        "The server stopped while the run was under way.",
+    )
+}
+
+/// Nobody outside reads this.
+const PARKED: &str = "PARKED";
+
 /// A value does not fit its schema.
 pub(crate) fn invalid(what: &str, issues: &[schema::Issue]) -> Error {
     let details: Vec<Value> = issues

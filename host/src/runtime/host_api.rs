@@ -102,10 +102,10 @@ impl Runtime {
                     error,
                 } = read(payload)?;
                 let result = error.map_or(Ok(result), Err);
-                let run = self.engine.active.get(&run_id);
-                Ok(run
-                    .is_some_and(|run| run.submit_result(&tool_call_id, result))
-                    .into())
+                match self.engine.active.get(&run_id) {
+                    Some(run) => Ok(run.submit_result(&tool_call_id, result).await?.into()),
+                    None => Ok(false.into()),
+                }
             }
             "runs.approval" => {
                 let ApprovalDecision {
@@ -119,10 +119,10 @@ impl Runtime {
                     note,
                     actor_id: None,
                 };
-                let run = self.engine.active.get(&run_id);
-                Ok(run
-                    .is_some_and(|run| run.submit_decision(&tool_call_id, decision))
-                    .into())
+                match self.engine.active.get(&run_id) {
+                    Some(run) => Ok(run.submit_decision(&tool_call_id, decision).await?.into()),
+                    None => Ok(false.into()),
+                }
             }
             "conversations.load" => self.load(read(payload)?).await,
             "state.get" => {

@@ -40,6 +40,8 @@ struct Live {
     open: Vec<u8>,
     /// Not flushed.
     marks: Vec<Mark>,
+    /// To be flushed together with the next event.
+    marks_of_next: Vec<NewMark>,
     /// The number of the next event.
     next: u64,
     /// The number of the first event in `open`.
@@ -55,10 +57,20 @@ struct Live {
     ended: Option<Ended>,
 }
 
+/// A mark whose number is known when its event is appended.
+enum NewMark {
+    Checkpoint(String),
+    Since(String),
+}
+
 /// How a log ended.
 #[derive(Debug, Clone)]
-struct Ended {
-    failure: Option<String>,
+enum Ended {
+    With {
+        failure: Option<String>,
+    },
+    /// The run goes on later, with another log.
+    Parked,
 }
 
 /// Whether whoever writes may go on.
@@ -145,6 +157,7 @@ impl EventLog {
         }
         write_line(&mut live.open, event)?;
         live.next += 1;
+        live.take_marks_of_next();
         let turn = EVENTS_PER_TURN.min(self.window / 2).max(1);
         Ok(if live.next - live.flushed < turn {
             Turn::GoesOn
@@ -159,12 +172,41 @@ impl EventLog {
         store.is_some_and(|store| store.keeps().is_durable)
     }
 
-    /// Remembers what the run needs to go on after a crash, together with the events that were
-    /// appended before and not flushed.
-    pub(crate) fn mark(&self, mark: impl FnOnce() -> Result<Mark, Error>) -> Result<(), Error> {
+    /// Remembers what the run needs to go on after a crash.
+    pub(crate) fn mark(&self, mark: &impl Serialize) -> Result<(), Error> {
         if self.keeps_marks() {
-            let mark = mark()?;
-            self.live().marks.push(mark);
+            let json = serde_json::to_string(mark)?;
+            self.live().marks.push(Mark::Since(json));
+        }
+        Ok(())
+    }
+
+    /// The same, stored together with the event that is appended next, which shows it: after a
+    /// crash there are both or none.
+    pub(crate) fn mark_with_next(&self, mark: &impl Serialize) -> Result<(), Error> {
+        if self.keeps_marks() {
+            let json = serde_json::to_string(mark)?;
+            self.live().marks_of_next.push(NewMark::Since(json));
+        }
+        Ok(())
+    }
+
+    /// Remembers where the run can go on from.
+    pub(crate) fn checkpoint(&self, checkpoint: &impl Serialize) -> Result<(), Error> {
+        if self.keeps_marks() {
+            let json = serde_json::to_string(checkpoint)?;
+            let mut live = self.live();
+            let next = live.next;
+            live.marks.push(Mark::Checkpoint { json, next });
+        }
+        Ok(())
+    }
+
+    /// Remembers where the run can go on from, together with the event that is appended next.
+    pub(crate) fn checkpoint_with_next(&self, checkpoint: &impl Serialize) -> Result<(), Error> {
+        if self.keeps_marks() {
+            let json = serde_json::to_string(checkpoint)?;
+            self.live().marks_of_next.push(NewMark::Checkpoint(json));
         }
         Ok(())
     }
@@ -268,7 +310,14 @@ impl EventLog {
 
     /// Ends the log: readers get the rest, then the end. The first end stays.
     pub(crate) fn end(&self, failure: Option<String>) {
-        self.live().ended.get_or_insert(Ended { failure });
+        self.live().ended.get_or_insert(Ended::With { failure });
+        self.changed.notify_waiters();
+    }
+
+    /// Readers get the rest, and are told to come back: the run goes on later.
+    pub(crate) fn park(self: &Arc<Self>) {
+        self.flush();
+        self.live().ended.get_or_insert(Ended::Parked);
         self.changed.notify_waiters();
     }
 
@@ -317,6 +366,15 @@ fn write_line(lines: &mut Vec<u8>, event: &impl Serialize) -> Result<(), Error> 
 // === impl Live ===
 
 impl Live {
+    fn take_marks_of_next(&mut self) {
+        let next = self.next;
+        let marks = self.marks_of_next.drain(..).map(|mark| match mark {
+            NewMark::Since(json) => Mark::Since(json),
+            NewMark::Checkpoint(json) => Mark::Checkpoint { json, next },
+        });
+        self.marks.extend(marks);
+    }
+
     fn take_open(&mut self) -> Option<EventBatch> {
         if self.open.is_empty() {
             return None;
@@ -370,7 +428,8 @@ impl Live {
             return Peek::Events(ready);
         }
         match &self.ended {
-            Some(ended) => Peek::Ended(ended.failure.clone()),
+            Some(Ended::With { failure }) => Peek::Ended(failure.clone()),
+            Some(Ended::Parked) => Peek::Parked,
             None => Peek::Nothing,
         }
     }
@@ -447,6 +506,7 @@ enum Peek {
     /// The events are no longer at hand.
     Passed,
     Ended(Option<String>),
+    Parked,
     Nothing,
 }
 
@@ -460,6 +520,11 @@ async fn read_live(log: &EventLog, next: u64, hears_failure: bool) -> ReadOutcom
             Peek::Ended(failure) => {
                 return ReadOutcome::End {
                     failure: failure.filter(|_| hears_failure),
+                };
+            }
+            Peek::Parked => {
+                return ReadOutcome::Lagged {
+                    last: next.checked_sub(1),
                 };
             }
             Peek::Passed => {

@@ -1,17 +1,18 @@
 //! The runtime: every run of this server, whoever started it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mortise_plugin_api::{Error, Principal, RunResult};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::active::{ActiveRun, ClientResult, Decision, Mode};
-use super::agents::AgentSpec;
+use super::active::{ActiveRun, Beginning, ClientResult, Decision, Mode};
+use super::agents::{AgentKind, AgentSpec};
 use super::api::{
     AgentSummary, Caller, Conversation, Resume, RunOutcome, RunRequest, Streamed, Watched,
 };
-use super::driver;
+use super::driver::{self, Begin};
 use super::engine::Engine;
 use super::log::{EventLog, Reader};
 use crate::config::OnRequestDisconnect;
@@ -92,7 +93,7 @@ impl Runtime {
             reader,
             usage: Arc::clone(&run.usage),
         };
-        self.start(run, None).await;
+        self.start(run, Begin::Anew, None).await;
         Ok(streamed)
     }
 
@@ -111,7 +112,7 @@ impl Runtime {
             gone: self.watch_client(&run),
             result: {
                 let (sender, receiver) = oneshot::channel();
-                self.start(run, Some(sender)).await;
+                self.start(run, Begin::Anew, Some(sender)).await;
                 receiver
             },
         };
@@ -125,27 +126,31 @@ impl Runtime {
     }
 
     /// Answers a client tool; whether the call was pending.
-    pub(crate) fn submit_tool_result(
+    pub(crate) async fn submit_tool_result(
         &self,
         run_id: &str,
         call_id: &str,
         result: ClientResult,
         principal: &Principal,
-    ) -> bool {
-        let run = self.active(run_id, principal);
-        run.is_some_and(|run| run.submit_result(call_id, result))
+    ) -> RunOutcome<bool> {
+        match self.active(run_id, principal) {
+            Some(run) => run.submit_result(call_id, result).await,
+            None => Ok(false),
+        }
     }
 
     /// Decides on an approval; whether it was pending.
-    pub(crate) fn submit_approval(
+    pub(crate) async fn submit_approval(
         &self,
         run_id: &str,
         call_id: &str,
         decision: Decision,
         principal: &Principal,
-    ) -> bool {
-        let run = self.active(run_id, principal);
-        run.is_some_and(|run| run.submit_decision(call_id, decision))
+    ) -> RunOutcome<bool> {
+        match self.active(run_id, principal) {
+            Some(run) => run.submit_decision(call_id, decision).await,
+            None => Ok(false),
+        }
     }
 
     /// The stored items; `NOT_FOUND` for an unknown agent.
@@ -219,6 +224,11 @@ impl Runtime {
         self.engine.store.failure()
     }
 
+    /// Leaves the runs that wait, where they can go on later, to the next start.
+    pub(crate) fn park_all(&self) {
+        self.engine.parking.cancel();
+    }
+
     /// Aborts every run: the server stops.
     pub(crate) fn abort_all(&self) {
         self.engine.active.abort_all();
@@ -235,7 +245,7 @@ impl Runtime {
         // The client has gone when this future is dropped: the run hears of it and may still end
         // in order, in its own task.
         let gone = run.cancel.clone().drop_guard();
-        self.start(run, Some(sender)).await;
+        self.start(run, Begin::Anew, Some(sender)).await;
         let result = receiver.await;
         gone.disarm();
         result.unwrap_or_else(|_| Err(Error::internal("the run's task was lost")))
@@ -250,7 +260,7 @@ impl Runtime {
     ) -> Arc<str> {
         let run = self.open(agent, request, caller, Mode::Stream);
         let run_id = run.id.clone();
-        self.start(run, None).await;
+        self.start(run, Begin::Anew, None).await;
         run_id
     }
 
@@ -293,7 +303,17 @@ impl Runtime {
             store.filter(|_| mode == Mode::Stream),
             engine.limits.event_queue,
         );
-        let run = ActiveRun::new(id, agent, request, mode, caller, log);
+        let created_at = engine.clock.now_millis();
+        let run = ActiveRun::new(Beginning {
+            id,
+            agent,
+            request,
+            mode,
+            caller,
+            created_at,
+            log,
+            progress: HashMap::new(),
+        });
         engine.active.insert(&run);
         engine.store.open_run(NewRun {
             id: Arc::clone(&run.id),
@@ -304,17 +324,18 @@ impl Runtime {
                 Mode::Json => AnswerKind::Json,
                 Mode::Stream => AnswerKind::Stream,
             },
-            created_at: engine.clock.now_millis(),
-            request: None,
+            created_at,
+            request: stored_request(&run),
         });
         run
     }
 
     /// Does a run. It begins in the task of whoever asks, and moves to a task of its own when it
     /// has to wait: most short runs never do, and cost no switch of tasks.
-    async fn start(
+    pub(super) async fn start(
         &self,
         run: Arc<ActiveRun>,
+        begin: Begin,
         answer: Option<oneshot::Sender<RunOutcome<RunResult>>>,
     ) {
         use tracing::Instrument;
@@ -326,7 +347,7 @@ impl Runtime {
                 engine: Arc::clone(&engine),
                 run: Arc::clone(&run),
             };
-            let result = driver::drive(&engine, &run).await;
+            let result = driver::drive(&engine, &run, begin).await;
             // Nobody may be waiting any more: the client has gone.
             if let Some(answer) = answer {
                 let _ = answer.send(result);
@@ -343,6 +364,21 @@ impl Runtime {
         match self.engine.limits.on_request_disconnect {
             OnRequestDisconnect::Continue => None,
             OnRequestDisconnect::Abort => Some(run.cancel.clone()),
+        }
+    }
+}
+
+/// What a run needs to go on after a crash, where it can.
+fn stored_request(run: &ActiveRun) -> Option<String> {
+    let can_go_on = run.log.keeps_marks() && matches!(run.agent.kind, AgentKind::Declared(_));
+    if !can_go_on {
+        return None;
+    }
+    match serde_json::to_string(&run.request) {
+        Ok(request) => Some(request),
+        Err(error) => {
+            tracing::error!(run_id = &*run.id, %error, "a request is no JSON");
+            None
         }
     }
 }

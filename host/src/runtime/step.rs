@@ -5,23 +5,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use mortise_plugin_api::{
-    ChunkStream, Error, Event, Item, ModelRequest, ModelResponse, Result, Stage, ToolCallRef,
-    ToolTarget,
+    ChunkStream, Error, Event, Item, ModelRequest, Result, Stage, ToolCallRef, ToolTarget,
 };
 
 use super::access::Place;
 use super::active::{ActiveRun, Mode};
 use super::agents::ModelEntry;
 use super::answer::{AnswerBuilder, Shown};
+use super::checkpoint::Answered;
 use super::engine::Engine;
 use super::failure;
 use super::tools::PendingCall;
-
-/// What a model answered, and which calls it made.
-pub(crate) struct Answered {
-    pub(crate) response: ModelResponse,
-    pub(crate) calls: Vec<PendingCall>,
-}
 
 /// Asks a model; hooks see the request before and the answer after.
 pub(crate) async fn ask_model(

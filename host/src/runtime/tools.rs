@@ -7,13 +7,16 @@ use mortise_plugin_api::{
     ApprovalDecision, ApprovalState, ApprovalStatus, BeforeTool, Error, Event, Result, Stage,
     ToolCall, ToolCallEnded, ToolCallFailed, ToolErrorAnswer, ToolErrorKind, ToolErrorMode,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::access::Place;
 use super::active::{ActiveRun, ClientResult, Decision};
 use super::agents::{ToolBody, ToolEntry};
+use super::checkpoint::{CallMark, CallProgress, Happened, RequestedApproval};
 use super::engine::Engine;
+use super::failure;
 use super::step::{call_ref, stoppable};
 use crate::config::Deadline;
 use crate::pipeline::to_json;
@@ -27,18 +30,21 @@ const ATTEMPTS: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// A call that a model or a coded agent made.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PendingCall {
     pub(crate) call_id: String,
     pub(crate) name: String,
     pub(crate) arguments: String,
     pub(crate) message_id: String,
     /// The client may answer before the call has its turn.
+    #[serde(skip)]
     pub(crate) early_result: Option<oneshot::Receiver<ClientResult>>,
     /// The end of the call is shown once its approval was asked for.
     pub(crate) end_is_held: bool,
 }
 
 /// What came of a call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CallOutcome {
     pub(crate) result: Value,
     pub(crate) is_error: bool,
@@ -60,6 +66,10 @@ struct Execution<'a> {
     tool: &'a Arc<ToolEntry>,
     access: Arc<dyn RunServices>,
     call: PendingCall,
+    /// What had happened to the call before a crash.
+    progress: CallProgress,
+    /// Somebody may decide as soon as the request is shown.
+    decision: Option<oneshot::Receiver<Decision>>,
 }
 
 // === impl PendingCall ===
@@ -132,7 +142,7 @@ pub(crate) async fn show_call(
 pub(crate) async fn execute(
     engine: &Arc<Engine>,
     run: &Arc<ActiveRun>,
-    call: PendingCall,
+    mut call: PendingCall,
     step: u32,
 ) -> Result<CallOutcome> {
     let Some(tool) = run.agent.tool(&call.name) else {
@@ -151,6 +161,15 @@ pub(crate) async fn execute(
         tool_call_id: Some(call.call_id.clone()),
         in_event_stage: false,
     };
+    let progress = run.take_progress(&call.call_id);
+    if let Some(outcome) = progress.ended {
+        // It was shown before the crash.
+        run.expect_nothing(&call.call_id);
+        return Ok(outcome);
+    }
+    if progress.requested.is_some() {
+        call.end_is_held = false;
+    }
     let access = engine.access(run, place);
     let call_id = call.call_id.clone();
     let executed = Execution {
@@ -159,6 +178,8 @@ pub(crate) async fn execute(
         tool,
         access,
         call,
+        progress,
+        decision: None,
     }
     .execute()
     .await;
@@ -171,10 +192,17 @@ pub(crate) async fn execute(
 
 impl Execution<'_> {
     async fn execute(mut self) -> Result<CallOutcome> {
-        let parsed = parse(&self.call.arguments);
+        // An approval is for the exact arguments, so that nobody changes them any more.
+        let approved = self
+            .progress
+            .requested
+            .as_ref()
+            .map(|it| it.arguments.clone());
+        let is_bound = approved.is_some();
+        let parsed = approved.or_else(|| parse(&self.call.arguments));
         let mut arguments = parsed.clone().unwrap_or(Value::Null);
         let mut skipped = None;
-        if parsed.is_some() && self.engine.pipeline.has(Stage::BeforeTool) {
+        if parsed.is_some() && !is_bound && self.engine.pipeline.has(Stage::BeforeTool) {
             (arguments, skipped) = self.before_tool(arguments).await?;
         }
         self.engine
@@ -208,6 +236,7 @@ impl Execution<'_> {
                     "error": error,
                 })
             });
+        self.mark_with_next(Happened::Ended(outcome.clone()))?;
         if self.engine.is_watched(self.run) {
             let event = Event::ToolCallResult {
                 call: self.reference(),
@@ -264,21 +293,22 @@ impl Execution<'_> {
                           according to schema."
                     .into(),
                 retryable: Some(false),
-                cause: super::failure::invalid("schema", &issues),
+                cause: failure::invalid("schema", &issues),
             }));
         }
-        if let Some(approval) = &self.tool.info.approval {
-            let decision = self.needed_approval(approval, arguments).await?;
-            if let Some((timeout, meta)) = decision {
-                if let Some(denied) = self.await_approval(arguments, timeout, meta).await? {
-                    return Ok(Ok(Ended::Fine(denied)));
-                }
-            } else {
-                self.show_held_end().await?;
-            }
+        let requested = match self.progress.requested.take() {
+            Some(requested) => Some(requested),
+            None => self.requested_approval(arguments).await?,
+        };
+        if let Some(requested) = requested
+            && let Some(denied) = self.await_approval(requested).await?
+        {
+            return Ok(Ok(Ended::Fine(denied)));
         }
+        self.show_held_end().await?;
         match &self.tool.body {
             ToolBody::Server(tool) => {
+                self.mark(Happened::Started).await?;
                 let called = tool.call(Arc::clone(&self.access), arguments);
                 let limit = self.engine.limits.tool_timeout.0;
                 let called = async {
@@ -321,12 +351,11 @@ impl Execution<'_> {
 
     // === approvals ===
 
-    /// Whether this call must be approved, how long to wait, and what approvers are shown.
-    async fn needed_approval(
-        &self,
-        approval: &mortise_plugin_api::Approval,
-        arguments: &Value,
-    ) -> Result<Option<(Option<Duration>, Option<Value>)>> {
+    /// Asks for the approval of this call, if it must be approved.
+    async fn requested_approval(&mut self, arguments: &Value) -> Result<Option<RequestedApproval>> {
+        let Some(approval) = &self.tool.info.approval else {
+            return Ok(None);
+        };
         let mut decided = ApprovalDecision::default();
         if let (true, Some(tool)) = (approval.per_call, self.tool.capability()) {
             let asked = tool.approval(Arc::clone(&self.access), arguments);
@@ -345,47 +374,92 @@ impl Execution<'_> {
             .or(requested)
             .or(self.run.agent.tool_approval_timeout)
             .unwrap_or(self.engine.limits.tool_approval_timeout);
-        Ok(Some((
-            timeout.limit(),
-            decided.meta.or_else(|| approval.meta.clone()),
-        )))
+        let requested = RequestedApproval {
+            arguments: arguments.clone(),
+            meta: decided.meta.or_else(|| approval.meta.clone()),
+            expires_at: self.deadline(timeout),
+        };
+        self.show_request(&requested).await?;
+        Ok(Some(requested))
+    }
+
+    /// In milliseconds since 1970; `None` is never.
+    fn deadline(&self, timeout: Deadline) -> Option<u64> {
+        let limit = timeout.limit()?;
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        Some(self.engine.clock.now_millis().saturating_add(millis))
+    }
+
+    /// How long it is until then.
+    fn time_left(&self, deadline: Option<u64>) -> Option<Duration> {
+        let left = deadline?.saturating_sub(self.engine.clock.now_millis());
+        Some(Duration::from_millis(left))
+    }
+
+    async fn show_request(&mut self, requested: &RequestedApproval) -> Result<()> {
+        // Before it is shown: a decision may come as soon as somebody can see the request.
+        self.decision = Some(self.run.expect_decision(&self.call.call_id));
+        let timestamp = self.engine.clock.now_millis();
+        let approval = state_of(requested, ApprovalStatus::Requested, None);
+        let required = Event::ToolApprovalRequired {
+            call: self.reference(),
+            approval: approval.clone(),
+            timestamp,
+        };
+        let updated = Event::ToolApprovalUpdated {
+            call: self.reference(),
+            approval,
+            timestamp,
+        };
+        self.emit(required).await?;
+        // With the last of the events that show it.
+        let mark = Happened::ApprovalRequested(requested.clone());
+        if self.call.end_is_held {
+            self.emit(updated).await?;
+            self.mark_with_next(mark)?;
+            self.show_held_end().await
+        } else {
+            self.mark_with_next(mark)?;
+            self.emit(updated).await
+        }
     }
 
     /// Waits for a decision; `Some` is the result of a denied call.
-    async fn await_approval(
-        &mut self,
-        arguments: &Value,
-        timeout: Option<Duration>,
-        meta: Option<Value>,
-    ) -> Result<Option<Value>> {
-        let state = |state, decision: Option<&Decision>| ApprovalState {
-            state,
-            tool_input: arguments.clone(),
-            meta: meta.clone(),
-            note: decision.and_then(|decision| decision.note.clone()),
-            actor_id: decision.and_then(|decision| decision.actor_id.clone()),
+    async fn await_approval(&mut self, requested: RequestedApproval) -> Result<Option<Value>> {
+        if let Some(shown) = self.progress.shown.take() {
+            return self.outcome_of(shown);
+        }
+        let waited = match self.progress.decision.take() {
+            Some(decision) => Some(decision),
+            None => self.await_decision(&requested).await?,
         };
-        // Before it is shown: a decision may come as soon as somebody can see the request.
-        let mut decision = self.run.expect_decision(&self.call.call_id);
-        let timestamp = self.engine.clock.now_millis();
-        let requested = state(ApprovalStatus::Requested, None);
-        let (call, approval) = (self.reference(), requested.clone());
-        self.emit(Event::ToolApprovalRequired {
-            call,
-            approval,
-            timestamp,
-        })
-        .await?;
-        let (call, approval) = (self.reference(), requested);
-        self.emit(Event::ToolApprovalUpdated {
-            call,
-            approval,
-            timestamp,
-        })
-        .await?;
-        self.show_held_end().await?;
+        let status = match &waited {
+            Some(decision) if decision.approved => ApprovalStatus::Approved,
+            Some(_) => ApprovalStatus::Denied,
+            None => ApprovalStatus::Expired,
+        };
+        // The client of a client tool may answer as soon as it sees the approval.
+        if status == ApprovalStatus::Approved && self.tool.is_client() {
+            self.call.early_result = Some(self.run.expect_result(&self.call.call_id));
+        }
+        self.mark_with_next(Happened::DecisionShown(waited.clone()))?;
+        let updated = Event::ToolApprovalUpdated {
+            call: self.reference(),
+            approval: state_of(&requested, status, waited.as_ref()),
+            timestamp: self.engine.clock.now_millis(),
+        };
+        self.emit(updated).await?;
+        self.outcome_of(waited)
+    }
+
+    async fn await_decision(&mut self, requested: &RequestedApproval) -> Result<Option<Decision>> {
+        let call_id = &self.call.call_id;
+        let mut decision = match self.decision.take() {
+            Some(decision) => decision,
+            None => self.run.expect_decision(call_id),
+        };
         self.run.log.flush();
-        let waited = tokio::select! {
+        let decided = tokio::select! {
             biased;
             decided = &mut decision => decided.ok(),
             () = self.run.cancel.cancelled() => {
@@ -395,25 +469,21 @@ impl Execution<'_> {
                 );
                 return Err(self.about_this_call(Error::aborted(message)));
             }
-            () = passed(timeout) => None,
+            () = self.engine.parked(self.run) => return Err(failure::parked()),
+            () = passed(self.time_left(requested.expires_at)) => {
+                if self.run.expect_nothing(call_id) {
+                    None
+                } else {
+                    decision.await.ok()
+                }
+            }
         };
-        self.run.expect_nothing(&self.call.call_id);
-        let status = match &waited {
-            Some(decision) if decision.approved => ApprovalStatus::Approved,
-            Some(_) => ApprovalStatus::Denied,
-            None => ApprovalStatus::Expired,
-        };
-        let updated = Event::ToolApprovalUpdated {
-            call: self.reference(),
-            approval: state(status, waited.as_ref()),
-            timestamp: self.engine.clock.now_millis(),
-        };
-        // The client of a client tool may answer as soon as it sees the approval.
-        if status == ApprovalStatus::Approved && self.tool.is_client() {
-            self.call.early_result = Some(self.run.expect_result(&self.call.call_id));
-        }
-        self.emit(updated).await?;
-        match waited {
+        Ok(decided)
+    }
+
+    /// `Some` is the result of a denied call; an approval that expired fails the run.
+    fn outcome_of(&self, decision: Option<Decision>) -> Result<Option<Value>> {
+        match decision {
             Some(Decision { approved: true, .. }) => Ok(None),
             Some(Decision { note, .. }) => {
                 let reason = note
@@ -458,6 +528,10 @@ impl Execution<'_> {
             Some(answer) => answer,
             None => self.run.expect_result(&self.call.call_id),
         };
+        if let Some(result) = self.progress.client_result.take() {
+            self.run.expect_nothing(&self.call.call_id);
+            return Ok(client_answered(result));
+        }
         let requested = self
             .run
             .request
@@ -467,6 +541,15 @@ impl Execution<'_> {
             .or(self.tool.result_timeout)
             .or(self.run.agent.client_tool_result_timeout)
             .unwrap_or(self.engine.limits.client_tool_result_timeout);
+        let until = match self.progress.awaited.take() {
+            Some(until) => until,
+            None => {
+                let until = self.deadline(timeout);
+                let mark = self.happened(Happened::ClientAwaited(until));
+                self.run.log.mark(&mark)?;
+                until
+            }
+        };
         self.run.log.flush();
         let answered = tokio::select! {
             biased;
@@ -478,20 +561,17 @@ impl Execution<'_> {
                 );
                 return Err(self.about_this_call(Error::aborted(message)));
             }
-            () = passed(timeout.limit()) => None,
+            () = self.engine.parked(self.run) => return Err(failure::parked()),
+            () = passed(self.time_left(until)) => {
+                if self.run.expect_nothing(&self.call.call_id) {
+                    None
+                } else {
+                    answer.await.ok()
+                }
+            }
         };
         Ok(match answered {
-            Some(Ok(result)) => Ok(Ended::Fine(result)),
-            Some(Err(message)) => {
-                let cause = Error::new("TOOL_EXECUTION_FAILED", message.as_str());
-                let kind = ToolErrorKind::Execution;
-                Err(CallError {
-                    kind,
-                    message,
-                    retryable: Some(false),
-                    cause,
-                })
-            }
+            Some(result) => client_answered(result),
             None => {
                 let message = format!(
                     "Timed out waiting for client tool result for '{}'.",
@@ -507,6 +587,30 @@ impl Execution<'_> {
                 })
             }
         })
+    }
+
+    // === what outlives a crash ===
+
+    fn happened(&self, happened: Happened) -> CallMark {
+        CallMark {
+            call_id: self.call.call_id.clone(),
+            happened,
+        }
+    }
+
+    fn mark_with_next(&self, happened: Happened) -> Result<()> {
+        let mark = self.happened(happened);
+        self.run.log.mark_with_next(&mark)
+    }
+
+    /// Remembers something before it happens.
+    async fn mark(&self, happened: Happened) -> Result<()> {
+        if self.run.log.keeps_marks() {
+            let mark = self.happened(happened);
+            self.run.log.mark(&mark)?;
+            self.run.log.settle().await?;
+        }
+        Ok(())
     }
 
     // === errors ===
@@ -710,6 +814,29 @@ fn parse_error(tool: &str) -> CallError {
         cause: Error::invalid(message.as_str()),
         message,
         retryable: Some(false),
+    }
+}
+
+fn client_answered(result: ClientResult) -> Result<Ended, CallError> {
+    result.map(Ended::Fine).map_err(|message| CallError {
+        kind: ToolErrorKind::Execution,
+        cause: Error::new("TOOL_EXECUTION_FAILED", message.as_str()),
+        message,
+        retryable: Some(false),
+    })
+}
+
+fn state_of(
+    requested: &RequestedApproval,
+    state: ApprovalStatus,
+    decision: Option<&Decision>,
+) -> ApprovalState {
+    ApprovalState {
+        state,
+        tool_input: requested.arguments.clone(),
+        meta: requested.meta.clone(),
+        note: decision.and_then(|decision| decision.note.clone()),
+        actor_id: decision.and_then(|decision| decision.actor_id.clone()),
     }
 }
 

@@ -408,7 +408,13 @@ async fn everything_is_there_after_a_restart() {
         &store,
         "alive",
         2..4,
-        vec![Mark::Checkpoint(checkpoint), Mark::Since(one)],
+        vec![
+            Mark::Checkpoint {
+                json: checkpoint,
+                next: 4,
+            },
+            Mark::Since(one),
+        ],
     )
     .await;
     append(&store, "alive", 4..4, vec![Mark::Since(two)]).await;

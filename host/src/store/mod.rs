@@ -148,7 +148,7 @@ pub(crate) fn of(section: &config::Store, clock: Clock) -> Arc<dyn Store> {
             streams: section.streams,
             conversations: section.conversations,
             runtime_state: section.runtime_state,
-            is_durable: matches!(section.url, StoreUrl::Sqlite(_)),
+            is_durable: matches!(section.url(), StoreUrl::Sqlite(_)),
         },
         is_synced: section.durability == Durability::Full,
         finished_runs: section.finished_runs(),
@@ -156,7 +156,7 @@ pub(crate) fn of(section: &config::Store, clock: Clock) -> Arc<dyn Store> {
         conversations: section.max_conversations,
         state_keys: STATE_KEYS,
     };
-    match &section.url {
+    match section.url() {
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::new(path, limits, clock)),
         StoreUrl::Memory => Arc::new(MemoryStore::new(limits, clock)),
         StoreUrl::None => Arc::new(NoStore::new(MemoryStore::new(limits, clock))),

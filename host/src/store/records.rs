@@ -76,7 +76,11 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mark {
     /// Where it can go on from; earlier marks are forgotten.
-    Checkpoint(String),
+    Checkpoint {
+        json: String,
+        /// The number of the event that comes next.
+        next: u64,
+    },
     /// What has happened since.
     Since(String),
 }

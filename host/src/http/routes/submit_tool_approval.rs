@@ -9,7 +9,7 @@ use crate::http::router::Call;
 use crate::http::schemas;
 use crate::runtime::Decision;
 
-pub(in crate::http) fn answer(call: Call<'_>) -> Result<Response, Failure> {
+pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
     let principal = call.principal();
     let body = call
         .body
@@ -23,7 +23,10 @@ pub(in crate::http) fn answer(call: Call<'_>) -> Result<Response, Failure> {
     let run_id = text("runId").unwrap_or_default();
     let call_id = text("toolCallId").unwrap_or_default();
     let runtime = &call.state.runtime;
-    if runtime.submit_approval(run_id, call_id, decision, &principal) {
+    if runtime
+        .submit_approval(run_id, call_id, decision, &principal)
+        .await?
+    {
         Ok(no_content())
     } else {
         Err(Failure::not_found(

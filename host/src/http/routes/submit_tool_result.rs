@@ -8,7 +8,7 @@ use crate::http::error::Failure;
 use crate::http::router::Call;
 use crate::http::schemas;
 
-pub(in crate::http) fn answer(call: Call<'_>) -> Result<Response, Failure> {
+pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
     let principal = call.principal();
     let mut body = call
         .body
@@ -22,7 +22,10 @@ pub(in crate::http) fn answer(call: Call<'_>) -> Result<Response, Failure> {
     let run_id = text("runId").unwrap_or_default();
     let call_id = text("toolCallId").unwrap_or_default();
     let runtime = &call.state.runtime;
-    if runtime.submit_tool_result(run_id, call_id, result, &principal) {
+    if runtime
+        .submit_tool_result(run_id, call_id, result, &principal)
+        .await?
+    {
         Ok(no_content())
     } else {
         Err(Failure::not_found(

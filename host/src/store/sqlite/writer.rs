@@ -250,10 +250,9 @@ impl Group<'_> {
                 Ok(()) => writer.stored(),
                 Err(error) => writer.failed(&error),
             }));
-            let next = entry.batch.as_ref().map(EventBatch::end);
             batches.extend(entry.batch.map(|batch| (Arc::clone(&run_id), batch)));
             for mark in entry.marks {
-                marks.push((Arc::clone(&run_id), mark, next));
+                marks.push((Arc::clone(&run_id), mark));
             }
         }
         commands.append(&mut others);
@@ -266,8 +265,8 @@ impl Group<'_> {
         let ends: Vec<_> = ends.collect();
         self.open(&opened).await?;
         self.append(&batches).await?;
-        for (run_id, mark, next) in marks {
-            self.mark(&run_id, mark, next).await?;
+        for (run_id, mark) in marks {
+            self.mark(&run_id, mark).await?;
         }
         self.finish(ends).await?;
         for command in std::mem::take(commands) {
@@ -315,12 +314,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    async fn mark(
-        &mut self,
-        run_id: &str,
-        mark: Mark,
-        next: Option<u64>,
-    ) -> Result<(), sqlx::Error> {
+    async fn mark(&mut self, run_id: &str, mark: Mark) -> Result<(), sqlx::Error> {
         match mark {
             Mark::Since(json) => {
                 sqlx::query("insert into run_marks (run_id, mark) values (?, ?)")
@@ -329,21 +323,17 @@ impl Group<'_> {
                     .execute(&mut *self.transaction)
                     .await?;
             }
-            Mark::Checkpoint(json) => {
+            Mark::Checkpoint { json, next } => {
                 sqlx::query("delete from run_marks where run_id = ?")
                     .bind(run_id)
                     .execute(&mut *self.transaction)
                     .await?;
-                sqlx::query(
-                    "update runs set checkpoint = ?2, checkpoint_next = coalesce(?3, \
-                     (select max(first + count) from run_events where run_id = ?1), 0) \
-                     where run_id = ?1",
-                )
-                .bind(run_id)
-                .bind(json)
-                .bind(next.map(signed))
-                .execute(&mut *self.transaction)
-                .await?;
+                sqlx::query("update runs set checkpoint = ?, checkpoint_next = ? where run_id = ?")
+                    .bind(json)
+                    .bind(signed(next))
+                    .bind(run_id)
+                    .execute(&mut *self.transaction)
+                    .await?;
             }
         }
         Ok(())

@@ -1,0 +1,173 @@
+//! What a run remembers so that it can go on after a crash.
+//!
+//! A checkpoint says where a declared agent stands; marks say what has happened to the calls of its
+//! step since. Both are stored together with the events that show the same to the client.
+
+use std::collections::HashMap;
+
+use mortise_plugin_api::{Item, ModelResponse};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::active::{ClientResult, Decision};
+use super::tools::{CallOutcome, PendingCall};
+
+/// Where a declared agent stands: between two steps, or within one whose model has answered.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// The step that comes, or is under way.
+    pub(crate) step: u32,
+    /// What the model reads.
+    pub(crate) conversation: Vec<Item>,
+    /// What was there before the run, and the input: stored with the conversation, before `said`.
+    pub(crate) heard: Vec<Item>,
+    pub(crate) said: Vec<Item>,
+    /// The version of the conversation that was loaded.
+    pub(crate) version: Option<u64>,
+    pub(crate) repairs: u32,
+    /// The model's answer of the step that is under way, and the calls that are left of it.
+    pub(crate) pending: Option<Answered>,
+}
+
+/// What a model answered, and which calls it made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    pub(crate) response: ModelResponse,
+    pub(crate) calls: Vec<PendingCall>,
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// Something was said: the model reads it from now on, and it is stored.
+    pub(crate) fn say(&mut self, item: Item) {
+        self.conversation.push(item.clone());
+        self.said.push(item);
+    }
+}
+
+/// Something that has happened to a call.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CallMark {
+    pub(crate) call_id: String,
+    #[serde(flatten)]
+    pub(crate) happened: Happened,
+}
+
+/// What has happened to a call.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "happened", content = "with", rename_all = "snake_case")]
+pub(crate) enum Happened {
+    /// Somebody was asked for an approval.
+    ApprovalRequested(RequestedApproval),
+    /// Somebody has decided; it may not be shown yet.
+    Decided(Decision),
+    /// The decision was shown; none is an approval that has expired.
+    DecisionShown(Option<Decision>),
+    /// The client was asked for a result, until this time.
+    ClientAwaited(Option<u64>),
+    /// The client has answered.
+    ClientAnswered(ClientResult),
+    /// The body of the tool runs: it must not be run again.
+    Started,
+    /// The call has its result, and it was shown.
+    Ended(CallOutcome),
+}
+
+/// An approval that was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RequestedApproval {
+    /// The exact arguments.
+    pub(crate) arguments: Value,
+    pub(crate) meta: Option<Value>,
+    /// When it expires, in milliseconds since 1970.
+    pub(crate) expires_at: Option<u64>,
+}
+
+/// What has happened to a call before the crash.
+#[derive(Debug, Default)]
+pub(crate) struct CallProgress {
+    pub(crate) requested: Option<RequestedApproval>,
+    pub(crate) decision: Option<Decision>,
+    /// The decision that was shown; the inner none is an approval that has expired.
+    pub(crate) shown: Option<Option<Decision>>,
+    /// Until when the client may answer; the inner none is for ever.
+    pub(crate) awaited: Option<Option<u64>>,
+    pub(crate) client_result: Option<ClientResult>,
+    pub(crate) is_started: bool,
+    pub(crate) ended: Option<CallOutcome>,
+}
+
+/// What has happened to each call, from its marks in order.
+pub(crate) fn progress_of_calls(
+    marks: &[String],
+) -> Result<HashMap<String, CallProgress>, serde_json::Error> {
+    let mut calls: HashMap<String, CallProgress> = HashMap::new();
+    for mark in marks {
+        let CallMark { call_id, happened } = serde_json::from_str(mark)?;
+        let call = calls.entry(call_id).or_default();
+        match happened {
+            Happened::ApprovalRequested(requested) => call.requested = Some(requested),
+            Happened::Decided(decision) => call.decision = Some(decision),
+            Happened::DecisionShown(decision) => call.shown = Some(decision),
+            Happened::ClientAwaited(until) => call.awaited = Some(until),
+            Happened::ClientAnswered(result) => call.client_result = Some(result),
+            Happened::Started => call.is_started = true,
+            Happened::Ended(outcome) => call.ended = Some(outcome),
+        }
+    }
+    Ok(calls)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn marks_come_back_as_they_were() {
+        let requested = RequestedApproval {
+            arguments: json!({ "path": "/" }),
+            meta: None,
+            expires_at: Some(5),
+        };
+        let decision = Decision {
+            approved: true,
+            note: Some("fine".into()),
+            actor_id: None,
+        };
+        let happened = [
+            Happened::ApprovalRequested(requested),
+            Happened::Decided(decision.clone()),
+            Happened::DecisionShown(Some(decision)),
+            Happened::Started,
+        ];
+        let marks = happened.map(|happened| {
+            serde_json::to_string(&CallMark {
+                call_id: "call_1".into(),
+                happened,
+            })
+            .unwrap()
+        });
+        let other = [
+            Happened::ClientAwaited(None),
+            Happened::ClientAnswered(Err("no".into())),
+        ];
+        let other = other.map(|happened| {
+            serde_json::to_string(&CallMark {
+                call_id: "call_2".into(),
+                happened,
+            })
+            .unwrap()
+        });
+        let calls = progress_of_calls(&[&marks[..], &other[..]].concat()).unwrap();
+        let first = &calls["call_1"];
+        assert_eq!(first.requested.as_ref().unwrap().expires_at, Some(5));
+        assert!(first.is_started && first.ended.is_none());
+        assert!(first.shown.as_ref().unwrap().as_ref().unwrap().approved);
+        let second = &calls["call_2"];
+        assert_eq!(second.awaited, Some(None));
+        assert_eq!(second.client_result, Some(Err("no".into())));
+    }
+}

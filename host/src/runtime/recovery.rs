@@ -1,0 +1,163 @@
+//! Runs that had not ended when the server did: those that waited, or stood between two steps, go
+//! on; the others end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mortise_plugin_api::{Error, Item};
+
+use super::active::{ActiveRun, Beginning, Mode};
+use super::agents::{AgentKind, AgentSpec, ToolBody};
+use super::api::Caller;
+use super::checkpoint::{CallProgress, Progress, progress_of_calls};
+use super::driver::Begin;
+use super::log::EventLog;
+use super::service::Runtime;
+use super::{RunRequest, failure};
+use crate::store::{AnswerKind, Finish, RunState, StoreError, UnfinishedRun};
+
+/// What a run goes on with.
+struct Revived {
+    agent: Arc<AgentSpec>,
+    request: RunRequest,
+    progress: Progress,
+    calls: HashMap<String, CallProgress>,
+}
+
+// === impl Runtime ===
+
+impl Runtime {
+    /// Takes up what the last server left; before any other run begins.
+    pub(crate) async fn recover(&self) -> Result<(), StoreError> {
+        for unfinished in self.engine.store.unfinished_runs().await? {
+            let run_id = Arc::clone(&unfinished.run.id);
+            match self.revived(&unfinished) {
+                Ok(revived) => {
+                    tracing::info!(run_id = &*run_id, "a run goes on");
+                    self.go_on(unfinished, revived).await;
+                }
+                Err(reason) => {
+                    tracing::warn!(run_id = &*run_id, reason, "a run was interrupted");
+                    self.interrupt(unfinished).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is needed to go on, or why the run cannot.
+    fn revived(&self, unfinished: &UnfinishedRun) -> Result<Revived, &'static str> {
+        if unfinished.run.answer == AnswerKind::Json {
+            return Err("nobody waits for its answer any more");
+        }
+        let agent = self.engine.agents.get(&unfinished.run.agent);
+        let agent = Arc::clone(agent.ok_or("its agent is not there any more")?);
+        if matches!(agent.kind, AgentKind::Coded(_)) {
+            return Err("only declared agents can go on");
+        }
+        let checkpoint = unfinished.checkpoint.as_ref();
+        let checkpoint = checkpoint.ok_or("it had not come to a checkpoint")?;
+        let request = unfinished.request.as_deref().unwrap_or_default();
+        let unreadable = "what is stored of it cannot be read";
+        let request = serde_json::from_str(request).map_err(|_| unreadable)?;
+        let progress: Progress = serde_json::from_str(&checkpoint.json).map_err(|_| unreadable)?;
+        let calls = progress_of_calls(&checkpoint.since).map_err(|_| unreadable)?;
+        match &progress.pending {
+            None if unfinished.next > checkpoint.next => {
+                return Err("its model was at work");
+            }
+            None => {}
+            Some(answered) => {
+                for call in &answered.calls {
+                    let Some(progress) = calls.get(&call.call_id) else {
+                        continue;
+                    };
+                    let is_idempotent = agent.tool(&call.name).is_some_and(|tool| {
+                        tool.info.idempotent && matches!(tool.body, ToolBody::Server(_))
+                    });
+                    if progress.is_started && progress.ended.is_none() && !is_idempotent {
+                        return Err("a tool was at work that must not be run twice");
+                    }
+                }
+            }
+        }
+        Ok(Revived {
+            agent,
+            request,
+            progress,
+            calls,
+        })
+    }
+
+    async fn go_on(&self, unfinished: UnfinishedRun, revived: Revived) {
+        let engine = &self.engine;
+        let Revived {
+            agent,
+            request,
+            progress,
+            calls,
+        } = revived;
+        let run = ActiveRun::new(Beginning {
+            id: Arc::clone(&unfinished.run.id),
+            agent,
+            request,
+            mode: Mode::Stream,
+            caller: Caller {
+                principal: Arc::clone(&unfinished.run.owner),
+                request_id: engine.ids.request().into(),
+            },
+            created_at: unfinished.run.created_at,
+            log: EventLog::recovered(
+                unfinished.run.id,
+                Arc::clone(&engine.store),
+                engine.limits.event_queue,
+                unfinished.next,
+            ),
+            progress: calls,
+        });
+        let said = progress.conversation.iter();
+        let earlier = said.filter_map(|item| match item {
+            Item::ToolCall(call) => Some(call.call_id.clone()),
+            _ => None,
+        });
+        let pending = progress.pending.iter().flat_map(|answered| &answered.calls);
+        let pending = pending.map(|call| call.call_id.clone());
+        run.call_ids().extend(earlier.chain(pending));
+        engine.active.insert(&run);
+        self.start(run, Begin::From(Box::new(progress)), None).await;
+    }
+
+    async fn interrupt(&self, unfinished: UnfinishedRun) -> Result<(), StoreError> {
+        let engine = &self.engine;
+        let UnfinishedRun { run, next, .. } = unfinished;
+        let last_words = match run.answer {
+            AnswerKind::Json => None,
+            AnswerKind::Stream => {
+                let error = failure::of_run(&failure::interrupted());
+                let log = EventLog::recovered(
+                    Arc::clone(&run.id),
+                    Arc::clone(&engine.store),
+                    engine.limits.event_queue,
+                    next,
+                );
+                let event = engine.run_error_event(
+                    &run.id,
+                    &run.agent,
+                    run.conversation_id.as_deref(),
+                    &error,
+                );
+                let words = log.last_words(&[event]);
+                Some(words.map_err(|error: Error| StoreError(error.to_string()))?)
+            }
+        };
+        let finish = Finish {
+            state: RunState::Failed,
+            ended_at: engine.clock.now_millis(),
+            usage: None,
+            last_words,
+            conversation: None,
+        };
+        engine.store.finish_run(&run.id, finish).await?;
+        Ok(())
+    }
+}

@@ -15,8 +15,11 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Mode, StoreUrl};
 use crate::http::{self, BindError, HttpState, Limits, RouteConflict, RouteTable, Settings};
 use crate::ids::Ids;
+use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
-use crate::plugin::{self, HostApiSlot, Instance, LinkedPlugin, LoadError, LoadErrors, Loaded};
+use crate::plugin::{
+    self, HostApiSlot, Instance, LinkedPlugin, LoadError, LoadErrors, Loaded, Proxies,
+};
 use crate::runtime::{ActiveRuns, Agents, Engine, Runtime};
 use crate::shutdown::Tasks;
 use crate::store::{Keeps, MemoryLimits, MemoryStore, NoStore, Store};
@@ -139,6 +142,7 @@ impl App {
         let pipeline = Arc::new(Pipeline::new(catalog.hooks, hook_timeout, &observer_tasks));
         let base_path = config.server.base_path.as_str().to_owned();
         let mounts = RouteTable::build(catalog.mounts, &base_path).map_err(StartCause::Routes)?;
+        let ledger = Ledger::new(clock);
         let runtime = Runtime::new(Engine {
             agents,
             pipeline: Arc::clone(&pipeline),
@@ -148,11 +152,13 @@ impl App {
             ids: ids.clone(),
             tasks: tasks.clone(),
             active: ActiveRuns::default(),
+            ledger: Arc::clone(&ledger),
         });
         host_api.attach(Arc::new(runtime.clone()));
         let settings = Settings {
             base_path,
             secret: config.server.secret.clone(),
+            proxies: Proxies::new(&config.server),
             body_limit: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
             sse_heartbeat: config.runs.sse_heartbeat.0,
         };
@@ -162,6 +168,7 @@ impl App {
             pipeline,
             mounts,
             tasks.clone(),
+            ledger,
             Arc::new(move || ids.request().into()),
         );
         Ok(Self {

@@ -6,6 +6,7 @@ mod clock;
 pub mod config;
 mod http;
 mod ids;
+mod ledger;
 mod pipeline;
 mod plugin;
 mod problem;

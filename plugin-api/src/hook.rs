@@ -1,6 +1,7 @@
 //! Hooks: plugin code at the fixed stages of a request or a run.
 
 use std::future::Future;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -492,6 +493,9 @@ pub struct Completed {
     /// Who asked.
     #[serde(default)]
     pub principal: Option<Principal>,
+    /// The client's address.
+    #[serde(default)]
+    pub client_ip: Option<IpAddr>,
     /// The status.
     pub status: u16,
     /// The bytes of the body that were sent.
@@ -540,6 +544,9 @@ pub struct ObservedRequest {
     /// Who asks.
     #[serde(default)]
     pub principal: Option<Principal>,
+    /// The client's address.
+    #[serde(default)]
+    pub client_ip: Option<IpAddr>,
     /// The headers that are text; the host has redacted credentials.
     pub headers: Vec<(String, String)>,
     /// The parsed body of a native route.
@@ -793,6 +800,7 @@ impl Completed {
             path: "/".to_owned(),
             agent: None,
             principal: None,
+            client_ip: None,
             status,
             bytes: 0,
             duration_ms: 0,

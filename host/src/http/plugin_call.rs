@@ -11,6 +11,7 @@ use super::plugin_response;
 use super::plugin_routes::{Admission, Mounted, Reached};
 use super::router::{Incoming, admit};
 use super::state::HttpState;
+use crate::ledger::Places;
 use crate::pipeline::Guards;
 use crate::plugin::request::{RequestParts, RequestView};
 
@@ -29,6 +30,7 @@ pub(super) async fn call(
     let Incoming {
         id,
         peer,
+        client_ip,
         seen,
         request,
     } = incoming;
@@ -39,11 +41,13 @@ pub(super) async fn call(
         uri: parts.uri,
         headers: parts.headers,
         peer,
+        client_ip,
         kind: RequestKind::Endpoint,
         agent: None,
         mount: Some(Arc::clone(&mount.instance)),
         params,
         body: bytes::Bytes::new(),
+        places: Places::of(Arc::clone(&state.ledger)),
     });
     let _ = seen.set(Arc::clone(&request));
 

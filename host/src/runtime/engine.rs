@@ -10,6 +10,7 @@ use super::agents::Agents;
 use crate::clock::Clock;
 use crate::config;
 use crate::ids::Ids;
+use crate::ledger::Ledger;
 use crate::pipeline::{Pipeline, Processed};
 use crate::plugin::capability::RunServices;
 use crate::shutdown::Tasks;
@@ -25,6 +26,7 @@ pub(crate) struct Engine {
     pub(crate) ids: Ids,
     pub(crate) tasks: Tasks,
     pub(crate) active: ActiveRuns,
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 // === impl Engine ===

@@ -97,7 +97,7 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
         (
             "[server]\ntrusted_proxies = [\"::1\", \"10.0.0.0/33\"]",
             2,
-            27,
+            19,
             "`server.trusted_proxies`: \"10.0.0.0/33\" is no network",
             "write a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or one address",
         ),

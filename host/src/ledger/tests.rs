@@ -231,7 +231,7 @@ fn keys_are_told_apart_however_they_are_written() {
         ("a", "\u{ff}b"),
     ] {
         let taken = ledger.take(scope, key, limit, 1).unwrap();
-        assert!(taken.is_allowed, "{scope:?} {:.20}", key);
+        assert!(taken.is_allowed, "{scope:?} {key:.20}");
     }
 }
 

@@ -30,7 +30,7 @@ impl Window {
         let left = limit.max() - self.used;
         if count > left {
             return Taken::refused(left)
-                .with_retry_after_ms(millis(self.ends - now))
+                .with_retry_after_ms(millis(self.ends.saturating_sub(now)))
                 .with_resets_at(self.ends_at);
         }
         self.used += count;

@@ -11,10 +11,10 @@ use crate::rule::Rule;
 use crate::standing::{Standing, Standings};
 
 #[derive(Debug, Clone)]
-pub(crate) struct RateGuard(Arc<Rules>);
+pub(crate) struct RateGuard(Arc<Judge>);
 
 #[derive(Debug)]
-struct Rules {
+struct Judge {
     rules: Vec<Rule>,
     host: Host,
     on_store_error: OnStoreError,
@@ -32,7 +32,7 @@ impl RateGuard {
         host: Host,
         standings: Option<Arc<Standings>>,
     ) -> Result<Self, ConfigError> {
-        Ok(Self(Arc::new(Rules {
+        Ok(Self(Arc::new(Judge {
             rules: Rule::parse_all(config.rules)?,
             host,
             on_store_error: config.on_store_error,
@@ -54,9 +54,9 @@ impl Hook for RateGuard {
     }
 }
 
-// === impl Rules ===
+// === impl Judge ===
 
-impl Rules {
+impl Judge {
     fn judge(&self, request: &Request) -> Result<GuardVerdict> {
         let kind = request.kind();
         let mut standing = None;
@@ -88,14 +88,11 @@ impl Rules {
             return;
         }
         self.is_failing.store(failure.is_some(), Ordering::Relaxed);
-        match failure {
-            Some(error) => tracing::error!(
-                %error,
-                on_store_error = ?self.on_store_error,
-                "requests cannot be counted"
-            ),
-            None => tracing::info!("requests are counted again"),
-        }
+        let Some(error) = failure else {
+            return tracing::info!("requests are counted again");
+        };
+        let on_store_error = self.on_store_error;
+        tracing::error!(%error, ?on_store_error, "requests cannot be counted");
     }
 }
 

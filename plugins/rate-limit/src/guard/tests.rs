@@ -20,7 +20,7 @@ fn load(host: &FakeHost, config: Value) -> Loaded {
     host.load::<RateLimit>(config).unwrap()
 }
 
-fn rule(rule: Value) -> Value {
+fn rule(rule: &Value) -> Value {
     json!({ "rules": [rule] })
 }
 
@@ -53,7 +53,7 @@ async fn a_refusal_says_who_how_many_and_until_when() {
     let config = json!({
         "max": 3, "window": "10m", "key": ["header:x-user"], "absent": "anon",
     });
-    let loaded = load(&host(), rule(config));
+    let loaded = load(&host(), rule(&config));
     for _ in 0..3 {
         assert!(passes(&loaded, user("u1")).await);
     }
@@ -88,7 +88,7 @@ async fn a_refusal_says_who_how_many_and_until_when() {
 #[tokio::test]
 async fn a_window_begins_anew() {
     let host = host();
-    let loaded = load(&host, rule(json!({ "max": 1, "window": "10m" })));
+    let loaded = load(&host, rule(&json!({ "max": 1, "window": "10m" })));
     assert!(passes(&loaded, run()).await);
     host.advance(Duration::from_millis(84_999));
     let refused = ask(&loaded, run()).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_window_begins_anew() {
 async fn a_bucket_fills_one_by_one() {
     let host = host();
     let config = json!({ "limit": "bucket", "max": 2, "window": "10s", "key": ["ip"] });
-    let loaded = load(&host, rule(config));
+    let loaded = load(&host, rule(&config));
     assert!(passes(&loaded, run()).await);
     assert!(passes(&loaded, run()).await);
     let refused = ask(&loaded, run()).await.unwrap();
@@ -118,7 +118,7 @@ async fn a_bucket_fills_one_by_one() {
 #[tokio::test]
 async fn so_many_requests_may_be_under_way() {
     let host = host();
-    let loaded = load(&host, rule(json!({ "limit": "concurrent", "max": 2 })));
+    let loaded = load(&host, rule(&json!({ "limit": "concurrent", "max": 2 })));
     assert!(passes(&loaded, run()).await);
     assert!(passes(&loaded, run()).await);
     let refused = ask(&loaded, run()).await.unwrap();
@@ -151,7 +151,7 @@ async fn every_rule_must_let_a_request_pass() {
 #[tokio::test]
 async fn a_rule_may_be_for_some_kinds_of_requests() {
     let config = json!({ "max": 1, "window": "10m", "kinds": ["run", "stream"] });
-    let loaded = load(&host(), rule(config));
+    let loaded = load(&host(), rule(&config));
     let of = |kind| run().with_kind(kind);
     assert!(passes(&loaded, of(RequestKind::Run)).await);
     assert!(!passes(&loaded, of(RequestKind::Stream)).await);
@@ -184,7 +184,7 @@ async fn without_a_count_requests_go_on_or_not_as_the_operator_wants() {
         json!({ "max": 1, "window": "1s" }),
         json!({ "max": 1, "limit": "concurrent" }),
     ] {
-        let mut config = rule(limit);
+        let mut config = rule(&limit);
         assert!(passes(&load(&down(), config.clone()), run()).await);
 
         config["on_store_error"] = "deny".into();
@@ -235,46 +235,46 @@ fn a_configuration_that_makes_no_sense_says_why() {
     for (config, expected) in [
         (json!({}), "config.rules is empty"),
         (
-            rule(json!({ "max": 1 })),
+            rule(&json!({ "max": 1 })),
             "config.rules[0].window is missing",
         ),
         (
-            rule(json!({ "max": 1, "window": "soon" })),
+            rule(&json!({ "max": 1, "window": "soon" })),
             "config.rules[0].window is \"soon\", which is no duration",
         ),
         (
-            rule(json!({ "max": 1, "window": "0s" })),
+            rule(&json!({ "max": 1, "window": "0s" })),
             "config.rules[0].window is \"0s\"; it must be 1 ms to ten years",
         ),
         (
-            rule(json!({ "max": 1, "window": "11 years" })),
+            rule(&json!({ "max": 1, "window": "11 years" })),
             "it must be 1 ms to ten years",
         ),
         (
-            rule(json!({ "limit": "concurrent", "max": 1, "window": "1s" })),
+            rule(&json!({ "limit": "concurrent", "max": 1, "window": "1s" })),
             "config.rules[0].window is set, but limit = \"concurrent\" has none",
         ),
         (
-            rule(json!({ "max": 1, "window": "1s", "key": ["ip", "user"] })),
+            rule(&json!({ "max": 1, "window": "1s", "key": ["ip", "user"] })),
             "config.rules[0].key has \"user\", which is none of",
         ),
         (
             json!({ "rules": [same, { "max": 1, "window": "1m" }] }),
             "config.rules[1] is the same as config.rules[0]",
         ),
-        (rule(json!({ "window": "1s" })), "max"),
-        (rule(json!({ "max": 0, "window": "1s" })), "max"),
-        (rule(json!({ "max": -1, "window": "1s" })), "-1"),
+        (rule(&json!({ "window": "1s" })), "max"),
+        (rule(&json!({ "max": 0, "window": "1s" })), "max"),
+        (rule(&json!({ "max": -1, "window": "1s" })), "-1"),
         (
-            rule(json!({ "max": 1, "window": "1s", "kinds": ["walk"] })),
+            rule(&json!({ "max": 1, "window": "1s", "kinds": ["walk"] })),
             "walk",
         ),
         (
-            rule(json!({ "max": 1, "window": "1s", "ipv6_prefix": 129 })),
+            rule(&json!({ "max": 1, "window": "1s", "ipv6_prefix": 129 })),
             "ipv6_prefix",
         ),
         (
-            rule(json!({ "max": 1, "window": "1s", "burst": 2 })),
+            rule(&json!({ "max": 1, "window": "1s", "burst": 2 })),
             "burst",
         ),
         (

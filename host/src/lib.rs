@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 mod http;
 mod ids;
+mod ledger;
 mod pipeline;
 mod plugin;
 mod problem;

@@ -10,7 +10,9 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::event::Event;
 use crate::host::Metric;
+use crate::limit::{Limit, Taken};
 use crate::model::{ChunkStream, ModelRequest};
+use crate::request::Request;
 use crate::run::RunInfo;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -22,6 +24,8 @@ pub(crate) trait HostBackend: Send + Sync {
     fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()>;
     fn metric(&self, metric: Metric<'_>);
     fn call<'a>(&'a self, service: &'a str, payload: Value) -> BoxFuture<'a, Result<Value>>;
+    fn take(&self, key: &str, limit: Limit, count: u32) -> Result<Taken>;
+    fn hold(&self, request: &Request, key: &str, max: u32) -> Result<Taken>;
 }
 
 /// What answers for a run.

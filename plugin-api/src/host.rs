@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use crate::backend::HostBackend;
 use crate::error::Result;
 use crate::event::{Event, RunResult};
+use crate::limit::{Limit, Taken};
 use crate::message::Item;
-use crate::request::Principal;
+use crate::request::{Principal, Request};
 
 /// The host, for one plugin instance. Cheap to clone.
 ///
-/// Everything but the clock and metrics is async, since the host may be another process. During
+/// Everything but the clock, metrics, and what guards need at once is async, since the host may be another process. During
 /// [`Plugin::create`](crate::Plugin::create) the services answer `UNAVAILABLE`; so do those that
 /// a host does not have.
 #[derive(Clone)]
@@ -274,13 +275,38 @@ impl Host {
         self.typed("state.compare_and_set", payload).await
     }
 
-    /// Takes tokens from a bucket of this instance; says whether there were enough.
+    /// Takes `count` of what a key of this instance may take. The server counts, exactly whoever
+    /// asks at the same time, and goes on counting when the instance is made anew. Another limit
+    /// for the same key begins anew.
+    ///
+    /// Keys that nobody asked for longest are forgotten when there are too many.
     ///
     /// # Errors
-    /// `UNAVAILABLE`: this host has no buckets yet.
-    pub async fn take_tokens(&self, bucket: &str, tokens: u32) -> Result<bool> {
-        self.typed("limits.take", json!({ "bucket": bucket, "tokens": tokens }))
-            .await
+    /// `BAD_REQUEST` for a limit that holds nothing, or less than `count`.
+    pub async fn take(&self, key: &str, limit: Limit, count: u32) -> Result<Taken> {
+        self.typed(
+            "limits.take",
+            json!({ "key": key, "limit": limit, "count": count }),
+        )
+        .await
+    }
+
+    /// [`take`](Self::take) for guards that answer at once.
+    ///
+    /// # Errors
+    /// As there, and `UNAVAILABLE` where the host cannot answer at once.
+    pub fn take_now(&self, key: &str, limit: Limit, count: u32) -> Result<Taken> {
+        self.backend.take(key, limit, count)
+    }
+
+    /// Takes one of `max` places of a key of this instance, for as long as the request lasts: until
+    /// the last byte of its response was sent, or its client has gone. Places and what
+    /// [`take`](Self::take) counts are apart.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` where the host keeps no places, or the request is over.
+    pub fn hold(&self, request: &Request, key: &str, max: u32) -> Result<Taken> {
+        self.backend.hold(request, key, max)
     }
 
     /// Sends an HTTP request through the host's client.

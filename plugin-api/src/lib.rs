@@ -115,6 +115,7 @@ mod export;
 pub mod ffi;
 mod hook;
 mod host;
+mod limit;
 mod message;
 mod model;
 mod mount;
@@ -139,6 +140,7 @@ pub use self::hook::{
     StepEndAnswer, StepEnded, StepInput, ToolCall, ToolCallEnded, ToolCallFailed, ToolErrorAnswer,
 };
 pub use self::host::{Host, Metric, MetricKind, NumberedEvent, RunEvents, RunRequest, RunStatus};
+pub use self::limit::{Limit, Taken};
 pub use self::message::{
     Content, FinishReason, Item, Message, ModelResponse, Part, ToolCallItem, Usage, Visibility,
 };
@@ -169,10 +171,11 @@ pub mod prelude {
     pub use crate::{
         Agent, AgentInfo, ApprovalDecision, BeforeTool, Body, Chunk, ChunkStream, Completed,
         Endpoint, EndpointCall, Error, Event, EventVerdict, FinishReason, GuardVerdict, Hook,
-        HookInfo, Host, Item, Model, ModelCapabilities, ModelInfo, ModelRequest, ModelResponse,
-        Mount, NoConfig, Observation, OnError, Part, Plugin, Principal, Registrar, Request,
-        RequestKind, Response, Result, RunContext, RunRequest, RunResult, Stage, StepChange,
-        StepInput, Tool, ToolCall, ToolCallEnded, ToolErrorMode, ToolInfo, Usage, export_plugin,
+        HookInfo, Host, Item, Limit, Model, ModelCapabilities, ModelInfo, ModelRequest,
+        ModelResponse, Mount, NoConfig, Observation, OnError, Part, Plugin, Principal, Registrar,
+        Request, RequestKind, Response, Result, RunContext, RunRequest, RunResult, Stage,
+        StepChange, StepInput, Taken, Tool, ToolCall, ToolCallEnded, ToolErrorMode, ToolInfo,
+        Usage, export_plugin,
     };
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -60,6 +61,7 @@ pub(crate) trait RequestBackend: Send + Sync {
     fn param(&self, name: &str) -> Option<&str>;
     fn principal(&self) -> Option<Principal>;
     fn body(&self) -> &[u8];
+    fn client_ip(&self) -> Option<IpAddr>;
 }
 
 /// What a request wants of the host.
@@ -195,6 +197,13 @@ impl Request {
         }
     }
 
+    pub(crate) fn as_crossed(&self) -> Option<&CrossedRequest> {
+        match &self.inner {
+            RequestInner::Crossed(request) => Some(request),
+            RequestInner::Other(_) => None,
+        }
+    }
+
     fn backend(&self) -> &dyn RequestBackend {
         match &self.inner {
             RequestInner::Crossed(request) => request,
@@ -245,9 +254,15 @@ impl Request {
         self.backend().headers()
     }
 
-    /// The address and port of the peer.
+    /// The address and port of the peer, which may be a proxy.
     pub fn peer(&self) -> String {
         self.backend().peer()
+    }
+
+    /// The client's address: the peer's, or what a proxy says that the operator trusts. Never an
+    /// IPv4 address in its IPv6 form. `None` where the host does not tell.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.backend().client_ip()
     }
 
     /// What the request wants of the host.

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["runtime"],
     &["pipeline"],
     &["plugin", "store"],
-    &["config"],
+    &["config", "ledger"],
     &["clock", "ids", "shutdown", "problem", "schema"],
 ];
 

@@ -43,6 +43,7 @@ struct Tree {
 const ROOT: &str = "Cargo.toml";
 const SDK: &str = "plugin-api";
 const ABI: &str = "plugin-api/abi/Cargo.toml";
+const NEXT: &str = "\n    fn next(&self, it: u64) -> u64 { it + 1 }\n}\n";
 const API_VERSION: &str = "pub const API_VERSION: &str = \"";
 
 // === impl AbiVariant ===
@@ -101,22 +102,8 @@ impl AbiVariant {
             }
             Self::Newer => {
                 tree.set_version(|major, minor| (major, minor + 1));
-                for (file, last) in [
-                    (
-                        "plugin-api/abi/src/host.rs",
-                        "    fn metric(&self, kind: u8, name: RStr<'_>, value: f64, labels: RStr<'_>);
-    #[sabi(last_prefix_field)]
-    fn call(&self, service: RStr<'_>, request: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>>;\n",
-                    ),
-                    (
-                        "plugin-api/abi/src/plugin.rs",
-                        "    fn log_filter_changed(&self);\n",
-                    ),
-                ] {
-                    let appended =
-                        format!("{last}    fn next(&self, it: u64) -> u64 {{ it + 1 }}\n");
-                    tree.replace(file, last, &appended);
-                }
+                tree.append_next("plugin-api/abi/src/host.rs", "HostServices");
+                tree.append_next("plugin-api/abi/src/plugin.rs", "Plugin");
                 tree.replace(
                     "plugin-api/src/ffi/plugin.rs",
                     "        telemetry::install(telemetry);\n",
@@ -128,6 +115,11 @@ impl AbiVariant {
                     "plugin-api/abi/src/error.rs",
                     "    pub details: RString,\n",
                     "    pub details: RString,\n    pub trace: RString,\n",
+                );
+                tree.replace(
+                    "plugin-api/abi/src/error.rs",
+                    "            details: RString::new(),\n",
+                    "            details: RString::new(),\n            trace: RString::new(),\n",
                 );
                 tree.replace(
                     "plugin-api/src/ffi/convert.rs",
@@ -252,6 +244,19 @@ serde = {{ version = "1", features = ["derive"] }}
         );
         let text = text.replace(from, to);
         self.put(file, text);
+    }
+
+    /// Appends a method with a default body to a trait.
+    #[track_caller]
+    fn append_next(&mut self, file: &str, name: &str) {
+        let text = self.text(file);
+        let begin = format!("pub trait {name}:");
+        let parts = text.split_once(&begin).and_then(|(before, rest)| {
+            let (methods, behind) = rest.split_once("\n}\n")?;
+            Some([before, &begin, methods, NEXT, behind].concat())
+        });
+        let appended = parts.unwrap_or_else(|| panic!("{file} has changed: no {begin:?}"));
+        self.put(file, appended);
     }
 
     /// Removes the text from the first to the next of the second, both included.

@@ -12,8 +12,6 @@ pub struct Target {
     pub name: &'static str,
     /// Where `cargo xtask fixture` serves it.
     pub port: u16,
-    /// What belongs to it and does not exist yet.
-    pub missing: &'static [&'static str],
     sections: &'static str,
     /// The `config` of the fixture plugin, and the plugins behind it.
     plugins: &'static str,
@@ -25,7 +23,6 @@ pub const BETTER_AGENT: [Target; 6] = [
     Target {
         name: "a",
         port: 4101,
-        missing: &[],
         sections: r#"
 [server]
 base_path = "/api"
@@ -42,7 +39,6 @@ config = { tools = true, endpoints = true, tracker = true }
     Target {
         name: "b",
         port: 4102,
-        missing: &[],
         sections: r#"
 [server]
 base_path = ""
@@ -63,7 +59,6 @@ config = { tools = true }
     Target {
         name: "c",
         port: 4103,
-        missing: &[],
         sections: r#"
 [server]
 base_path = "http://localhost:4103/api"
@@ -79,7 +74,6 @@ config = { tools = true }
     Target {
         name: "d",
         port: 4104,
-        missing: &["an IP allow-list", "a rate limit"],
         sections: r#"
 [server]
 base_path = "/api"
@@ -91,13 +85,25 @@ config = { tools = true, spy = true }
 [[plugins.load]]
 name = "auth"
 config = { keys = [{ key = "k1", subject = "k1" }] }
+
+[[plugins.load]]
+name = "ip-allowlist"
+config = { allow = ["127.0.0.1", "10.0.0.0/8"], headers = ["x-forwarded-for"] }
+
+[[plugins.load]]
+name = "rate-limit"
+
+[[plugins.load.config.rules]]
+max = 3
+window = "600s"
+key = ["header:x-user"]
+absent = "anon"
 "#,
         agents: AGENTS,
     },
     Target {
         name: "e",
         port: 4105,
-        missing: &[],
         sections: r#"
 [server]
 base_path = ""
@@ -110,7 +116,6 @@ config = { tools = true, editor = true, bad_guard = true }
     Target {
         name: "f",
         port: 4106,
-        missing: &[],
         sections: r#"
 [server]
 base_path = ""

@@ -34,12 +34,6 @@ async fn serve() -> Done {
     let folder = TempDir::new().map_err(|error| format!("cannot make a folder: {error}"))?;
     let mut servers = Servers::default();
     for target in BETTER_AGENT {
-        for missing in target.missing {
-            say(&format!(
-                "target {}: {missing} does not exist yet and is left out",
-                target.name
-            ));
-        }
         servers.0.push((target, start(&target, folder.path())?));
     }
     for (target, server) in &mut servers.0 {

@@ -16,8 +16,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Mode};
 use crate::http::{self, HttpState, RouteTable, Settings};
 use crate::ids::Ids;
+use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
-use crate::plugin::{self, HostApiSlot, LinkedPlugin, Loaded};
+use crate::plugin::{self, HostApiSlot, LinkedPlugin, Loaded, Proxies};
 use crate::runtime::{ActiveRuns, Agents, Engine, Runtime};
 use crate::shutdown::Tasks;
 use crate::store;
@@ -104,6 +105,7 @@ impl AppBuilder {
         let pipeline = Arc::new(Pipeline::new(catalog.hooks, hook_timeout, &observer_tasks));
         let base_path = config.server.base_path.as_str().to_owned();
         let mounts = RouteTable::build(catalog.mounts, &base_path).map_err(StartCause::Routes)?;
+        let ledger = Ledger::new(clock);
         let store = store::of(&config.store, clock);
         let runtime = Runtime::new(Engine {
             agents,
@@ -114,12 +116,14 @@ impl AppBuilder {
             ids: ids.clone(),
             tasks: tasks.clone(),
             active: ActiveRuns::default(),
+            ledger: Arc::clone(&ledger),
             parking: CancellationToken::new(),
         });
         host_api.attach(Arc::new(runtime.clone()));
         let settings = Settings {
             base_path,
             secret: config.server.secret.clone(),
+            proxies: Proxies::new(&config.server),
             body_limit: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
             sse_heartbeat: config.runs.sse_heartbeat.0,
             endpoint_timeout: config.plugins.endpoint_timeout.limit(),
@@ -131,6 +135,7 @@ impl AppBuilder {
             pipeline,
             mounts,
             tasks.clone(),
+            ledger,
             Arc::new(move || request_ids.request().into()),
         );
         let principal = match config.server.secret {

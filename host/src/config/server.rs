@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Period, Secret, Size};
+use super::{Network, Period, Secret, Size};
 
 /// Where the server listens and who may ask.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -34,6 +34,23 @@ pub struct Server {
     /// How many connections are open at once; more wait.
     #[schemars(range(min = 1))]
     pub max_connections: usize,
+    /// The proxies in front, as networks or addresses. What they say in `x-forwarded-for` is
+    /// believed, what others say there is not. Unset, the client is who opened the connection.
+    pub trusted_proxies: Vec<Network>,
+    /// Which address of `x-forwarded-for` is the client's, where a trusted proxy sent it:
+    /// `"rightmost"` is the last that is no trusted proxy, which no client can make up; `"first"`
+    /// is the first valid one, for proxies that replace the header.
+    pub client_ip: ClientIp,
+}
+
+/// Which address of `x-forwarded-for` is the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientIp {
+    /// The last that is no trusted proxy.
+    Rightmost,
+    /// The first that is valid.
+    First,
 }
 
 /// A path prefix without a trailing slash; empty for none.
@@ -56,6 +73,8 @@ impl Default for Server {
             header_timeout: Period::from_secs(10),
             shutdown_grace: Period::from_secs(8),
             max_connections: 10_000,
+            trusted_proxies: Vec::new(),
+            client_ip: ClientIp::Rightmost,
         }
     }
 }

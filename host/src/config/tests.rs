@@ -95,6 +95,20 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             "did you mean `info`?",
         ),
         (
+            "[server]\ntrusted_proxies = [\"::1\", \"10.0.0.0/33\"]",
+            2,
+            19,
+            "`server.trusted_proxies`: \"10.0.0.0/33\" is no network",
+            "write a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or one address",
+        ),
+        (
+            "[server]\nclient_ip = \"first\"",
+            2,
+            13,
+            "`server.client_ip` is \"first\", but nobody is trusted to name a client",
+            "name the proxies in server.trusted_proxies, or leave client_ip out",
+        ),
+        (
             "[runs]\nsse_heartbeat = 15",
             2,
             17,

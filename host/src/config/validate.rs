@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::{
-    Agent, Config, ConfigError, Deadline, FreeTable, OnRequestDisconnect, Period, Problem,
-    Problems, Tool, document::Document,
+    Agent, ClientIp, Config, ConfigError, Deadline, FreeTable, OnRequestDisconnect, Period,
+    Problem, Problems, Tool, document::Document,
 };
 use crate::schema::Schema;
 
@@ -95,6 +95,13 @@ impl Checks<'_> {
                 "/server/max_connections",
                 "`server.max_connections` must be at least 1",
                 "the default is 10000",
+            );
+        }
+        if server.client_ip == ClientIp::First && server.trusted_proxies.is_empty() {
+            self.report(
+                "/server/client_ip",
+                "`server.client_ip` is \"first\", but nobody is trusted to name a client",
+                "name the proxies in server.trusted_proxies, or leave client_ip out",
             );
         }
         self.period("server.header_timeout", server.header_timeout);

@@ -1,7 +1,7 @@
 //! What holds for every request: an id, a span, a valid host, contained panics, and the hooks
 //! that see responses.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ const LONGEST_REQUEST_ID: usize = 64;
 pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: SocketAddr) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers()).unwrap_or_else(|| (state.request_ids)());
+    let seen = Seen::default();
     let method = request.method().as_str().to_owned();
     let path = request.uri().path().to_owned();
     let span = tracing::info_span!("request", request_id = %id, %method, %path);
@@ -42,14 +43,16 @@ pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: Socket
         method,
         path,
         started,
-        seen: Seen::default(),
+        client_ip: state.proxies.client(peer, request.headers()),
+        over: Over(Arc::clone(&seen)),
+        seen,
     };
     let answered = contained(&state, &watched, request, peer);
     let mut response = Box::pin(answered).instrument(span).await;
     if let Ok(id) = HeaderValue::from_str(&watched.id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    if state.pipeline.has(Stage::Completed) {
+    if state.pipeline.has(Stage::Completed) || watched.over.holds_places() {
         response = watched.until_sent(state, response);
     }
     response
@@ -61,8 +64,13 @@ struct Watched {
     method: String,
     path: String,
     started: Instant,
+    client_ip: IpAddr,
     seen: Seen,
+    over: Over,
 }
+
+/// Frees the places of a request when its response was sent or given up.
+struct Over(Seen);
 
 async fn contained(
     state: &HttpState,
@@ -76,6 +84,7 @@ async fn contained(
     let incoming = Incoming {
         id: Arc::clone(&watched.id),
         peer,
+        client_ip: watched.client_ip,
         seen: Arc::clone(&watched.seen),
         request,
     };
@@ -157,11 +166,16 @@ fn has_valid_host(request: &Request) -> bool {
 // === impl Watched ===
 
 impl Watched {
-    /// Tells the `completed` hooks once the body was sent or given up.
+    /// Frees the places of the request once the body was sent or given up, and tells the
+    /// `completed` hooks.
     fn until_sent(self, state: Arc<HttpState>, response: Response) -> Response {
         let status = response.status().as_u16();
         let usage = response.extensions().get::<RunUsage>().cloned();
         let report = move |bytes: u64| {
+            drop(self.over);
+            if !state.pipeline.has(Stage::Completed) {
+                return;
+            }
             let request = self.seen.get();
             let sent = Sent {
                 request_id: self.id.to_string(),
@@ -171,6 +185,7 @@ impl Watched {
                     .map(Arc::unwrap_or_clone),
                 method: self.method,
                 path: self.path,
+                client_ip: self.client_ip,
                 status,
                 bytes,
                 duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -186,6 +201,24 @@ impl Watched {
                 report: Some(Box::new(report)),
             })
         })
+    }
+}
+
+// === impl Over ===
+
+impl Over {
+    fn holds_places(&self) -> bool {
+        self.0
+            .get()
+            .is_some_and(|request| request.places.are_held())
+    }
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        if let Some(request) = self.0.get() {
+            request.places.free();
+        }
     }
 }
 

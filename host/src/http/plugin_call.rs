@@ -12,6 +12,7 @@ use super::plugin_response;
 use super::plugin_routes::{Admission, Mounted, Reached};
 use super::router::{Incoming, admit};
 use super::state::HttpState;
+use crate::ledger::Places;
 use crate::pipeline::Guards;
 use crate::plugin::request::{RequestParts, RequestView};
 
@@ -30,6 +31,7 @@ pub(super) async fn call(
     let Incoming {
         id,
         peer,
+        client_ip,
         seen,
         request,
     } = incoming;
@@ -40,11 +42,13 @@ pub(super) async fn call(
         uri: parts.uri,
         headers: parts.headers,
         peer,
+        client_ip,
         kind: RequestKind::Endpoint,
         agent: None,
         mount: Some(Arc::clone(&mount.instance)),
         params,
         body: bytes::Bytes::new(),
+        places: Places::of(Arc::clone(&state.ledger)),
     });
     let _ = seen.set(Arc::clone(&request));
 

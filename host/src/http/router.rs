@@ -3,7 +3,7 @@
 //! axum's own router would decode parameters, answer HEAD by itself and panic on a conflict; what
 //! clients of the native API know is simpler, and stands here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
@@ -19,6 +19,7 @@ use super::error::Failure;
 use super::plugin_routes::{Lookup, RequestPath};
 use super::state::HttpState;
 use super::{plugin_call, routes};
+use crate::ledger::Places;
 use crate::pipeline::{GuardOutcome, Guards};
 use crate::plugin::request::{RequestParts, RequestView};
 
@@ -87,6 +88,7 @@ pub(super) struct Call<'s> {
 pub(super) struct Incoming {
     pub(super) id: Arc<str>,
     pub(super) peer: SocketAddr,
+    pub(super) client_ip: IpAddr,
     /// Where the layers read what became known of the request.
     pub(super) seen: Seen,
     pub(super) request: Request,
@@ -161,6 +163,7 @@ async fn built_in(
     let Incoming {
         id,
         peer,
+        client_ip,
         seen,
         request,
     } = incoming;
@@ -176,10 +179,12 @@ async fn built_in(
         uri: parts.uri,
         headers: parts.headers,
         peer,
+        client_ip,
         agent: agent.map(|&(_, value)| value.to_owned()),
         mount: None,
         params: owned(&params),
         body: bytes,
+        places: Places::of(Arc::clone(&state.ledger)),
     });
     request.set_principal(principal);
     let _ = seen.set(Arc::clone(&request));

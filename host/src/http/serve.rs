@@ -116,6 +116,8 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<HttpState>, limits: 
                 continue;
             }
         };
+        // A socket for both families tells IPv4 peers in the form of IPv6.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let serving = connection(
             stream,
             peer,

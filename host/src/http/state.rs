@@ -8,7 +8,9 @@ use arc_swap::ArcSwap;
 use super::auth::Bearer;
 use super::plugin_routes::RouteTable;
 use crate::config::Secret;
+use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
+use crate::plugin::Proxies;
 use crate::runtime::Runtime;
 use crate::shutdown::Tasks;
 
@@ -21,6 +23,8 @@ pub(crate) struct HttpState {
     pub(crate) tasks: Tasks,
     /// Makes the id of a request that brings none.
     pub(crate) request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) proxies: Proxies,
     pub(super) bearer: Bearer,
     pub(super) base_path: Arc<str>,
     pub(super) body_limit: usize,
@@ -34,6 +38,8 @@ pub(crate) struct Settings {
     /// The prefix of the built-in routes: empty, or with a leading and no trailing slash.
     pub(crate) base_path: String,
     pub(crate) secret: Option<Secret>,
+    /// Who may say whose requests they hand on.
+    pub(crate) proxies: Proxies,
     /// The largest request body, in bytes.
     pub(crate) body_limit: usize,
     /// How often a silent event stream says that it is alive.
@@ -51,11 +57,13 @@ impl HttpState {
         pipeline: Arc<Pipeline>,
         mounts: RouteTable,
         tasks: Tasks,
+        ledger: Arc<Ledger>,
         request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync>,
     ) -> Arc<Self> {
         let Settings {
             base_path,
             secret,
+            proxies,
             body_limit,
             sse_heartbeat,
             endpoint_timeout,
@@ -66,6 +74,8 @@ impl HttpState {
             mounts: ArcSwap::from_pointee(mounts),
             tasks,
             request_ids,
+            ledger,
+            proxies,
             bearer: Bearer::new(secret.as_ref()),
             base_path: base_path.into(),
             body_limit,

@@ -1,5 +1,6 @@
 //! The stages of a request: guards before it, the head of its response, and its end.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use mortise_plugin_api::{Error, GuardVerdict, OnError, Principal, Response, Stage, Usage};
@@ -51,6 +52,7 @@ pub(crate) struct Sent {
     pub(crate) path: String,
     pub(crate) agent: Option<String>,
     pub(crate) principal: Option<Principal>,
+    pub(crate) client_ip: IpAddr,
     pub(crate) status: u16,
     pub(crate) bytes: u64,
     pub(crate) duration_ms: u64,
@@ -198,6 +200,7 @@ fn observed(request: &RequestView) -> Value {
         "path": request.uri.path(),
         "agent": request.agent,
         "principal": request.principal().as_deref(),
+        "clientIp": request.client_ip,
         "headers": headers.collect::<Vec<_>>(),
         "body": serde_json::from_slice::<Value>(&request.body).ok(),
     })

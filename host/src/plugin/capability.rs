@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mortise_plugin_api::{
     AgentInfo, ApprovalDecision, Body, ChunkStream, Event, EventVerdict, GuardVerdict, HookInfo,
-    Item, ModelInfo, ModelRequest, MountInfo, OnError, Response, Result, RouteError, RunInfo,
-    RunResult, ToolInfo,
+    Item, Limit, ModelInfo, ModelRequest, MountInfo, OnError, Response, Result, RouteError,
+    RunInfo, RunResult, Taken, ToolInfo,
 };
 use serde_json::Value;
 
@@ -136,4 +136,6 @@ pub(crate) trait HostApi: Send + Sync {
         service: String,
         payload: Value,
     ) -> BoxFuture<'static, Result<Value>>;
+    /// Takes of what a key of an instance may take, at once.
+    fn take(&self, instance: &str, key: &str, limit: Limit, count: u32) -> Result<Taken>;
 }

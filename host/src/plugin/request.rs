@@ -1,6 +1,6 @@
 //! A request as guards and endpoints see it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -8,6 +8,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
 use mortise_plugin_abi::RequestObject;
 use mortise_plugin_api::{Principal, RequestKind};
+
+use crate::ledger::Places;
 
 /// A request; the principal becomes known while guards run.
 ///
@@ -26,6 +28,8 @@ pub(crate) struct RequestData {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) peer: SocketAddr,
+    /// The client's address, which is the peer's unless a trusted proxy says otherwise.
+    pub(crate) client_ip: IpAddr,
     pub(crate) kind: RequestKind,
     pub(crate) agent: Option<String>,
     /// The instance whose mount was matched.
@@ -33,6 +37,7 @@ pub(crate) struct RequestData {
     pub(crate) params: Vec<(String, String)>,
     /// The buffered JSON body of native routes, else empty.
     pub(crate) body: Bytes,
+    pub(crate) places: Places,
     principal: RwLock<Option<Arc<Principal>>>,
 }
 
@@ -43,11 +48,13 @@ pub(crate) struct RequestParts {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) peer: SocketAddr,
+    pub(crate) client_ip: IpAddr,
     pub(crate) kind: RequestKind,
     pub(crate) agent: Option<String>,
     pub(crate) mount: Option<Arc<str>>,
     pub(crate) params: Vec<(String, String)>,
     pub(crate) body: Bytes,
+    pub(crate) places: Places,
 }
 
 // === impl RequestView ===
@@ -60,11 +67,13 @@ impl RequestView {
             uri,
             headers,
             peer,
+            client_ip,
             kind,
             agent,
             mount,
             params,
             body,
+            places,
         } = parts;
         let data = Arc::new(RequestData {
             id,
@@ -72,11 +81,13 @@ impl RequestView {
             uri,
             headers,
             peer,
+            client_ip,
             kind,
             agent,
             mount,
             params,
             body,
+            places,
             principal: RwLock::new(None),
         });
         Arc::new(Self {

@@ -12,6 +12,7 @@ use super::log::Turn;
 use crate::clock::Clock;
 use crate::config;
 use crate::ids::Ids;
+use crate::ledger::Ledger;
 use crate::pipeline::{Held, Pipeline, Processed};
 use crate::plugin::capability::RunServices;
 use crate::shutdown::Tasks;
@@ -27,6 +28,7 @@ pub(crate) struct Engine {
     pub(crate) ids: Ids,
     pub(crate) tasks: Tasks,
     pub(crate) active: ActiveRuns,
+    pub(crate) ledger: Arc<Ledger>,
     /// The server stops: runs that wait are left to the next start.
     pub(crate) parking: CancellationToken,
 }

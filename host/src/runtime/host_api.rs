@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Error, Principal, Result, RunRequest as PluginRunRequest, RunStatus};
+use mortise_plugin_api::{
+    Error, Limit, Principal, Result, RunRequest as PluginRunRequest, RunStatus, Taken,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -61,6 +63,13 @@ struct State {
     value: Value,
 }
 
+#[derive(Deserialize)]
+struct Allowance {
+    key: String,
+    limit: Limit,
+    count: u32,
+}
+
 // === impl Runtime ===
 
 impl HostApi for Runtime {
@@ -72,6 +81,10 @@ impl HostApi for Runtime {
     ) -> BoxFuture<'static, Result<Value>> {
         let runtime = self.clone();
         Box::pin(async move { runtime.serve(&instance, &service, payload).await })
+    }
+
+    fn take(&self, instance: &str, key: &str, limit: Limit, count: u32) -> Result<Taken> {
+        self.engine.ledger.take(instance, key, limit, count)
     }
 }
 
@@ -157,9 +170,14 @@ impl Runtime {
                         .set_state(instance, &key, Expected::Is(expected), value);
                 Ok(set.await.map_err(internal)?.into())
             }
-            "jobs.enqueue" | "workflows.run" | "limits.take" | "http.request" => Err(
-                Error::unavailable(format!("this server does not offer '{service}' yet")),
-            ),
+            "limits.take" => {
+                let Allowance { key, limit, count } = read(payload)?;
+                let taken = self.engine.ledger.take(instance, &key, limit, count)?;
+                Ok(serde_json::to_value(taken)?)
+            }
+            "jobs.enqueue" | "workflows.run" | "http.request" => Err(Error::unavailable(format!(
+                "this server does not offer '{service}' yet"
+            ))),
             other => Err(Error::unavailable(format!(
                 "this server has no service '{other}'"
             ))),

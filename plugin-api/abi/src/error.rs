@@ -19,3 +19,15 @@ pub struct AbiError {
     /// A JSON object with whatever else is known (`context`, `issues`, …), or empty.
     pub details: RString,
 }
+
+impl AbiError {
+    /// The other side does not have what is asked for.
+    pub fn unavailable(message: &str) -> Self {
+        Self {
+            code: "UNAVAILABLE".into(),
+            message: message.into(),
+            retryable: true,
+            details: RString::new(),
+        }
+    }
+}

@@ -1,12 +1,32 @@
 //! What a plugin may ask of the host, of the whole host and of the run at hand.
 
+use abi_stable::StableAbi;
 use abi_stable::sabi_trait;
-use abi_stable::std_types::{RArc, RStr, RString};
+use abi_stable::std_types::{RArc, RResult, RStr, RString};
 
-use crate::{AbiBytes, AbiFuture, AbiResult, ChunkStreamObject, Event_NE};
+use crate::{AbiBytes, AbiError, AbiFuture, AbiResult, ChunkStreamObject, Event_NE};
 
 pub type HostObject = HostServices_TO<'static, RArc<()>>;
 pub type RunObject = RunServices_TO<'static, RArc<()>>;
+
+/// How much a key may take: of a window of time (`kind` 0), or of a bucket that fills (1).
+#[repr(C)]
+#[derive(StableAbi, Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub kind: u8,
+    pub max: u32,
+    pub period_millis: u64,
+}
+
+/// What came of taking.
+#[repr(C)]
+#[derive(StableAbi, Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    pub is_allowed: bool,
+    pub remaining: u32,
+    pub retry_after_millis: u64,
+    pub resets_at_millis: u64,
+}
 
 /// Services of the host for one plugin instance.
 ///
@@ -21,6 +41,11 @@ pub trait HostServices: Send + Sync {
     fn metric(&self, kind: u8, name: RStr<'_>, value: f64, labels: RStr<'_>);
     #[sabi(last_prefix_field)]
     fn call(&self, service: RStr<'_>, request: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>>;
+    /// Takes `count` of what a key of this instance may take, at once.
+    fn take(&self, key: RStr<'_>, limit: Limit, count: u32) -> AbiResult<Taken> {
+        let _ = (key, limit, count);
+        RResult::RErr(AbiError::unavailable("this host does not count"))
+    }
 }
 
 /// Services for one run, one tool call, or one stage of a hook.

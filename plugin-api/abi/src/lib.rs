@@ -45,7 +45,7 @@ pub use self::hook::{
     Verdict_NE,
 };
 pub use self::host::{
-    HostObject, HostServices, HostServices_TO, RunObject, RunServices, RunServices_TO,
+    HostObject, HostServices, HostServices_TO, Limit, RunObject, RunServices, RunServices_TO, Taken,
 };
 pub use self::model::{
     Chunk, Chunk_NE, ChunkStream, ChunkStream_TO, ChunkStreamObject, Model, Model_TO, ModelObject,
@@ -53,7 +53,8 @@ pub use self::model::{
 pub use self::mount::{Mount, Mount_TO, MountObject};
 pub use self::plugin::{Plugin, Plugin_TO, PluginObject};
 pub use self::request::{
-    Body, Body_TO, BodyObject, Header, HeaderView, Request, Request_TO, RequestObject, Response,
+    Address, Body, Body_TO, BodyObject, Header, HeaderView, Request, Request_TO, RequestObject,
+    Response,
 };
 pub use self::root::{CreateRequest, PluginModule, PluginModule_Ref};
 pub use self::telemetry::{

@@ -2,10 +2,10 @@
 
 use abi_stable::StableAbi;
 use abi_stable::sabi_trait;
-use abi_stable::std_types::{RArc, RBox, ROption, RSlice, RStr, RString, RVec};
+use abi_stable::std_types::{RArc, RBox, ROption, RResult, RSlice, RStr, RString, RVec};
 use async_ffi::{FfiContext, FfiPoll};
 
-use crate::{AbiBytes, AbiResult};
+use crate::{AbiBytes, AbiError, AbiResult, Taken};
 
 pub type RequestObject = Request_TO<'static, RArc<()>>;
 pub type BodyObject = Body_TO<'static, RBox<()>>;
@@ -36,6 +36,13 @@ pub struct Response {
     pub stream: ROption<BodyObject>,
 }
 
+/// An address, as IPv6 writes it: IPv4 is mapped, and all zeros say that it is not known.
+#[repr(C)]
+#[derive(StableAbi, Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    pub octets: [u8; 16],
+}
+
 /// What is known of a request; asked for field by field, so that it can grow.
 #[sabi_trait]
 pub trait Request: Send + Sync {
@@ -59,6 +66,16 @@ pub trait Request: Send + Sync {
     /// The buffered JSON body of native routes, else empty.
     #[sabi(last_prefix_field)]
     fn body(&self) -> RSlice<'_, u8>;
+    /// The client's address, which is not the peer's behind a trusted proxy.
+    fn client(&self) -> Address {
+        Address { octets: [0; 16] }
+    }
+    /// Takes one of `max` places of a key in a scope, until the response to this request was sent
+    /// or its client has gone.
+    fn hold(&self, scope: RStr<'_>, key: RStr<'_>, max: u32) -> AbiResult<Taken> {
+        let _ = (scope, key, max);
+        RResult::RErr(AbiError::unavailable("this host keeps no places"))
+    }
 }
 
 /// A body, pulled chunk by chunk; dropping it cancels what makes it.

@@ -1,5 +1,6 @@
 //! The host, runs and requests as this side sees them over the boundary.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,11 +9,12 @@ use super::abi::stable::{FfiFuture, RStr};
 use super::abi::{AbiBytes, AbiResult, HostObject, Request_TO, RequestObject, RunObject};
 use super::{convert, stream};
 use crate::backend::{BoxFuture, HostBackend, RunBackend};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::host::{Metric, MetricKind};
+use crate::limit::{Limit, Taken};
 use crate::model::{ChunkStream, ModelRequest};
-use crate::request::{Principal, RequestBackend};
+use crate::request::{Principal, Request, RequestBackend};
 use crate::run::RunInfo;
 
 pub(crate) struct CrossedHost {
@@ -52,6 +54,21 @@ impl HostBackend for CrossedHost {
         service_call(payload, move |payload| {
             self.object.call(RStr::from_str(service), payload)
         })
+    }
+
+    fn take(&self, key: &str, limit: Limit, count: u32) -> Result<Taken> {
+        let limit = convert::limit_to_abi(limit);
+        let taken = self.object.take(RStr::from_str(key), limit, count);
+        convert::result_from_abi(taken).map(convert::taken_from_abi)
+    }
+
+    fn hold(&self, request: &Request, key: &str, max: u32) -> Result<Taken> {
+        let Some(CrossedRequest(request)) = request.as_crossed() else {
+            return Err(Error::unavailable("this request is not the host's"));
+        };
+        let (scope, key) = (RStr::from_str(&self.instance), RStr::from_str(key));
+        let taken = request.hold(scope, key, max);
+        convert::result_from_abi(taken).map(convert::taken_from_abi)
     }
 }
 
@@ -175,5 +192,10 @@ impl RequestBackend for CrossedRequest {
 
     fn body(&self) -> &[u8] {
         self.0.body().as_slice()
+    }
+
+    fn client_ip(&self) -> Option<IpAddr> {
+        let address = Ipv6Addr::from(self.0.client().octets);
+        (!address.is_unspecified()).then(|| address.to_canonical())
     }
 }

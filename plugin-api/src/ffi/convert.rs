@@ -12,6 +12,7 @@ use super::stream;
 use crate::error::{Error, Issue, Result};
 use crate::event::Event;
 use crate::hook::{EventVerdict, GuardVerdict};
+use crate::limit::{Limit, Taken};
 use crate::message::Visibility;
 use crate::model::Chunk;
 use crate::request::{Body, Response};
@@ -66,6 +67,59 @@ pub fn error_from_abi(error: AbiError) -> Error {
         own = own.with_issue(issue.path, issue.message);
     }
     own
+}
+
+// === limits ===
+
+pub fn limit_to_abi(limit: Limit) -> abi::Limit {
+    let (kind, max, period_millis) = match limit {
+        Limit::Window { max, period_ms } => (0, max, period_ms),
+        Limit::Bucket { max, period_ms } => (1, max, period_ms),
+    };
+    abi::Limit {
+        kind,
+        max,
+        period_millis,
+    }
+}
+
+pub fn limit_from_abi(limit: abi::Limit) -> Result<Limit> {
+    let abi::Limit {
+        kind,
+        max,
+        period_millis: period_ms,
+    } = limit;
+    match kind {
+        0 => Ok(Limit::Window { max, period_ms }),
+        1 => Ok(Limit::Bucket { max, period_ms }),
+        _ => Err(Error::unavailable(
+            "this host does not know that kind of limit",
+        )),
+    }
+}
+
+pub fn taken_to_abi(taken: Taken) -> abi::Taken {
+    abi::Taken {
+        is_allowed: taken.is_allowed,
+        remaining: taken.remaining,
+        retry_after_millis: taken.retry_after_ms,
+        resets_at_millis: taken.resets_at,
+    }
+}
+
+pub fn taken_from_abi(taken: abi::Taken) -> Taken {
+    let abi::Taken {
+        is_allowed,
+        remaining,
+        retry_after_millis,
+        resets_at_millis,
+    } = taken;
+    Taken {
+        is_allowed,
+        ..Taken::allowed(remaining)
+    }
+    .with_retry_after_ms(retry_after_millis)
+    .with_resets_at(resets_at_millis)
 }
 
 pub fn result_from_abi<T>(result: AbiResult<T>) -> Result<T> {

@@ -1,5 +1,7 @@
 //! What an observer is told.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -44,6 +46,9 @@ pub struct ObservedRequest {
     /// Who asks.
     #[serde(default)]
     pub principal: Option<Principal>,
+    /// The client's address.
+    #[serde(default)]
+    pub client_ip: Option<IpAddr>,
     /// The headers that are text; the host has redacted credentials.
     pub headers: Vec<(String, String)>,
     /// The parsed body of a native route.

@@ -1,5 +1,7 @@
 //! What the host tells a hook whose answer it waits for, or whose request is over.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -134,6 +136,9 @@ pub struct Completed {
     /// Who asked.
     #[serde(default)]
     pub principal: Option<Principal>,
+    /// The client's address.
+    #[serde(default)]
+    pub client_ip: Option<IpAddr>,
     /// The status.
     pub status: u16,
     /// The bytes of the body that were sent.
@@ -245,6 +250,7 @@ impl Completed {
             path: "/".to_owned(),
             agent: None,
             principal: None,
+            client_ip: None,
             status,
             bytes: 0,
             duration_ms: 0,

@@ -1,4 +1,4 @@
-//! The fake host: a clock that stands still, state in memory, scripted services.
+//! The fake host: a clock that stands still, state and limits in memory, scripted services.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,16 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::limits::Counted;
 use super::loaded::{self, Loaded};
 use crate::backend::{BoxFuture, HostBackend};
 use crate::error::{Error, Result};
 use crate::host::{Host, Metric, MetricKind};
+use crate::limit::{Limit, Taken};
 use crate::message::FinishReason;
 use crate::model::{Chunk, ModelRequest};
 use crate::plugin::Plugin;
+use crate::request::Request;
 
 /// A host for tests. Cheap to clone; the clones are the same host.
 #[derive(Clone)]
@@ -38,6 +41,7 @@ struct Known {
     state: BTreeMap<String, Value>,
     metrics: Vec<RecordedMetric>,
     calls: Vec<(String, Value)>,
+    counted: Counted,
     ids: u64,
 }
 
@@ -80,8 +84,8 @@ impl FakeHost {
         self
     }
 
-    /// Answers a service. What is not scripted, and is neither state nor a service of the run at
-    /// hand, answers `UNAVAILABLE`.
+    /// Answers a service. What is not scripted, and is neither state, a limit (`limits.take`,
+    /// `limits.hold`) nor a service of the run at hand, answers `UNAVAILABLE`.
     #[must_use]
     pub fn with_service(
         self,
@@ -178,6 +182,11 @@ impl FakeHost {
         })
     }
 
+    /// Ends every request: the places that they held are free.
+    pub fn end_requests(&self) {
+        self.known().counted.free_places();
+    }
+
     /// The services that were called, with their payloads, in order.
     pub fn calls(&self) -> Vec<(String, Value)> {
         self.known().calls.clone()
@@ -251,6 +260,17 @@ impl Shared {
                 }
                 Ok(same.into())
             }
+            "limits.take" => {
+                let limit = serde_json::from_value(payload["limit"].clone())?;
+                let count = serde_json::from_value(payload["count"].clone())?;
+                let now = self.now_millis();
+                let taken = known.counted.take(&key, limit, count, now)?;
+                Ok(serde_json::to_value(taken)?)
+            }
+            "limits.hold" => {
+                let max = serde_json::from_value(payload["max"].clone())?;
+                Ok(serde_json::to_value(known.counted.hold(&key, max))?)
+            }
             other => Err(unavailable(other)),
         }
     }
@@ -306,13 +326,31 @@ impl HostBackend for Backend {
     }
 
     fn call<'a>(&'a self, service: &'a str, payload: Value) -> BoxFuture<'a, Result<Value>> {
-        Box::pin(async move {
-            if !self.created.load(Ordering::Relaxed) {
-                return Err(Error::unavailable(
-                    "host services are not available while an instance is created",
-                ));
-            }
-            self.shared.call(service, &payload)
-        })
+        Box::pin(async move { self.serve(service, &payload) })
+    }
+
+    fn take(&self, key: &str, limit: Limit, count: u32) -> Result<Taken> {
+        let payload = json!({ "key": key, "limit": limit, "count": count });
+        Ok(serde_json::from_value(
+            self.serve("limits.take", &payload)?,
+        )?)
+    }
+
+    fn hold(&self, _request: &Request, key: &str, max: u32) -> Result<Taken> {
+        let payload = json!({ "key": key, "max": max });
+        Ok(serde_json::from_value(
+            self.serve("limits.hold", &payload)?,
+        )?)
+    }
+}
+
+impl Backend {
+    fn serve(&self, service: &str, payload: &Value) -> Result<Value> {
+        if !self.created.load(Ordering::Relaxed) {
+            return Err(Error::unavailable(
+                "host services are not available while an instance is created",
+            ));
+        }
+        self.shared.call(service, payload)
     }
 }

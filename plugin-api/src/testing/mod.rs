@@ -103,6 +103,7 @@
 
 mod hook;
 mod host;
+mod limits;
 mod loaded;
 mod request;
 mod routes;

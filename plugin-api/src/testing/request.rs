@@ -1,5 +1,7 @@
 //! Requests that were never sent.
 
+use std::net::{IpAddr, SocketAddr};
+
 use serde::Serialize;
 
 use crate::request::{Body, Principal, Request, RequestBackend, RequestKind};
@@ -13,6 +15,7 @@ pub struct FakeRequest {
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
     peer: String,
+    client_ip: Option<IpAddr>,
     kind: RequestKind,
     agent: Option<String>,
     mount: Option<String>,
@@ -33,6 +36,7 @@ impl FakeRequest {
             headers: Vec::new(),
             body: Vec::new(),
             peer: "127.0.0.1:50000".to_owned(),
+            client_ip: None,
             kind: RequestKind::Endpoint,
             agent: None,
             mount: None,
@@ -126,6 +130,13 @@ impl FakeRequest {
         self
     }
 
+    /// The client's address, where it is not the peer's.
+    #[must_use]
+    pub fn with_client_ip(mut self, address: impl Into<IpAddr>) -> Self {
+        self.client_ip = Some(address.into());
+        self
+    }
+
     /// The request as a plugin sees it.
     pub fn request(self) -> Request {
         Request::new(std::sync::Arc::new(self))
@@ -176,6 +187,12 @@ impl RequestBackend for FakeRequest {
 
     fn peer(&self) -> String {
         self.peer.clone()
+    }
+
+    fn client_ip(&self) -> Option<IpAddr> {
+        let peer = || self.peer.parse::<SocketAddr>().ok().map(|peer| peer.ip());
+        let address = self.client_ip.or_else(peer)?;
+        Some(address.to_canonical())
     }
 
     fn kind(&self) -> &'static str {

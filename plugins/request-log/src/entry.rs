@@ -46,6 +46,7 @@ impl Scribe {
             "method": request.method,
             "path": request.path,
             "principal": request.principal.as_ref().map(named),
+            "clientIp": request.client_ip,
             "headers": self.redaction.headers(request.headers),
             "body": request.body.map(|body| self.redaction.body(body)),
         });
@@ -68,6 +69,7 @@ impl Scribe {
             "method": completed.method,
             "path": completed.path,
             "principal": completed.principal.as_ref().map(named),
+            "clientIp": completed.client_ip,
             "status": completed.status,
             "bytes": completed.bytes,
             "durationMs": completed.duration_ms,
@@ -235,7 +237,7 @@ mod tests {
         let request: ObservedRequest = serde_json::from_value(json!({
             "requestId": "q1", "kind": "run", "method": "POST", "path": "/plain/run",
             "agent": "plain", "principal": { "tenant": "acme", "subject": "ann" },
-            "headers": [["cookie", "c"]],
+            "clientIp": "192.0.2.7", "headers": [["cookie", "c"]],
             "body": { "input": "hi", "context": { "token": "t" } },
         }))
         .unwrap();
@@ -245,7 +247,7 @@ mod tests {
             entry.data,
             json!({
                 "kind": "run", "method": "POST", "path": "/plain/run", "principal": "acme/ann",
-                "headers": { "cookie": "[REDACTED]" },
+                "clientIp": "192.0.2.7", "headers": { "cookie": "[REDACTED]" },
                 "body": { "input": "hi", "context": { "token": "[REDACTED]" } },
             })
         );

@@ -3,6 +3,7 @@
 //! One library; the configuration chooses what an instance registers.
 
 mod bad_guard;
+mod counter;
 mod editor;
 mod ops;
 mod pass;
@@ -16,6 +17,7 @@ use mortise_plugin_api::prelude::*;
 #[derive(Debug)]
 pub struct Fixture {
     config: Config,
+    host: Host,
 }
 
 /// The `config` table: what to register.
@@ -35,6 +37,8 @@ pub struct Config {
     pub editor: bool,
     /// A guard that fails where the context says `explode`.
     pub bad_guard: bool,
+    /// Counts two calls of each key, for `POST /count/:key`.
+    pub counter: bool,
     /// How many guards to register that let everything pass, at once.
     pub sync_guards: u32,
 }
@@ -44,8 +48,8 @@ impl Plugin for Fixture {
     const NAME: &'static str = "fixture-plugin";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
-    fn create(config: Config, _host: Host) -> Result<Self> {
-        Ok(Self { config })
+    fn create(config: Config, host: Host) -> Result<Self> {
+        Ok(Self { config, host })
     }
 
     fn register(&self, registrar: &mut Registrar) {
@@ -66,6 +70,9 @@ impl Plugin for Fixture {
         }
         if self.config.bad_guard {
             registrar.hook(bad_guard::BadGuard);
+        }
+        if self.config.counter {
+            registrar.mount(counter::mount(&self.host));
         }
         for number in 0..self.config.sync_guards {
             registrar.hook(pass::Pass::new(number));

@@ -1,10 +1,12 @@
 //! What plugins do to a server, and what they cannot do.
 
 mod abi;
+mod addresses;
 mod auth;
 mod endpoints;
 mod loading;
 mod misbehave;
 mod ops;
+mod rate_limit;
 mod request_log;
 mod third_party;

@@ -8,6 +8,8 @@ use http::{HeaderMap, Method, Uri};
 use mortise_plugin_api::{Event, EventVerdict, HookInfo, RequestKind, Result};
 
 use super::*;
+use crate::clock::Clock;
+use crate::ledger::{Ledger, Places};
 use crate::plugin::capability::{BoxFuture, HookCapability, Observed, RunServices};
 use crate::plugin::request::RequestParts;
 use crate::shutdown::Tasks;
@@ -128,11 +130,13 @@ fn request() -> Arc<RequestView> {
         uri: Uri::from_static("/api/plain/run?x=1"),
         headers,
         peer: "127.0.0.1:1".parse().unwrap(),
+        client_ip: [127, 0, 0, 1].into(),
         kind: RequestKind::Run,
         agent: Some("plain".into()),
         mount: None,
         params: Vec::new(),
         body: Bytes::from_static(b"{\"input\":\"hi\"}"),
+        places: Places::of(Ledger::new(Clock::SYSTEM)),
     });
     request.set_principal(Principal::operator());
     request
@@ -271,10 +275,12 @@ fn observers_read_no_credentials() {
             "path": "/api/plain/run",
             "agent": "plain",
             "principal": { "tenant": "default", "subject": "operator" },
+            "clientIp": "127.0.0.1",
             "headers": [["authorization", "[REDACTED]"], ["x-user", "ann"]],
             "body": { "input": "hi" },
         })
     );
     let read: mortise_plugin_api::ObservedRequest = serde_json::from_value(observed).unwrap();
     assert_eq!(read.request_id, "req_1");
+    assert_eq!(read.client_ip, Some([127, 0, 0, 1].into()));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mortise_plugin_abi::stable::{RArc, RStr, TD_Opaque};
 use mortise_plugin_abi::{
-    AbiBytes, AbiFuture, AbiResult, HostObject, HostServices, HostServices_TO,
+    self as abi, AbiBytes, AbiFuture, AbiResult, HostObject, HostServices, HostServices_TO,
 };
 use mortise_plugin_api::Error;
 use mortise_plugin_api::ffi::{convert, guard};
@@ -95,6 +95,16 @@ impl HostServices for HostBridge {
             let payload = convert::from_json(&request)?;
             let called = own.api()?.call(Arc::clone(&own.instance), service, payload);
             convert::to_json(&called.await?)
+        })
+    }
+
+    fn take(&self, key: RStr<'_>, limit: abi::Limit, count: u32) -> AbiResult<abi::Taken> {
+        guard::call(|| {
+            let limit = convert::limit_from_abi(limit)?;
+            let taken = self
+                .api()?
+                .take(&self.instance, key.as_str(), limit, count)?;
+            Ok(convert::taken_to_abi(taken))
         })
     }
 }

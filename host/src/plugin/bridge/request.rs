@@ -1,9 +1,10 @@
 //! A request, as a plugin sees it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use mortise_plugin_abi::stable::{RArc, ROption, RSlice, RStr, RString, RVec, TD_Opaque};
-use mortise_plugin_abi::{self as abi, HeaderView, Request_TO, RequestObject};
+use mortise_plugin_abi::{self as abi, AbiResult, Address, HeaderView, Request_TO, RequestObject};
 use mortise_plugin_api::ffi::{convert, guard};
 
 use crate::plugin::request::{RequestData, RequestView};
@@ -96,5 +97,22 @@ impl abi::Request for RequestBridge {
 
     fn body(&self) -> RSlice<'_, u8> {
         RSlice::from_slice(&self.0.body)
+    }
+
+    fn client(&self) -> Address {
+        let address = match self.0.client_ip {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        Address {
+            octets: address.octets(),
+        }
+    }
+
+    fn hold(&self, scope: RStr<'_>, key: RStr<'_>, max: u32) -> AbiResult<abi::Taken> {
+        guard::call(|| {
+            let taken = self.0.places.hold(scope.as_str(), key.as_str(), max)?;
+            Ok(convert::taken_to_abi(taken))
+        })
     }
 }

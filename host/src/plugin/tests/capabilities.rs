@@ -9,9 +9,15 @@ use serde_json::json;
 
 use super::odd::odd;
 use super::*;
+use crate::clock::Clock;
+use crate::ledger::{Ledger, Places};
 use crate::plugin::request::{RequestParts, RequestView};
 
 fn request(path: &str) -> Arc<RequestView> {
+    request_of(path, [127, 0, 0, 1], &Ledger::new(Clock::SYSTEM))
+}
+
+pub(super) fn request_of(path: &str, client_ip: [u8; 4], ledger: &Arc<Ledger>) -> Arc<RequestView> {
     let mut headers = http::HeaderMap::new();
     headers.insert("x-who", "ann".parse().unwrap());
     RequestView::new(RequestParts {
@@ -20,11 +26,13 @@ fn request(path: &str) -> Arc<RequestView> {
         uri: path.parse().unwrap(),
         headers,
         peer: ([127, 0, 0, 1], 7).into(),
+        client_ip: client_ip.into(),
         kind: RequestKind::Endpoint,
         agent: None,
         mount: None,
         params: Vec::new(),
         body: bytes::Bytes::new(),
+        places: Places::of(Arc::clone(ledger)),
     })
 }
 

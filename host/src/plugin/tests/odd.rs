@@ -58,6 +58,7 @@ impl Plugin for Odd {
             let own = name.to_owned();
             match kind {
                 "agent" => registrar.agent(Named(own)),
+                "counter" => registrar.hook(Counter(self.host.clone())),
                 "tool" => registrar.tool(Hammer(own, self.host.clone())),
                 "model" => registrar.model(Parrot(own)),
                 "hook" => registrar.hook(Doorman(own)),
@@ -155,6 +156,32 @@ impl Model for Parrot {
             said,
             Chunk::finish(FinishReason::Stop),
         ]))
+    }
+}
+
+/// Lets two through for each address.
+struct Counter(Host);
+
+impl Hook for Counter {
+    fn info(&self) -> HookInfo {
+        HookInfo::new("counter").on(Stage::Guard)
+    }
+
+    fn guard_now(&self, request: &Request) -> Result<GuardVerdict> {
+        let client = request.client_ip().map(|it| it.to_string());
+        let client = client.unwrap_or_default();
+        assert_eq!(client, "192.0.2.7");
+        let taken = match request.path() {
+            "/take" => {
+                let limit = Limit::window(2, Duration::from_secs(3600));
+                self.0.take_now(&client, limit, 1)?
+            }
+            _ => self.0.hold(request, &client, 2)?,
+        };
+        if taken.is_allowed {
+            return Ok(GuardVerdict::Pass);
+        }
+        GuardVerdict::refuse(429, "rate_limited", "not today")
     }
 }
 

@@ -3,6 +3,7 @@
 mod abi;
 mod auth;
 mod endpoints;
+mod jwt_auth;
 mod loading;
 mod misbehave;
 mod ops;

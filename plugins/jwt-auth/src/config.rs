@@ -7,6 +7,7 @@ use mortise_plugin_api::prelude::*;
 
 pub use crate::algorithm::Algorithm;
 use crate::key::KeyError;
+use crate::source::PlaceError;
 
 /// The `config` table.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -33,8 +34,10 @@ pub struct IssuerConfig {
     pub issuer: String,
     /// The accepted `aud`; a token needs one of them. Empty: a token must have no `aud`.
     pub audience: Vec<String>,
-    /// The keys that verify.
+    /// Keys that verify, and do not change.
     pub keys: Vec<KeyConfig>,
+    /// Keys that the issuer publishes.
+    pub jwks: Option<JwksConfig>,
     /// How far clocks may be apart, for `exp`, `nbf` and `iat`; at most five minutes.
     pub leeway: Span,
     /// The accepted `typ`, such as `at+jwt`, in any case. Empty: it is not looked at.
@@ -70,6 +73,28 @@ pub struct KeyConfig {
     pub secret: Option<String>,
     /// A public key in PEM, or a JWK; usually `{ file = "path" }`.
     pub key: Option<String>,
+}
+
+/// A key set that is read again and again.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JwksConfig {
+    /// `https://…`, `http://…` on this machine, or `file:///…`.
+    pub url: String,
+    /// How tokens may be signed, each with keys of its kind; no `HS…`, since a set is public.
+    pub algorithms: Vec<Algorithm>,
+    /// How often it is read; from `10s` to `24h`.
+    #[serde(default = "default_refresh")]
+    pub refresh: Span,
+    /// How long a token that names an unknown key does not make the set be read again, and what
+    /// is waited before the next attempt when reading failed; from `1s`.
+    #[serde(default = "default_cooldown")]
+    pub cooldown: Span,
+    /// How long reading may take; from `1s` to `9s`.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
+    /// Certificates in PEM that are trusted instead of the system's; usually `{ file = "path" }`.
+    pub ca: Option<String>,
 }
 
 /// Scopes that certain requests need. A list that is empty fits every request.
@@ -113,8 +138,21 @@ pub(crate) enum ConfigError {
          alike: subjects of the two could not be told apart; say two such as \"a:\" and \"b:\""
     )]
     SamePrefix { first: usize, second: usize },
-    #[error("config.issuers[{0}] has no keys: no token could be verified")]
+    #[error("config.issuers[{0}] has neither `keys` nor `jwks`: no token could be verified")]
     NoKeys(usize),
+    #[error("config.issuers[{issuer}].jwks.url {source}")]
+    Place { issuer: usize, source: PlaceError },
+    #[error("config.issuers[{0}].jwks.algorithms is empty; name those that are allowed")]
+    NoSetAlgorithms(usize),
+    #[error("config.issuers[{0}].jwks.algorithms has {1}, and a set that is read is no secret")]
+    SecretInSet(usize, Algorithm),
+    #[error("config.issuers[{issuer}].jwks.{key} is not from {least:?} to {most:?}")]
+    Period {
+        issuer: usize,
+        key: &'static str,
+        least: Duration,
+        most: Duration,
+    },
     #[error("config.issuers[{0}].leeway is longer than five minutes")]
     Leeway(usize),
     #[error("config.issuers[{0}].{1} is blank")]
@@ -150,6 +188,18 @@ pub(crate) enum ConfigError {
     RememberedTokens,
 }
 
+fn default_refresh() -> Span {
+    Span(Duration::from_secs(15 * 60))
+}
+
+fn default_cooldown() -> Span {
+    Span(Duration::from_secs(30))
+}
+
+fn default_timeout() -> Span {
+    Span(Duration::from_secs(5))
+}
+
 fn hint(kind: &str) -> &'static str {
     if kind == "stream" {
         "; \"run\" means both forms of a run"
@@ -180,6 +230,7 @@ impl Default for IssuerConfig {
             issuer: String::new(),
             audience: Vec::new(),
             keys: Vec::new(),
+            jwks: None,
             leeway: Span(Duration::from_secs(30)),
             types: Vec::new(),
             required: Vec::new(),

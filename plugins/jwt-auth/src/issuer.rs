@@ -1,18 +1,25 @@
 //! Somebody whose tokens are accepted: the keys, and what their tokens must say.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use mortise_plugin_api::Principal;
 
+use crate::algorithm::{Algorithm, Family};
 use crate::claims::{ClaimRules, Lifetime, Tenant};
-use crate::config::{ConfigError, IssuerConfig, KeyConfig};
+use crate::config::{ConfigError, IssuerConfig, JwksConfig, KeyConfig, Span};
 use crate::key::Key;
+use crate::key_set::{Generation, KeySet, Settings};
 use crate::keyring::Keyring;
 use crate::refusal::Refused;
+use crate::source::Place;
 use crate::token::{Header, Token};
 
 /// Somebody who signs tokens.
 #[derive(Debug)]
 pub(crate) struct Issuer {
     keys: Keyring,
+    key_set: Option<Arc<KeySet>>,
     types: Vec<String>,
     claims: ClaimRules,
 }
@@ -31,7 +38,10 @@ const LONGEST_LEEWAY_MILLIS: u128 = 5 * 60 * 1000;
 
 impl Issuer {
     /// The issuers of a configuration.
-    pub(crate) fn all(configs: &[IssuerConfig]) -> Result<Vec<Self>, ConfigError> {
+    pub(crate) fn all(
+        configs: &[IssuerConfig],
+        generation: &Arc<Generation>,
+    ) -> Result<Vec<Self>, ConfigError> {
         if configs.is_empty() {
             return Err(ConfigError::NoIssuers);
         }
@@ -52,12 +62,16 @@ impl Issuer {
         configs
             .iter()
             .enumerate()
-            .map(|(place, config)| Self::new(place, config))
+            .map(|(place, config)| Self::new(place, config, generation))
             .collect()
     }
 
-    fn new(place: usize, config: &IssuerConfig) -> Result<Self, ConfigError> {
-        if config.keys.is_empty() {
+    fn new(
+        place: usize,
+        config: &IssuerConfig,
+        generation: &Arc<Generation>,
+    ) -> Result<Self, ConfigError> {
+        if config.keys.is_empty() && config.jwks.is_none() {
             return Err(ConfigError::NoKeys(place));
         }
         for (name, value) in [
@@ -76,6 +90,13 @@ impl Issuer {
             .ok_or(ConfigError::Leeway(place))?;
         Ok(Self {
             keys: Keyring::new(keys(place, &config.keys)?),
+            key_set: match &config.jwks {
+                None => None,
+                Some(jwks) => {
+                    let settings = settings(place, jwks)?;
+                    Some(Arc::new(KeySet::new(settings, Arc::clone(generation))))
+                }
+            },
             types: config.types.clone(),
             claims: ClaimRules {
                 issuer: Some(config.issuer.clone()).filter(|it| !it.is_empty()),
@@ -103,16 +124,32 @@ impl Issuer {
         token.claims.get("iss").and_then(|it| it.as_str()) == Some(own)
     }
 
+    /// The keys that the issuer publishes.
+    pub(crate) fn key_set(&self) -> Option<&Arc<KeySet>> {
+        self.key_set.as_ref()
+    }
+
     /// Checks everything about a token.
     pub(crate) fn verify(&self, token: &Token<'_>, now_millis: u64) -> Result<Verified, Refused> {
         self.check_kind(&token.header)?;
-        self.keys.verify(token)?;
+        self.check_signature(token)?;
         let lifetime = self.claims.lifetime(&token.claims)?;
         lifetime.check(now_millis)?;
         Ok(Verified {
             principal: self.claims.principal(&token.claims)?,
             lifetime,
         })
+    }
+
+    fn check_signature(&self, token: &Token<'_>) -> Result<(), Refused> {
+        let by_configured = self.keys.verify(token);
+        match &self.key_set {
+            Some(set) if by_configured.is_err() => match set.keys() {
+                Some(keys) => keys.verify(token),
+                None => Err(Refused::NoKeysYet),
+            },
+            _ => by_configured,
+        }
     }
 
     fn check_kind(&self, header: &Header) -> Result<(), Refused> {
@@ -127,6 +164,39 @@ impl Issuer {
             Err(Refused::Kind)
         }
     }
+}
+
+fn settings(issuer: usize, config: &JwksConfig) -> Result<Settings, ConfigError> {
+    let place = Place::parse(&config.url);
+    let place = place.map_err(|source| ConfigError::Place { issuer, source })?;
+    if config.algorithms.is_empty() {
+        return Err(ConfigError::NoSetAlgorithms(issuer));
+    }
+    let secret = |it: &&_| matches!(Algorithm::family(**it), Family::Secret);
+    if let Some(&algorithm) = config.algorithms.iter().find(secret) {
+        return Err(ConfigError::SecretInSet(issuer, algorithm));
+    }
+    let period = |key, span: Span, least, most| {
+        let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
+        if (least..=most).contains(&span.0) {
+            Ok(span.0)
+        } else {
+            Err(ConfigError::Period {
+                issuer,
+                key,
+                least,
+                most,
+            })
+        }
+    };
+    Ok(Settings {
+        place,
+        ca: config.ca.clone(),
+        algorithms: config.algorithms.clone(),
+        refresh: period("refresh", config.refresh, 10, 24 * 3600)?,
+        cooldown: period("cooldown", config.cooldown, 1, 24 * 3600)?,
+        timeout: period("timeout", config.timeout, 1, 9)?,
+    })
 }
 
 fn keys(issuer: usize, configs: &[KeyConfig]) -> Result<Vec<Key>, ConfigError> {

@@ -23,6 +23,8 @@ pub(crate) enum Refused {
     Issuer,
     #[error("no key fits its `kid` and `alg`")]
     UnknownKey,
+    #[error("the keys of its issuer could not be read so far")]
+    NoKeysYet,
     #[error("its signature is wrong")]
     Signature,
     #[error("its `aud` is not accepted")]
@@ -59,6 +61,22 @@ pub(crate) fn insufficient_scope(scopes: &[&str]) -> Result<GuardVerdict> {
         "The token lacks a scope that is needed here.",
         Some(challenge),
     )
+}
+
+/// Puts off whoever presents a token that nobody can judge.
+pub(crate) fn unavailable() -> Result<GuardVerdict> {
+    let verdict = refuse(
+        503,
+        Error::UNAVAILABLE,
+        "Tokens cannot be verified now.",
+        None,
+    )?;
+    Ok(match verdict {
+        GuardVerdict::Respond(response) => {
+            GuardVerdict::Respond(response.with_header("retry-after", "5"))
+        }
+        other => other,
+    })
 }
 
 fn refuse(

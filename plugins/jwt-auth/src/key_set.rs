@@ -270,3 +270,6 @@ fn keys(text: &[u8], algorithms: &[Algorithm]) -> Result<Keyring, KeySetError> {
     }
     Ok(Keyring::new(keys))
 }
+
+#[cfg(test)]
+mod tests;

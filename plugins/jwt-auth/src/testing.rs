@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use mortise_plugin_api::serde_json::{Value, json};
 
 pub(crate) const SECRET: &str = "a test secret that is by no means to be used for anything else..";
@@ -66,4 +67,12 @@ pub(crate) fn without(claims: &Value, name: &str) -> Value {
     let mut claims = claims.clone();
     claims.as_object_mut().unwrap().remove(name);
     claims
+}
+
+/// The JWK of a public key in PEM of an elliptic curve.
+pub(crate) fn jwk(kid: &str, pem: &str) -> Value {
+    let key = DecodingKey::from_ec_pem(pem.as_bytes()).unwrap();
+    let mut jwk = serde_json::to_value(Jwk::from_decoding_key(&key, None).unwrap()).unwrap();
+    jwk["kid"] = kid.into();
+    jwk
 }

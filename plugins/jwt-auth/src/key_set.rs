@@ -71,6 +71,14 @@ pub(crate) enum KeySetError {
     NoUsableKey,
 }
 
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the key set {place}: {source}")]
+pub(crate) struct StartError {
+    place: Place,
+    source: KeySetError,
+}
+
 const MOST_KEYS: usize = 100;
 
 // === impl KeySet ===
@@ -117,13 +125,18 @@ impl KeySet {
     /// A network that is down may come back.
     pub(crate) async fn start(
         self: &Arc<Self>,
-    ) -> Result<impl Future<Output = ()> + Send + use<>, KeySetError> {
+    ) -> Result<impl Future<Output = ()> + Send + use<>, StartError> {
         let Settings {
             place, ca, timeout, ..
         } = &self.settings;
-        let source = Source::open(place.clone(), ca.as_deref(), *timeout)?;
+        let failed = |source| StartError {
+            place: place.clone(),
+            source,
+        };
+        let source = Source::open(place.clone(), ca.as_deref(), *timeout);
+        let source = source.map_err(|error| failed(error.into()))?;
         if let (Err(error), Place::File(_)) = (self.read(&source).await, place) {
-            return Err(error);
+            return Err(failed(error));
         }
         let own = Arc::clone(self);
         Ok(async move { own.keep_reading(&source).await })

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
+use http::uri::Scheme;
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -60,6 +61,8 @@ pub(crate) enum ReadError {
     NoFile,
     #[error("`ca` holds no certificate in PEM")]
     Certificates,
+    #[error("the certificates of the system cannot be used, name some in `ca`: {0}")]
+    SystemCertificates(#[source] std::io::Error),
     #[error(transparent)]
     Tls(#[from] rustls::Error),
     #[error(transparent)]
@@ -128,9 +131,9 @@ impl Source {
         ca: Option<&str>,
         timeout: Duration,
     ) -> Result<Self, ReadError> {
-        let client = match place {
+        let client = match &place {
             Place::File(_) => None,
-            Place::Address(_) => Some(client(ca)?),
+            Place::Address(address) => Some(client(address, ca)?),
         };
         Ok(Self {
             place,
@@ -167,29 +170,26 @@ impl fmt::Debug for Source {
 }
 
 /// A client that neither follows redirects nor asks a proxy: it goes to the address, or nowhere.
-fn client(ca: Option<&str>) -> Result<HttpClient, ReadError> {
+fn client(address: &Uri, ca: Option<&str>) -> Result<HttpClient, ReadError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = match ca {
-        None => HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(provider)?
-            .https_or_http()
-            .enable_http1()
-            .build(),
-        Some(pem) => {
+    let connector = HttpsConnectorBuilder::new();
+    let connector = match ca {
+        None if address.scheme() == Some(&Scheme::HTTPS) => connector
+            .with_provider_and_native_roots(provider)
+            .map_err(ReadError::SystemCertificates)?,
+        _ => {
+            let roots = ca.map_or_else(|| Ok(RootCertStore::empty()), roots)?;
             let config = ClientConfig::builder_with_provider(provider)
                 .with_safe_default_protocol_versions()?
-                .with_root_certificates(roots(pem)?)
+                .with_root_certificates(roots)
                 .with_no_client_auth();
-            HttpsConnectorBuilder::new()
-                .with_tls_config(config)
-                .https_or_http()
-                .enable_http1()
-                .build()
+            connector.with_tls_config(config)
         }
     };
+    let connector = connector.https_or_http().enable_http1().build();
     Ok(Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(0)
-        .build(tls))
+        .build(connector))
 }
 
 fn roots(pem: &str) -> Result<RootCertStore, ReadError> {

@@ -20,7 +20,7 @@ use crate::token::Token;
 struct Publisher {
     address: SocketAddr,
     shared: Arc<Published>,
-    _task: JoinSet<()>,
+    task: JoinSet<()>,
 }
 
 #[derive(Default)]
@@ -59,7 +59,7 @@ impl Publisher {
         Self {
             address,
             shared,
-            _task: task,
+            task,
         }
     }
 
@@ -71,6 +71,10 @@ impl Publisher {
 
     fn publish_keys(&self, keys: &[Value]) {
         self.publish("200 OK", "", &json!({ "keys": keys }).to_string());
+    }
+
+    async fn stop(mut self) {
+        self.task.shutdown().await;
     }
 
     fn connections(&self) -> usize {
@@ -197,7 +201,7 @@ async fn what_cannot_be_used_leaves_the_last_good_keys() {
     let elsewhere = Publisher::start(None).await;
     elsewhere.publish_keys(&[b()]);
     let mut settings = publisher.settings("http");
-    settings.timeout = Duration::from_secs(2);
+    settings.timeout = Duration::from_secs(1);
     let source = source(&settings);
     let generation = Arc::new(Generation::default());
     let set = KeySet::new(settings, Arc::clone(&generation));
@@ -266,7 +270,7 @@ async fn what_cannot_be_used_leaves_the_last_good_keys() {
         "{error}"
     );
     drop(gate);
-    drop(publisher);
+    publisher.stop().await;
     let error = set.read(&source).await.unwrap_err();
     assert!(error.to_string().contains("refused"), "{error}");
     assert_eq!(verifies(&set, &by("a")), Ok(()));

@@ -48,10 +48,11 @@ impl Publisher {
                     match tls {
                         None => published.serve(stream).await,
                         // A client that does not trust us hangs up.
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => published.serve(stream).await,
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                published.serve(stream).await;
+                            }
+                        }
                     }
                 });
             }

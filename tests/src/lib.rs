@@ -10,6 +10,7 @@ mod outside;
 mod places;
 mod server;
 mod sse;
+pub mod tokens;
 
 pub use abi_variants::AbiVariant;
 pub use http::{Reply, Request};

@@ -4,6 +4,7 @@ mod abi;
 mod addresses;
 mod auth;
 mod endpoints;
+mod jwt_auth;
 mod loading;
 mod misbehave;
 mod ops;

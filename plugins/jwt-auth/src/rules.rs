@@ -1,0 +1,94 @@
+//! Which requests need which scopes.
+
+use mortise_plugin_api::prelude::*;
+
+use crate::config::{ConfigError, RuleConfig};
+
+/// The rules, as they were configured.
+#[derive(Debug)]
+pub(crate) struct Rules(Vec<Rule>);
+
+#[derive(Debug)]
+struct Rule {
+    kinds: Vec<RequestKind>,
+    methods: Vec<String>,
+    agents: Vec<String>,
+    mounts: Vec<String>,
+    scopes: Vec<String>,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    pub(crate) fn new(configs: Vec<RuleConfig>) -> Result<Self, ConfigError> {
+        let rules = configs.into_iter().enumerate();
+        let rules = rules.map(|(place, config)| Rule::new(place, config));
+        rules.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The scopes that this request needs and this principal lacks.
+    pub(crate) fn missing(&self, request: &Request, principal: &Principal) -> Vec<&str> {
+        let mut missing = Vec::new();
+        for rule in self.0.iter().filter(|rule| rule.fits(request)) {
+            for scope in &rule.scopes {
+                if !principal.has_scope(scope) && !missing.contains(&scope.as_str()) {
+                    missing.push(scope.as_str());
+                }
+            }
+        }
+        missing
+    }
+}
+
+// === impl Rule ===
+
+impl Rule {
+    fn new(place: usize, config: RuleConfig) -> Result<Self, ConfigError> {
+        if config.scopes.is_empty() {
+            return Err(ConfigError::NoScopes(place));
+        }
+        if let Some(scope) = config.scopes.iter().find(|it| !is_scope(it)) {
+            let scope = scope.clone();
+            return Err(ConfigError::Scope { rule: place, scope });
+        }
+        let mut kinds = Vec::new();
+        for kind in &config.kinds {
+            let known = serde_json::from_value(Value::String(kind.clone())).ok();
+            // Whether a run is streamed is the client's choice, so a rule cannot depend on it.
+            let known = known.filter(|it| *it != RequestKind::Stream);
+            kinds.push(known.ok_or_else(|| ConfigError::Kind {
+                rule: place,
+                kind: kind.clone(),
+            })?);
+        }
+        if kinds.contains(&RequestKind::Run) {
+            kinds.push(RequestKind::Stream);
+        }
+        let methods = config.methods.iter().map(|it| it.to_ascii_uppercase());
+        Ok(Self {
+            kinds,
+            methods: methods.collect(),
+            agents: config.agents,
+            mounts: config.mounts,
+            scopes: config.scopes,
+        })
+    }
+
+    fn fits(&self, request: &Request) -> bool {
+        let among = |names: &[String], name: Option<&str>| {
+            names.is_empty() || name.is_some_and(|name| names.iter().any(|own| own == name))
+        };
+        (self.kinds.is_empty() || self.kinds.contains(&request.kind()))
+            && among(&self.methods, Some(request.method()))
+            && among(&self.agents, request.agent())
+            && among(&self.mounts, request.mount())
+    }
+}
+
+/// As RFC 6749 spells them, so that a list of them can stand in a header.
+fn is_scope(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|it| it.is_ascii_graphic() && it != b'"' && it != b'\\')
+}

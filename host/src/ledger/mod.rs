@@ -58,7 +58,7 @@ struct Time {
     started: Instant,
 }
 
-/// How many keys are remembered: some 30 MB of them.
+/// How many keys are remembered: some 50 MB of them.
 const KEYS: usize = 1 << 18;
 /// Many more than there are threads, so that they rarely want the same one.
 const SHARDS: usize = 64;

@@ -12,7 +12,9 @@ use crate::rule::Allowance;
 
 /// What requests under way were told.
 ///
-/// A request whose client goes before it is answered leaves its entry behind, so there is a bound.
+/// By request id, which a client may choose: who gives two requests one id reads one of the two
+/// standings. A request whose client goes before it is answered leaves its entry behind, so there
+/// is a bound.
 pub(crate) struct Standings(Mutex<LruCache<String, Standing>>);
 
 /// How a client stands with the rule that is nearest to refusing it.

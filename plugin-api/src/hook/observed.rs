@@ -1,0 +1,79 @@
+//! What an observer is told.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::event::Event;
+use crate::request::Principal;
+use crate::run::{RunContext, RunInfo};
+
+/// What an observer is told.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Observation {
+    /// A request was let in.
+    Request(ObservedRequest),
+    /// An event was appended to a run's log.
+    Event {
+        /// The run.
+        run: RunContext,
+        /// The event.
+        event: Event,
+    },
+    /// Something in a run that is no event: `step.start`, `model.before`, `model.after`,
+    /// `tool.before`, `tool.after`, `save.before`.
+    Phase(ObservedPhase),
+}
+
+/// A request that was let in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ObservedRequest {
+    /// The request.
+    pub request_id: String,
+    /// What it wants of the host.
+    pub kind: String,
+    /// The method.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// The agent it names.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// Who asks.
+    #[serde(default)]
+    pub principal: Option<Principal>,
+    /// The headers that are text; the host has redacted credentials.
+    pub headers: Vec<(String, String)>,
+    /// The parsed body of a native route.
+    #[serde(default)]
+    pub body: Option<Value>,
+}
+
+/// Something in a run that is no event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ObservedPhase {
+    /// Which: `step.start`, `model.before`, `model.after`, `tool.before`, `tool.after`,
+    /// `save.before`.
+    pub phase: String,
+    /// The run.
+    pub run: RunInfo,
+    /// What is known, by phase.
+    pub data: Value,
+}
+
+// === made by hand in tests ===
+
+impl ObservedPhase {
+    /// Something in a run that is no event.
+    pub fn new(phase: impl Into<String>, run: RunInfo, data: Value) -> Self {
+        Self {
+            phase: phase.into(),
+            run,
+            data,
+        }
+    }
+}

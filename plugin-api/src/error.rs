@@ -113,7 +113,8 @@ impl Error {
     /// wrong all the same. The operator is shown the place in the file.
     ///
     /// `path` is a JSON pointer into the plugin's `config` table, and the message follows the
-    /// setting's name: `Error::config("/prefix", "does not begin with a slash")`.
+    /// setting's name: `Error::config("/prefix", "does not begin with a slash")`. It stands in the
+    /// log, so it shows no secret.
     pub fn config(path: impl Into<String>, message: impl Into<String>) -> Self {
         let message = message.into();
         Self::new(Self::CONFIG, message.clone()).with_issue(path, message)

@@ -136,7 +136,7 @@ impl EventLog {
     /// of a writer that never waits.
     pub(crate) fn turn_is_over(&self) -> bool {
         let turn = EVENTS_PER_TURN.min(self.window as u64 / 2).max(1);
-        self.live().next % turn == 0
+        self.live().next.is_multiple_of(turn)
     }
 
     /// Ends the log: readers get the rest, then the end. The first end stays.

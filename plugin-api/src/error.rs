@@ -59,6 +59,8 @@ impl Error {
     pub const PANIC: &'static str = "PANIC";
     /// The code of a service that this host does not offer, or not now.
     pub const UNAVAILABLE: &'static str = "UNAVAILABLE";
+    /// The code of a setting that is wrong.
+    pub const CONFIG: &'static str = "CONFIG";
     /// The code of whatever was cancelled.
     pub const ABORTED: &'static str = "ABORTED";
 
@@ -105,6 +107,17 @@ impl Error {
     /// 422: a value does not fit its schema.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new("VALIDATION_FAILED", message)
+    }
+
+    /// For [`Plugin::create`](crate::Plugin::create): a setting that its schema allows and that is
+    /// wrong all the same. The operator is shown the place in the file.
+    ///
+    /// `path` is a JSON pointer into the plugin's `config` table, and the message follows the
+    /// setting's name: `Error::config("/prefix", "does not begin with a slash")`. It stands in the
+    /// log, so it shows no secret.
+    pub fn config(path: impl Into<String>, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self::new(Self::CONFIG, message.clone()).with_issue(path, message)
     }
 
     /// 502: a service that this one depends on failed.

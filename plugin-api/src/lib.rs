@@ -169,13 +169,16 @@ pub mod prelude {
     pub use tracing;
 
     pub use crate::{
-        Agent, AgentInfo, ApprovalDecision, BeforeTool, Body, Chunk, ChunkStream, Completed,
-        Endpoint, EndpointCall, Error, Event, EventVerdict, FinishReason, GuardVerdict, Hook,
-        HookInfo, Host, Item, Limit, Model, ModelCapabilities, ModelInfo, ModelRequest,
-        ModelResponse, Mount, NoConfig, Observation, OnError, Part, Plugin, Principal, Registrar,
-        Request, RequestKind, Response, Result, RunContext, RunRequest, RunResult, Stage,
-        StepChange, StepInput, Taken, Tool, ToolCall, ToolCallEnded, ToolErrorMode, ToolInfo,
-        Usage, export_plugin,
+        Access, Agent, AgentInfo, ApprovalDecision, BeforeTool, Body, BodyWriter, Chunk,
+        ChunkStream, Completed, Content, Endpoint, EndpointCall, Error, Event, EventVerdict,
+        FinishReason, GuardVerdict, Hook, HookInfo, Host, Issue, Item, Limit, Message,
+        MethodMismatch, Model, ModelCapabilities, ModelInfo, ModelRequest, ModelResponse, Mount,
+        NoConfig, Observation, ObservedPhase, ObservedRequest, OnError, OutputErrorAnswer,
+        OutputFailed, Part, Plugin, Prefix, Principal, Registrar, Request, RequestKind, Response,
+        ResponseHead, Result, RouteError, RunContext, RunInfo, RunRequest, RunResult, Slashes,
+        Stage, StepChange, StepEndAnswer, StepEnded, StepInput, StructuredOutput, Taken, Tool,
+        ToolCall, ToolCallEnded, ToolCallFailed, ToolCallItem, ToolChoice, ToolErrorAnswer,
+        ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec, Usage, export_plugin,
     };
 }
 

@@ -1,8 +1,11 @@
 //! What a plugin knows of the run at hand, and may ask in it.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -160,12 +163,23 @@ impl RunContext {
     /// Fails with `ABORTED` if the run is being cancelled: for long loops.
     pub fn check_cancelled(&self) -> Result<()> {
         if self.is_cancelled() {
-            return Err(Error::aborted(format!(
-                "run '{}' was aborted",
-                self.info().run_id
-            )));
+            return Err(self.aborted());
         }
         Ok(())
+    }
+
+    /// Sleeps, on the host's clock; fails with `ABORTED` as soon as the run is being cancelled.
+    pub async fn sleep(&self, duration: Duration) -> Result<()> {
+        let slept = pin!(self.host.sleep(duration));
+        let cancelled = pin!(self.cancelled());
+        match select(cancelled, slept).await {
+            Either::Left(_) => Err(self.aborted()),
+            Either::Right(_) => Ok(()),
+        }
+    }
+
+    fn aborted(&self) -> Error {
+        Error::aborted(format!("run '{}' was aborted", self.info().run_id))
     }
 
     /// Aborts the run.

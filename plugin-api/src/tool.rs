@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::event::ToolTarget;
@@ -137,6 +137,12 @@ impl ToolInfo {
         description: impl Into<String>,
     ) -> Self {
         Self::with_schema(name, description, crate::plugin::schema_of::<Arguments>())
+    }
+
+    /// A server tool that takes no arguments, and refuses any.
+    pub fn without_arguments(name: impl Into<String>, description: impl Into<String>) -> Self {
+        let schema = json!({ "type": "object", "properties": {}, "additionalProperties": false });
+        Self::with_schema(name, description, schema)
     }
 
     /// A server tool with a JSON Schema of its own.

@@ -46,7 +46,8 @@ pub struct Agent {
     pub client_tool_result_timeout: Option<Deadline>,
     /// How long a run waits for an approval. Unset means `runs.tool_approval_timeout`.
     pub tool_approval_timeout: Option<Deadline>,
-    /// Whether clients may run it; otherwise only other agents may.
+    /// Whether clients may run it; otherwise only code may: other agents, plugins, and a program
+    /// that embeds the server.
     pub exposed: bool,
 }
 

@@ -155,14 +155,14 @@ impl Resolver<'_> {
     }
 
     fn resolve_all(&mut self, value: &mut Spanned<DeValue<'_>>) {
-        if let DeValue::Table(table) = value.get_ref() {
-            if let Some(reference) = reference(table) {
-                match self.read(&reference) {
-                    Ok(text) => *value.get_mut() = DeValue::String(text.into()),
-                    Err(message) => self.report(value, message, None),
-                }
-                return;
+        if let DeValue::Table(table) = value.get_ref()
+            && let Some(reference) = reference(table)
+        {
+            match self.read(&reference) {
+                Ok(text) => *value.get_mut() = DeValue::String(text.into()),
+                Err(message) => self.report(value, message, None),
             }
+            return;
         }
         match value.get_mut() {
             DeValue::Table(table) => table.iter_mut().for_each(|(_, it)| self.resolve_all(it)),

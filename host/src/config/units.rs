@@ -59,7 +59,7 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 fn write(value: u64, units: &[(&str, u64)], separator: &str) -> String {
     units
         .iter()
-        .find(|(_, factor)| value != 0 && value % factor == 0)
+        .find(|(_, factor)| value != 0 && value.is_multiple_of(*factor))
         .or(units.last())
         .map_or_else(String::new, |(name, factor)| {
             format!("{}{separator}{name}", value / factor)

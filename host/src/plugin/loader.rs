@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mortise_plugin_abi::{AbiBytes, CreateRequest};
-use mortise_plugin_api::OnError;
 use mortise_plugin_api::ffi::{convert, guard};
+use mortise_plugin_api::{Error, OnError};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -112,6 +112,14 @@ enum Source {
     Program(Code),
     Folder { folder: PathBuf, file_name: String },
     File(PathBuf),
+}
+
+/// Why an instance was not created.
+enum NotCreated {
+    /// What its plugin says.
+    Said(Error),
+    /// What it offers cannot be.
+    Offer(LoadError),
 }
 
 struct Loader<'a> {
@@ -400,18 +408,8 @@ impl Loader<'_> {
         let (origin, required) = (wanted.origin(), wanted.required);
         let (label, runtime) = (Arc::clone(&name), self.runtime.clone());
         let create = move || {
-            let object = convert::result_from_abi((code.create)(request)).map_err(|error| {
-                let (instance, message) = (name.to_string(), error.message().to_owned());
-                if error.is_panic() {
-                    let place = "create".to_owned();
-                    return LoadError::Panicked {
-                        instance,
-                        place,
-                        message,
-                    };
-                }
-                LoadError::Create { instance, message }
-            })?;
+            let object =
+                convert::result_from_abi((code.create)(request)).map_err(NotCreated::Said)?;
             let instance = Instance::new(InstanceParts {
                 name,
                 manifest: code.manifest,
@@ -421,11 +419,29 @@ impl Loader<'_> {
                 object,
                 image: code.image,
             });
-            let offer = offer(&instance)?;
+            let offer = offer(&instance).map_err(NotCreated::Offer)?;
             created.store(true, Ordering::Release);
             Ok((instance, offer))
         };
-        self.on_thread(&label, "create", create).await?
+        let created = self.on_thread(&label, "create", create).await?;
+        created.map_err(|error| match error {
+            NotCreated::Offer(error) => error,
+            NotCreated::Said(error) => self.not_created(wanted, &label, &error),
+        })
+    }
+
+    /// Why an instance was not created, as the plugin has said it.
+    fn not_created(&self, wanted: &Wanted, name: &str, error: &Error) -> LoadError {
+        let (instance, message) = (name.to_owned(), error.message().to_owned());
+        match error.code() {
+            Some(Error::CONFIG) => settings::refused(self.config, wanted.entry, name, error),
+            Some(Error::PANIC) => LoadError::Panicked {
+                instance,
+                place: "create".to_owned(),
+                message,
+            },
+            _ => LoadError::Create { instance, message },
+        }
     }
 
     /// Calls code of a plugin on a thread of its own: one that never comes back is left behind,

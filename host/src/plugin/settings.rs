@@ -1,6 +1,7 @@
 //! Whether a plugin's configuration is what the plugin expects, said at the place where it was
 //! written.
 
+use mortise_plugin_api::Error;
 use serde_json::Value;
 
 use super::error::LoadError;
@@ -26,25 +27,28 @@ pub(super) fn check(
     let Err(issues) = compiled.validate(settings) else {
         return Ok(());
     };
-    let said = issues.iter().map(|issue| mistake(instance, issue, schema));
-    Err(said
-        .map(
-            |Mistake {
-                 pointer,
-                 message,
-                 help,
-             }| match entry {
-                Some(index) => {
-                    let pointer = format!("/plugins/load/{index}/config{pointer}");
-                    LoadError::Settings(Box::new(config.error_at(&pointer, message, help)))
-                }
-                None => LoadError::SettingsElsewhere {
-                    instance: instance.to_owned(),
-                    message,
-                },
-            },
-        )
+    let mistakes = issues.iter().map(|issue| mistake(instance, issue, schema));
+    Err(mistakes
+        .map(|mistake| mistake.into_error(config, entry, instance))
         .collect())
+}
+
+/// What is wrong with a value, although it fits the schema: the plugin itself has said so.
+pub(super) fn refused(
+    config: &Config,
+    entry: Option<usize>,
+    instance: &str,
+    error: &Error,
+) -> LoadError {
+    let path = error.issues().first().map_or("", |issue| &issue.path);
+    // A lone slash stands for the whole table.
+    let path = path.trim_end_matches('/');
+    let mistake = Mistake {
+        pointer: path.to_owned(),
+        message: sentence(instance, &dotted(path), error.message()),
+        help: None,
+    };
+    mistake.into_error(config, entry, instance)
 }
 
 /// What is wrong with a value.
@@ -53,6 +57,38 @@ struct Mistake {
     pointer: String,
     message: String,
     help: Option<String>,
+}
+
+// === impl Mistake ===
+
+impl Mistake {
+    /// At its place in the file, if it is from there.
+    fn into_error(self, config: &Config, entry: Option<usize>, instance: &str) -> LoadError {
+        let Self {
+            pointer,
+            message,
+            help,
+        } = self;
+        match entry {
+            Some(index) => {
+                let pointer = format!("/plugins/load/{index}/config{pointer}");
+                LoadError::Settings(Box::new(config.error_at(&pointer, message, help)))
+            }
+            None => LoadError::SettingsElsewhere {
+                instance: instance.to_owned(),
+                message,
+            },
+        }
+    }
+}
+
+/// What is said of the setting at a place, empty for all of them.
+fn sentence(instance: &str, place: &str, said: &str) -> String {
+    if place.is_empty() {
+        format!("the configuration of plugin '{instance}' {said}")
+    } else {
+        format!("`{place}` of plugin '{instance}' {said}")
+    }
 }
 
 fn mistake(instance: &str, issue: &Issue, schema: &Value) -> Mistake {
@@ -68,11 +104,7 @@ fn mistake(instance: &str, issue: &Issue, schema: &Value) -> Mistake {
             help: Some(likely_key(key, &known)),
         };
     }
-    let message = if place.is_empty() {
-        format!("the configuration of plugin '{instance}' {}", issue.message)
-    } else {
-        format!("`{place}` of plugin '{instance}' {}", issue.message)
-    };
+    let message = sentence(instance, &place, &issue.message);
     Mistake {
         pointer: issue.instance_path.clone(),
         message,

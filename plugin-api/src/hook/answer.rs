@@ -106,7 +106,7 @@ pub enum EventVerdict {
     /// It is not shown and takes no number.
     Drop,
     /// It waits until its part (a text, a reasoning, a tool call) ends; then
-    /// [`Hook::release`] decides.
+    /// [`Hook::release`](crate::Hook::release) decides.
     Hold,
     /// The run is aborted, for this reason.
     Abort(String),

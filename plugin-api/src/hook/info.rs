@@ -22,7 +22,7 @@ pub struct HookInfo {
     /// Whether its guard authenticates: it may answer `Authenticated` or `NoCredentials`.
     #[serde(default)]
     pub authenticates: bool,
-    /// Whether its guard answers at once, through [`Hook::guard_now`].
+    /// Whether its guard answers at once, through [`Hook::guard_now`](crate::Hook::guard_now).
     #[serde(default)]
     pub at_once: bool,
     /// What the host does when the hook itself fails.
@@ -101,7 +101,7 @@ impl HookInfo {
         self
     }
 
-    /// Its guard answers at once, through [`Hook::guard_now`].
+    /// Its guard answers at once, through [`Hook::guard_now`](crate::Hook::guard_now).
     #[must_use]
     pub fn answers_at_once(mut self) -> Self {
         self.at_once = true;

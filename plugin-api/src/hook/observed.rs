@@ -66,7 +66,16 @@ pub struct ObservedPhase {
     pub phase: String,
     /// The run.
     pub run: RunInfo,
-    /// What is known, by phase.
+    /// What is known, an object. By phase:
+    ///
+    /// | phase | keys |
+    /// |---|---|
+    /// | `step.start` | `stepIndex`, `maxSteps` (`null` without a limit), `messageCount` |
+    /// | `model.before` | `stepIndex`, `inputCount`, `toolCount`, `toolChoice` |
+    /// | `model.after` | `stepIndex`, `response`, a [`ModelResponse`](crate::ModelResponse) |
+    /// | `tool.before` | `toolName`, `toolCallId`, `args` |
+    /// | `tool.after` | the same, `result`, and `error`, `null` where the tool worked |
+    /// | `save.before` | `itemCount` |
     pub data: Value,
 }
 

@@ -472,3 +472,66 @@ impl Answer<'_> {
         self.response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
+    use crate::prelude::*;
+    use crate::testing::FakeHost;
+
+    struct Sleepy;
+
+    impl Plugin for Sleepy {
+        type Config = NoConfig;
+        const NAME: &'static str = "sleepy";
+        const VERSION: &'static str = "0.1.0";
+
+        fn create(_config: NoConfig, _host: Host) -> Result<Self> {
+            Ok(Self)
+        }
+
+        fn register(&self, registrar: &mut Registrar) {
+            registrar.tool(Nap);
+        }
+    }
+
+    struct Nap;
+
+    impl Tool for Nap {
+        fn info(&self) -> ToolInfo {
+            ToolInfo::without_arguments("nap", "Sleeps for a minute")
+        }
+
+        async fn call(&self, run: RunContext, arguments: Value) -> Result<Value> {
+            if arguments["gives_up"] == true {
+                run.abort().await?;
+            }
+            run.sleep(Duration::from_secs(60)).await?;
+            Ok(json!("slept"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sleep_ends_with_its_time_or_with_the_run() {
+        let host = FakeHost::new("sleepy");
+        let sleepy = host.load::<Sleepy>(json!({})).unwrap();
+
+        let mut napping = Box::pin(sleepy.call_tool("nap", json!({})));
+        assert!((&mut napping).now_or_never().is_none());
+        host.advance(Duration::from_secs(60));
+        assert_eq!(napping.await, Ok(json!("slept")));
+
+        let given_up = sleepy.call_tool("nap", json!({ "gives_up": true })).await;
+        assert_eq!(given_up.unwrap_err().code(), Some(Error::ABORTED));
+    }
+
+    #[test]
+    fn a_tool_without_arguments_refuses_any() {
+        let schema = Nap.info().schema;
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["type"], "object");
+    }
+}

@@ -30,9 +30,7 @@ impl Plugin for OpsEndpoints {
     fn create(config: Config, host: Host) -> Result<Self> {
         let prefix = config.prefix.trim_end_matches('/').to_owned();
         if !prefix.is_empty() && !prefix.starts_with('/') {
-            return Err(Error::bad_request(format!(
-                "config.prefix is \"{prefix}\", which does not begin with `/`"
-            )));
+            return Err(Error::config("/prefix", "does not begin with `/`"));
         }
         Ok(Self { prefix, host })
     }

@@ -61,7 +61,7 @@ impl Plugin for Scripted {
             .as_deref()
             .is_some_and(|name| name.trim().is_empty())
         {
-            return Err(Error::bad_request("config.name is blank"));
+            return Err(Error::config("/name", "is blank"));
         }
         Ok(Self { config })
     }

@@ -1,9 +1,5 @@
 //! Plays a plan: says its chunks, keeps its waits, and stops as soon as the run is cancelled.
 
-use std::pin::pin;
-use std::time::Duration;
-
-use futures_util::future::{Either, select};
 use futures_util::stream;
 use mortise_plugin_api::prelude::*;
 
@@ -40,7 +36,7 @@ impl Playing {
             }
             match self.steps.next()? {
                 Step::Wait(duration) => {
-                    if self.wait(duration).await.is_err() {
+                    if self.run.sleep(duration).await.is_err() {
                         return self.abort();
                     }
                 }
@@ -57,16 +53,6 @@ impl Playing {
                     return Some(Err(error));
                 }
             }
-        }
-    }
-
-    /// `Err` when the run was cancelled before the time was over.
-    async fn wait(&self, duration: Duration) -> Result<(), ()> {
-        let slept = pin!(self.run.host().sleep(duration));
-        let cancelled = pin!(self.run.cancelled());
-        match select(cancelled, slept).await {
-            Either::Left(_) => Err(()),
-            Either::Right(_) => Ok(()),
         }
     }
 

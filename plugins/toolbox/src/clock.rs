@@ -2,8 +2,6 @@
 
 use mortise_plugin_api::prelude::*;
 
-use crate::no_arguments;
-
 const MILLIS_PER_DAY: u64 = 86_400_000;
 
 pub(crate) struct Clock {
@@ -20,7 +18,7 @@ impl Clock {
 
 impl Tool for Clock {
     fn info(&self) -> ToolInfo {
-        ToolInfo::with_schema("clock", "Tells the time, in UTC", no_arguments()).idempotent()
+        ToolInfo::without_arguments("clock", "Tells the time, in UTC").idempotent()
     }
 
     async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {

@@ -36,9 +36,4 @@ impl Plugin for Toolbox {
     }
 }
 
-/// The schema of a tool without arguments.
-fn no_arguments() -> Value {
-    json!({ "type": "object", "properties": {}, "additionalProperties": false })
-}
-
 export_plugin!(Toolbox);

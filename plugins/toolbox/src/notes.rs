@@ -2,8 +2,6 @@
 
 use mortise_plugin_api::prelude::*;
 
-use crate::no_arguments;
-
 const KEY: &str = "notes";
 // Two runs that note something at once need one retry; whoever loses this often meets a storm.
 const ATTEMPTS: usize = 16;
@@ -102,8 +100,7 @@ impl Recall {
 
 impl Tool for Recall {
     fn info(&self) -> ToolInfo {
-        ToolInfo::with_schema("recall", "Lists the notes, oldest first", no_arguments())
-            .idempotent()
+        ToolInfo::without_arguments("recall", "Lists the notes, oldest first").idempotent()
     }
 
     async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {

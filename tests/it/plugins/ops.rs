@@ -77,3 +77,23 @@ fn the_prefix_of_a_mount_is_configured() {
         .expect(200);
     let _ = server.anonymous("GET", "/api/health").send().expect(404);
 }
+
+#[test]
+fn a_setting_that_the_plugin_refuses_is_shown_where_it_is_written() {
+    let ended = plain(
+        r#"
+[[plugins.load]]
+name = "ops-endpoints"
+config = { prefix = "ops" }
+"#,
+    )
+    .fail();
+
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.log);
+    for part in [
+        "`prefix` of plugin 'ops-endpoints' does not begin with `/`",
+        "config.toml:4",
+    ] {
+        assert!(ended.log.contains(part), "no {part:?} in {}", ended.log);
+    }
+}

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use mortise_plugin_api::prelude::*;
 
-use super::no_arguments;
-
 pub(crate) struct Wipe;
 
 pub(crate) struct WipeFast;
@@ -32,7 +30,7 @@ impl Tool for Wipe {
 
 impl Tool for WipeFast {
     fn info(&self) -> ToolInfo {
-        ToolInfo::with_schema("wipe_fast", "", no_arguments())
+        ToolInfo::without_arguments("wipe_fast", "")
             .with_approval()
             .with_approval_timeout(Duration::from_millis(300))
     }

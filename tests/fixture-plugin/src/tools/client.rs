@@ -2,8 +2,6 @@
 
 use mortise_plugin_api::prelude::*;
 
-use super::no_arguments;
-
 pub(crate) fn confirm() -> ToolInfo {
     let schema = json!({
         "type": "object",
@@ -15,5 +13,5 @@ pub(crate) fn confirm() -> ToolInfo {
 }
 
 pub(crate) fn confirm_gate() -> ToolInfo {
-    ToolInfo::with_schema("confirm_gate", "", no_arguments()).with_approval()
+    ToolInfo::without_arguments("confirm_gate", "").with_approval()
 }

@@ -2,15 +2,13 @@
 
 use mortise_plugin_api::prelude::*;
 
-use super::no_arguments;
-
 pub(crate) struct Boom;
 
 pub(crate) struct BoomThrow;
 
 impl Tool for Boom {
     fn info(&self) -> ToolInfo {
-        ToolInfo::with_schema("boom", "", no_arguments())
+        ToolInfo::without_arguments("boom", "")
     }
 
     async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
@@ -20,8 +18,7 @@ impl Tool for Boom {
 
 impl Tool for BoomThrow {
     fn info(&self) -> ToolInfo {
-        ToolInfo::with_schema("boom_throw", "", no_arguments())
-            .with_error_mode(ToolErrorMode::Throw)
+        ToolInfo::without_arguments("boom_throw", "").with_error_mode(ToolErrorMode::Throw)
     }
 
     async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {

@@ -21,8 +21,3 @@ pub(crate) fn register(registrar: &mut Registrar) {
         .tool(approved::Maybe)
         .client_tool(client::confirm_gate());
 }
-
-/// The schema of a tool without arguments.
-fn no_arguments() -> Value {
-    json!({ "type": "object", "properties": {}, "additionalProperties": false })
-}

@@ -7,6 +7,7 @@ mod harness;
 mod layers;
 mod plugins;
 mod readme;
+mod recovery;
 mod routes;
 mod shutdown;
 mod support;

@@ -38,7 +38,8 @@ pub struct ServerBuilder {
 pub struct Server {
     child: Child,
     address: SocketAddr,
-    folder: TempDir,
+    /// How it was started; taken when it is started again.
+    builder: Option<ServerBuilder>,
     token: Option<String>,
 }
 
@@ -122,7 +123,7 @@ impl ServerBuilder {
         Server {
             child,
             address,
-            folder: self.folder,
+            builder: Some(self),
             token: None,
         }
     }
@@ -232,8 +233,12 @@ impl Server {
     }
 
     /// The folder of its configuration file.
+    ///
+    /// # Panics
+    /// Never: a server has one as long as it is there.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        let builder = self.builder.as_ref();
+        builder.expect("it was started").folder()
     }
 
     /// Its process.
@@ -243,7 +248,42 @@ impl Server {
 
     /// What it has written to standard error.
     pub fn log(&self) -> String {
-        fs::read_to_string(log_file(self.folder.path())).unwrap_or_default()
+        fs::read_to_string(log_file(self.folder())).unwrap_or_default()
+    }
+
+    /// Kills it without a word, and starts it again in the same folder.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    #[track_caller]
+    #[must_use]
+    pub fn crash_and_restart(mut self) -> Server {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.again()
+    }
+
+    /// Ends it in order, and starts it again in the same folder.
+    ///
+    /// # Panics
+    /// When it does not end, or does not start again.
+    #[track_caller]
+    #[must_use]
+    pub fn restart(mut self) -> Server {
+        self.signal(Signal::TERM);
+        let folder = self.folder().to_owned();
+        let ended = ended(&mut self.child, &folder, PATIENCE);
+        assert!(ended.status.success(), "{ended:#?}");
+        self.again()
+    }
+
+    #[track_caller]
+    fn again(mut self) -> Server {
+        let builder = self.builder.take().expect("it was started");
+        let token = self.token.take();
+        let mut server = builder.start();
+        server.token = token;
+        server
     }
 
     /// Waits until its log holds a text, and returns the log.
@@ -330,7 +370,8 @@ impl Server {
     /// When it takes longer than `patience`.
     #[track_caller]
     pub fn wait(mut self, patience: Duration) -> Ended {
-        ended(&mut self.child, self.folder.path(), patience)
+        let folder = self.folder().to_owned();
+        ended(&mut self.child, &folder, patience)
     }
 }
 
@@ -339,7 +380,7 @@ impl Drop for Server {
         // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if thread::panicking() {
+        if thread::panicking() && self.builder.is_some() {
             report(&self.log());
         }
     }

@@ -102,6 +102,10 @@ pub struct Approval {
     pub timeout_ms: Option<u64>,
     /// What approvers are shown about the risk.
     pub meta: Option<Value>,
+    /// Whether the owner of the run must not decide: four eyes.
+    pub excludes_owner: bool,
+    /// The scope that lets others of the owner's tenant decide; `runs:approve` where absent.
+    pub scope: Option<String>,
 }
 
 /// The answer of [`Tool::approval`]; what is absent holds as the tool's info says it.

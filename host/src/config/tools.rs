@@ -37,8 +37,8 @@ pub struct Tool {
     pub error_mode: Option<ToolErrorMode>,
     /// Who must agree before the tool runs.
     pub approval: Option<Approval>,
-    /// Whether the tool may run again after a crash. Unset means what its library says. Has no
-    /// effect yet: no run goes on after a crash.
+    /// Whether the tool may run again after a crash of the server that it was at work in. Unset
+    /// means what its library says. The run of a tool that may not ends as interrupted.
     pub idempotent: Option<bool>,
 }
 
@@ -53,6 +53,11 @@ pub struct Approval {
     pub timeout: Option<Deadline>,
     /// What the approver is shown besides the arguments.
     pub meta: Option<FreeTable>,
+    /// The owner of the run must not decide: four eyes.
+    pub excludes_owner: bool,
+    /// The scope that lets others of the owner's tenant decide. Unset means what the tool's library
+    /// says, else `runs:approve`.
+    pub scope: Option<String>,
 }
 
 /// What a failing tool does to the run.
@@ -71,6 +76,8 @@ impl Default for Approval {
             required: true,
             timeout: None,
             meta: None,
+            excludes_owner: false,
+            scope: None,
         }
     }
 }

@@ -41,10 +41,14 @@ enum Handler {
     ToolResult,
     ToolApproval,
     ListAgents,
+    ListRuns,
+    ShowRun,
+    ListApprovals,
+    DeleteConversation,
 }
 
 /// The routes below the base path; they also answer without it.
-static ROUTES: [Route; 8] = [
+static ROUTES: [Route; 12] = [
     Route::new(Method::POST, "/:name/run", Handler::Run),
     Route::new(
         Method::GET,
@@ -69,6 +73,14 @@ static ROUTES: [Route; 8] = [
         Handler::ToolApproval,
     ),
     Route::new(Method::GET, "/-/agents", Handler::ListAgents),
+    Route::new(Method::GET, "/-/runs", Handler::ListRuns),
+    Route::new(Method::GET, "/-/runs/:runId", Handler::ShowRun),
+    Route::new(Method::GET, "/-/approvals", Handler::ListApprovals),
+    Route::new(
+        Method::DELETE,
+        "/-/conversations/:name/:id",
+        Handler::DeleteConversation,
+    ),
 ];
 
 /// The routes at the root, for whoever watches the server: no secret, no guards.
@@ -205,6 +217,10 @@ async fn built_in(
         Handler::ToolResult => routes::submit_tool_result::answer(call).await,
         Handler::ToolApproval => routes::submit_tool_approval::answer(call).await,
         Handler::ListAgents => Ok(routes::list_agents::answer(&call)),
+        Handler::ListRuns => routes::list_runs::answer(call).await,
+        Handler::ShowRun => routes::show_run::answer(call).await,
+        Handler::ListApprovals => routes::list_approvals::answer(&call),
+        Handler::DeleteConversation => routes::delete_conversation::answer(call).await,
     }
 }
 
@@ -348,7 +364,11 @@ impl Handler {
             Self::AbortRun => RequestKind::AbortRun,
             Self::ToolResult => RequestKind::ToolResult,
             Self::ToolApproval => RequestKind::ToolApproval,
-            Self::ListAgents => RequestKind::BuiltIn,
+            Self::ListAgents
+            | Self::ListRuns
+            | Self::ShowRun
+            | Self::ListApprovals
+            | Self::DeleteConversation => RequestKind::BuiltIn,
         }
     }
 

@@ -9,11 +9,12 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::agents::AgentSpec;
+use super::agents::{AgentSpec, ToolEntry};
 use super::api::{Caller, RunRequest, RunUsage};
-use super::checkpoint::{CallMark, CallProgress, Happened};
+use super::checkpoint::{CallMark, CallProgress, Happened, RequestedApproval};
 use super::log::EventLog;
 use crate::pipeline::Held;
+use crate::store::AnswerKind;
 
 /// What a client says of its tool: a result, or why there is none.
 pub(crate) type ClientResult = Result<Value, String>;
@@ -34,6 +35,9 @@ pub(crate) enum Mode {
     /// As a stream of events.
     Stream,
 }
+
+/// The scope that lets somebody decide on the approvals of others of the same tenant.
+const APPROVE: &str = "runs:approve";
 
 /// A run that is alive.
 pub(crate) struct ActiveRun {
@@ -73,7 +77,14 @@ pub(crate) struct Beginning {
 #[derive(Default)]
 struct Waiting {
     client: HashMap<String, oneshot::Sender<ClientResult>>,
-    approval: HashMap<String, oneshot::Sender<Decision>>,
+    approval: HashMap<String, (oneshot::Sender<Decision>, WaitingApproval)>,
+}
+
+/// An approval that somebody may decide on.
+#[derive(Debug, Clone)]
+pub(crate) struct WaitingApproval {
+    pub(crate) tool: String,
+    pub(crate) requested: RequestedApproval,
 }
 
 /// All runs that are alive, by id and by conversation.
@@ -89,6 +100,17 @@ struct Table {
 }
 
 type Owner = (String, String);
+
+// === impl Mode ===
+
+impl Mode {
+    pub(crate) fn answer(self) -> AnswerKind {
+        match self {
+            Self::Json => AnswerKind::Json,
+            Self::Stream => AnswerKind::Stream,
+        }
+    }
+}
 
 // === impl ActiveRun ===
 
@@ -124,10 +146,42 @@ impl ActiveRun {
     }
 
     /// From here on, somebody may decide on this call.
-    pub(crate) fn expect_decision(&self, call_id: &str) -> oneshot::Receiver<Decision> {
+    pub(crate) fn expect_decision(
+        &self,
+        call_id: &str,
+        waiting: WaitingApproval,
+    ) -> oneshot::Receiver<Decision> {
         let (sender, receiver) = oneshot::channel();
-        self.waiting().approval.insert(call_id.into(), sender);
+        let mut table = self.waiting();
+        table.approval.insert(call_id.into(), (sender, waiting));
         receiver
+    }
+
+    /// The approvals that somebody may decide on, by call.
+    pub(crate) fn pending_approvals(&self) -> Vec<(String, WaitingApproval)> {
+        let waiting = self.waiting();
+        let pending = waiting.approval.iter();
+        pending
+            .map(|(call_id, (_, approval))| (call_id.clone(), approval.clone()))
+            .collect()
+    }
+
+    /// The tool of a call that waits for a decision.
+    pub(crate) fn pending_tool(&self, call_id: &str) -> Option<Arc<ToolEntry>> {
+        let waiting = self.waiting();
+        let (_, approval) = waiting.approval.get(call_id)?;
+        self.agent.tool(&approval.tool).cloned()
+    }
+
+    /// Whether this principal may decide on calls of this tool: the owner, unless the tool leaves
+    /// it out, and whoever of its tenant has the scope.
+    pub(crate) fn may_decide(&self, tool: &ToolEntry, principal: &Principal) -> bool {
+        let rules = tool.info.approval.as_ref();
+        if self.owner.as_ref() == principal {
+            return rules.is_none_or(|rules| !rules.excludes_owner);
+        }
+        let scope = rules.and_then(|rules| rules.scope.as_deref());
+        self.owner.tenant == principal.tenant && principal.has_scope(scope.unwrap_or(APPROVE))
     }
 
     /// Nobody may answer or decide on this call any more. Whether somebody still could have: if not,
@@ -155,7 +209,11 @@ impl ActiveRun {
         call_id: &str,
         decision: Decision,
     ) -> Result<bool, Error> {
-        let sender = self.waiting().approval.remove(call_id);
+        let sender = self
+            .waiting()
+            .approval
+            .remove(call_id)
+            .map(|(sender, _)| sender);
         let happened = Happened::Decided(decision.clone());
         self.submit(call_id, sender, decision, happened).await
     }
@@ -254,6 +312,10 @@ impl ActiveRuns {
         let key = (Arc::clone(agent), id.to_owned(), owner_key(owner));
         let table = self.table();
         table.by_id.get(table.by_conversation.get(&key)?).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<ActiveRun>> {
+        self.table().by_id.values().cloned().collect()
     }
 
     /// Aborts every run: the server stops.

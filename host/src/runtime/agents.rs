@@ -610,6 +610,10 @@ fn apply(info: &mut ToolInfo, section: &config::Tool) {
         if let Some(meta) = &own.meta {
             approval.meta = Some(meta.value().clone());
         }
+        approval.excludes_owner |= own.excludes_owner;
+        if let Some(scope) = &own.scope {
+            approval.scope = Some(scope.clone());
+        }
     }
 }
 

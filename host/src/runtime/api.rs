@@ -27,6 +27,10 @@ pub(crate) struct RunRequest {
     pub(crate) max_steps: Option<u32>,
     pub(crate) client_tool_result_timeout: Option<Duration>,
     pub(crate) tool_approval_timeout: Option<Duration>,
+    /// The id that an idempotency key stands for: the answer is kept for whoever repeats the
+    /// request.
+    #[serde(skip)]
+    pub(crate) claimed_id: Option<Arc<str>>,
 }
 
 /// The structured output that a request asks for.

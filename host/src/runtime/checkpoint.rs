@@ -80,6 +80,8 @@ pub(crate) struct RequestedApproval {
     /// The exact arguments.
     pub(crate) arguments: Value,
     pub(crate) meta: Option<Value>,
+    /// In milliseconds since 1970.
+    pub(crate) requested_at: u64,
     /// When it expires, in milliseconds since 1970.
     pub(crate) expires_at: Option<u64>,
 }
@@ -130,6 +132,7 @@ mod tests {
         let requested = RequestedApproval {
             arguments: json!({ "path": "/" }),
             meta: None,
+            requested_at: 4,
             expires_at: Some(5),
         };
         let decision = Decision {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Error, Event, Result, Stage, Usage};
+use mortise_plugin_api::{Error, Event, Principal, Result, Stage, Usage};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Place, RunAccess};
@@ -16,7 +17,7 @@ use crate::ledger::Ledger;
 use crate::pipeline::{Held, Pipeline, Processed};
 use crate::plugin::capability::RunServices;
 use crate::shutdown::Tasks;
-use crate::store::{ConversationSave, Finish, Finished, RunState, Store};
+use crate::store::{AuditRecord, ConversationSave, Finish, Finished, RunState, Store};
 
 /// What every run shares.
 pub(crate) struct Engine {
@@ -61,6 +62,32 @@ impl Engine {
         }
     }
 
+    /// Remembers what somebody decided or did.
+    pub(crate) fn audit(
+        &self,
+        action: &'static str,
+        principal: &Arc<Principal>,
+        run_id: Option<&Arc<str>>,
+        detail: Value,
+    ) {
+        tracing::info!(
+            target: "mortise::audit",
+            action,
+            tenant = principal.tenant,
+            subject = principal.subject,
+            run_id = run_id.map(|run_id| &**run_id),
+            %detail,
+            "audit"
+        );
+        self.store.audit(AuditRecord {
+            at: self.clock.now_millis(),
+            principal: Arc::clone(principal),
+            action,
+            run_id: run_id.map(Arc::clone),
+            detail,
+        });
+    }
+
     /// Whether anybody sees the events of a run: its client, a hook, an observer.
     pub(crate) fn is_watched(&self, run: &ActiveRun) -> bool {
         run.mode == Mode::Stream
@@ -88,7 +115,8 @@ impl Engine {
         event: Event,
         end: End,
     ) -> Result<Finished> {
-        let mut events = if self.is_watched(run) {
+        let is_kept = run.mode == Mode::Stream || run.request.claimed_id.is_some();
+        let mut events = if is_kept || self.is_watched(run) {
             vec![event]
         } else {
             Vec::new()
@@ -99,9 +127,10 @@ impl Engine {
                 events.append(&mut self.process(run, event, &mut held).await?);
             }
         }
-        let last_words = match run.mode {
-            Mode::Stream => Some(run.log.last_words(&events)?),
-            Mode::Json => None,
+        let last_words = if is_kept {
+            Some(run.log.last_words(&events)?)
+        } else {
+            None
         };
         let has_conversation = end.conversation.is_some();
         let stored = self.store.finish_run(
@@ -115,7 +144,7 @@ impl Engine {
             },
         );
         // Nothing depends on how a run is remembered that showed no events and saved nothing.
-        let finished = if run.mode == Mode::Stream || has_conversation {
+        let finished = if is_kept || has_conversation {
             let stored = stored.await;
             stored.map_err(|error| Error::internal(error.to_string()))?
         } else {

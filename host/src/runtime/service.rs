@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mortise_plugin_api::{Error, Principal, RunResult};
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,7 @@ use super::driver::{self, Begin};
 use super::engine::Engine;
 use super::log::{EventLog, Reader};
 use crate::config::OnRequestDisconnect;
-use crate::store::{AnswerKind, ConversationKey, Finish, NewRun, RunState, StoreError};
+use crate::store::{ConversationKey, Finish, NewRun, RunState, StoreError};
 
 /// Every run of this server, as far as whoever holds this may reach. Cheap to clone.
 #[derive(Clone)]
@@ -120,9 +121,14 @@ impl Runtime {
     }
 
     /// Aborts a run of this principal; whether there was one.
-    pub(crate) fn abort(&self, run_id: &str, principal: &Principal) -> bool {
-        let run = self.active(run_id, principal);
-        run.inspect(|run| run.cancel.cancel()).is_some()
+    pub(crate) fn abort(&self, run_id: &str, principal: &Arc<Principal>) -> bool {
+        let Some(run) = self.active(run_id, principal) else {
+            return false;
+        };
+        run.cancel.cancel();
+        self.engine
+            .audit("abort", principal, Some(&run.id), Value::Null);
+        true
     }
 
     /// Answers a client tool; whether the call was pending.
@@ -145,12 +151,29 @@ impl Runtime {
         run_id: &str,
         call_id: &str,
         decision: Decision,
-        principal: &Principal,
+        principal: &Arc<Principal>,
     ) -> RunOutcome<bool> {
-        match self.active(run_id, principal) {
-            Some(run) => run.submit_decision(call_id, decision).await,
-            None => Ok(false),
+        let Some(run) = self.engine.active.get(run_id) else {
+            return Ok(false);
+        };
+        let Some(tool) = run.pending_tool(call_id) else {
+            return Ok(false);
+        };
+        if self.reach == Reach::Own && !run.may_decide(&tool, principal) {
+            return Ok(false);
         }
+        let action = if decision.approved { "approve" } else { "deny" };
+        let detail = json!({
+            "toolCallId": call_id,
+            "toolName": tool.info.name,
+            "actorId": decision.actor_id,
+            "note": decision.note,
+        });
+        let was_pending = run.submit_decision(call_id, decision).await?;
+        if was_pending {
+            self.engine.audit(action, principal, Some(&run.id), detail);
+        }
+        Ok(was_pending)
     }
 
     /// The stored items; `NOT_FOUND` for an unknown agent.
@@ -265,7 +288,7 @@ impl Runtime {
     }
 
     /// The agent of this name, if it may be reached.
-    fn agent(&self, name: &str) -> RunOutcome<Arc<AgentSpec>> {
+    pub(super) fn agent(&self, name: &str) -> RunOutcome<Arc<AgentSpec>> {
         self.engine
             .agents
             .get(name)
@@ -275,12 +298,12 @@ impl Runtime {
     }
 
     /// The run, if it is alive and may be reached.
-    fn active(&self, run_id: &str, principal: &Principal) -> Option<Arc<ActiveRun>> {
+    pub(super) fn active(&self, run_id: &str, principal: &Principal) -> Option<Arc<ActiveRun>> {
         let run = self.engine.active.get(run_id)?;
         self.reaches(&run.owner, principal).then_some(run)
     }
 
-    fn reaches(&self, owner: &Principal, principal: &Principal) -> bool {
+    pub(super) fn reaches(&self, owner: &Principal, principal: &Principal) -> bool {
         self.reach == Reach::Everything || owner == principal
     }
 
@@ -292,7 +315,10 @@ impl Runtime {
         mode: Mode,
     ) -> Arc<ActiveRun> {
         let engine = &self.engine;
-        let id: Arc<str> = engine.ids.run().into();
+        let id = match &request.claimed_id {
+            Some(id) => Arc::clone(id),
+            None => engine.ids.run().into(),
+        };
         let store = engine
             .store
             .keeps()
@@ -320,10 +346,7 @@ impl Runtime {
             owner: Arc::clone(&run.owner),
             agent: Arc::clone(&run.agent.name),
             conversation_id: run.request.conversation_id.clone(),
-            answer: match mode {
-                Mode::Json => AnswerKind::Json,
-                Mode::Stream => AnswerKind::Stream,
-            },
+            answer: mode.answer(),
             created_at,
             request: stored_request(&run),
         });

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::access::Place;
-use super::active::{ActiveRun, ClientResult, Decision};
+use super::active::{ActiveRun, ClientResult, Decision, WaitingApproval};
 use super::agents::{ToolBody, ToolEntry};
 use super::checkpoint::{CallMark, CallProgress, Happened, RequestedApproval};
 use super::engine::Engine;
@@ -377,6 +377,7 @@ impl Execution<'_> {
         let requested = RequestedApproval {
             arguments: arguments.clone(),
             meta: decided.meta.or_else(|| approval.meta.clone()),
+            requested_at: self.engine.clock.now_millis(),
             expires_at: self.deadline(timeout),
         };
         self.show_request(&requested).await?;
@@ -398,7 +399,7 @@ impl Execution<'_> {
 
     async fn show_request(&mut self, requested: &RequestedApproval) -> Result<()> {
         // Before it is shown: a decision may come as soon as somebody can see the request.
-        self.decision = Some(self.run.expect_decision(&self.call.call_id));
+        self.decision = Some(self.expect_decision(requested));
         let timestamp = self.engine.clock.now_millis();
         let approval = state_of(requested, ApprovalStatus::Requested, None);
         let required = Event::ToolApprovalRequired {
@@ -422,6 +423,14 @@ impl Execution<'_> {
             self.mark_with_next(mark)?;
             self.emit(updated).await
         }
+    }
+
+    fn expect_decision(&self, requested: &RequestedApproval) -> oneshot::Receiver<Decision> {
+        let waiting = WaitingApproval {
+            tool: self.call.name.clone(),
+            requested: requested.clone(),
+        };
+        self.run.expect_decision(&self.call.call_id, waiting)
     }
 
     /// Waits for a decision; `Some` is the result of a denied call.
@@ -456,7 +465,7 @@ impl Execution<'_> {
         let call_id = &self.call.call_id;
         let mut decision = match self.decision.take() {
             Some(decision) => decision,
-            None => self.run.expect_decision(call_id),
+            None => self.expect_decision(requested),
         };
         self.run.log.flush();
         let decided = tokio::select! {

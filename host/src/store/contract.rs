@@ -99,6 +99,16 @@ async fn append(store: &dyn Store, run_id: &str, numbers: Range<u64>, marks: Vec
     }
 }
 
+/// Stores a conversation with the end of a run, as runs do.
+async fn save_with(store: &dyn Store, run_id: &str, save: ConversationSave) -> Finished {
+    store.open_run(new_run(run_id));
+    let finish = Finish {
+        conversation: Some(save),
+        ..finish(RunState::Finished)
+    };
+    end(store, run_id, finish).await
+}
+
 fn finish(state: RunState) -> Finish {
     Finish {
         state,
@@ -194,8 +204,8 @@ async fn of_two_ends_at_once_one_wins() {
 #[tokio::test]
 async fn a_run_that_would_overwrite_a_conversation_does_not_end() {
     each(async |store| {
-        store.save_conversation(save("ann", None)).await.unwrap();
-        store.save_conversation(save("ann", Some(1))).await.unwrap();
+        save_with(store, "r1", save("ann", None)).await;
+        save_with(store, "r2", save("ann", Some(1))).await;
         store.open_run(new_run("r"));
         let late = Finish {
             conversation: Some(save("ann", Some(1))),
@@ -251,17 +261,32 @@ async fn runs_are_listed_youngest_first_page_by_page_for_their_owner() {
 #[tokio::test]
 async fn a_save_over_another_version_is_a_conflict_and_a_first_save_is_not() {
     each(async |store| {
-        for (expected, saved) in [
-            (None, Saved::Version(1)),
-            (Some(1), Saved::Version(2)),
-            (Some(1), Saved::Conflict),
-            (None, Saved::Version(3)),
+        for (run_id, expected, outcome, version) in [
+            ("r1", None, Finished::Won, 1),
+            ("r2", Some(1), Finished::Won, 2),
+            ("r3", Some(1), Finished::ConversationConflict, 2),
+            ("r4", None, Finished::Won, 3),
         ] {
-            let save = store.save_conversation(save("ann", expected)).await;
-            assert_eq!(save.unwrap(), saved);
+            let ended = save_with(store, run_id, save("ann", expected)).await;
+            assert_eq!(ended, outcome, "{run_id}");
+            let stored = store.load_conversation(&key("ann")).await.unwrap().unwrap();
+            assert_eq!(stored.version, version, "{run_id}");
+            assert_eq!(*stored.items, save("ann", None).items);
         }
-        let stored = store.load_conversation(&key("ann")).await.unwrap().unwrap();
-        assert_eq!(*stored.items, save("ann", None).items);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_conversation_that_was_deleted_meanwhile_does_not_come_back() {
+    each(async |store| {
+        assert_eq!(
+            save_with(store, "r1", save("ann", None)).await,
+            Finished::Won
+        );
+        assert!(store.delete_conversation(key("ann")).await.unwrap());
+        let late = save_with(store, "r2", save("ann", Some(1))).await;
+        assert_eq!(late, Finished::ConversationConflict);
     })
     .await;
 }
@@ -269,7 +294,7 @@ async fn a_save_over_another_version_is_a_conflict_and_a_first_save_is_not() {
 #[tokio::test]
 async fn conversations_belong_to_their_owner_and_can_be_deleted() {
     each(async |store| {
-        store.save_conversation(save("ann", None)).await.unwrap();
+        save_with(store, "saver", save("ann", None)).await;
         assert!(
             store
                 .load_conversation(&key("bob"))
@@ -420,7 +445,7 @@ async fn everything_is_there_after_a_restart() {
     append(&store, "alive", 4..4, vec![Mark::Since(two)]).await;
     append(&store, "alive", 4..5, vec![]).await;
     end(&store, "ended", finish(RunState::Finished)).await;
-    store.save_conversation(save("ann", None)).await.unwrap();
+    save_with(&store, "saver", save("ann", None)).await;
     store.close().await.unwrap();
 
     let store = sqlite(folder.path()).await;
@@ -537,7 +562,7 @@ async fn what_is_old_is_forgotten_with_its_events() {
     let later = Clock::of(|| START + 3_600_000);
     let store = SqliteStore::new(&path, limits(), later);
     store.open().await.unwrap();
-    store.save_conversation(save("ann", None)).await.unwrap();
+    save_with(&store, "saver", save("ann", None)).await;
     assert!(store.run("old").await.unwrap().is_none());
     assert_eq!(numbers(&store, "old", 0, 9).await, [0; 0]);
     store.close().await.unwrap();

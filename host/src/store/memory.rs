@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     Acknowledge, Appended, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch,
     Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits, NewRun, RunFilter,
-    RunState, Saved, Store, StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
+    RunState, Store, StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
 };
 use crate::clock::Clock;
 
@@ -112,7 +112,7 @@ impl Store for MemoryStore {
             return done(Finished::AlreadyTerminal);
         }
         if let Some(save) = finish.conversation
-            && data.save_conversation(save, self.limits.conversations) == Saved::Conflict
+            && !data.save_conversation(save, self.limits.conversations)
         {
             return done(Finished::ConversationConflict);
         }
@@ -173,11 +173,6 @@ impl Store for MemoryStore {
         key: &ConversationKey,
     ) -> StoreFuture<'_, Option<StoredConversation>> {
         done(self.data().conversations.get(key).cloned())
-    }
-
-    fn save_conversation(&self, save: ConversationSave) -> StoreFuture<'static, Saved> {
-        let limit = self.limits.conversations;
-        done(self.data().save_conversation(save, limit))
     }
 
     fn delete_conversation(&self, key: ConversationKey) -> StoreFuture<'static, bool> {
@@ -249,18 +244,16 @@ impl Data {
             .is_some_and(|run| run.known.state == RunState::Running)
     }
 
-    /// At most `limit` conversations are kept.
-    fn save_conversation(&mut self, save: ConversationSave, limit: usize) -> Saved {
+    /// Whether it was saved; at most `limit` conversations are kept.
+    fn save_conversation(&mut self, save: ConversationSave, limit: usize) -> bool {
         let ConversationSave {
             key,
             items,
             expected,
         } = save;
         let present = self.conversations.get(&key).map(|stored| stored.version);
-        if let (Some(present), Some(expected)) = (present, expected)
-            && present != expected
-        {
-            return Saved::Conflict;
+        if expected.is_some() && present != expected {
+            return false;
         }
         let version = present.unwrap_or(0) + 1;
         if present.is_none() {
@@ -274,6 +267,6 @@ impl Data {
         let items = Arc::new(items);
         self.conversations
             .insert(key, StoredConversation { items, version });
-        Saved::Version(version)
+        true
     }
 }

@@ -101,7 +101,6 @@ pub(crate) trait Store: Send + Sync {
         &self,
         key: &ConversationKey,
     ) -> StoreFuture<'_, Option<StoredConversation>>;
-    fn save_conversation(&self, save: ConversationSave) -> StoreFuture<'static, Saved>;
     /// Whether there was one.
     fn delete_conversation(&self, key: ConversationKey) -> StoreFuture<'static, bool>;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    Acknowledge, Appended, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch,
-    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, MemoryStore, NewRun, RunFilter,
-    Saved, Store, StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
+    Acknowledge, Appended, AuditRecord, ConversationKey, Entry, EventBatch, Expected, Finish,
+    Finished, IdempotencyKey, Keeps, KeyedRun, MemoryStore, NewRun, RunFilter, Store, StoreError,
+    StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
 };
 
 /// Keeps nothing but the state of plugins.
@@ -75,10 +75,6 @@ impl Store for NoStore {
         _key: &ConversationKey,
     ) -> StoreFuture<'_, Option<StoredConversation>> {
         done(None)
-    }
-
-    fn save_conversation(&self, _save: ConversationSave) -> StoreFuture<'static, Saved> {
-        done(Saved::Version(0))
     }
 
     fn delete_conversation(&self, _key: ConversationKey) -> StoreFuture<'static, bool> {

@@ -153,15 +153,6 @@ pub(crate) struct ConversationSave {
     pub(crate) expected: Option<u64>,
 }
 
-/// What became of a save.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Saved {
-    /// Stored, with this version.
-    Version(u64),
-    /// Somebody else has stored since the load.
-    Conflict,
-}
-
 /// What must stand in a place before it is written.
 #[derive(Debug)]
 pub(crate) enum Expected {

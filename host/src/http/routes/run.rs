@@ -1,18 +1,26 @@
 //! `POST /:name/run`: runs an agent, and answers with JSON or with its events.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::response::Response;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use mortise_plugin_api::{Error, RequestKind};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use crate::http::error::{Failure, json_response};
 use crate::http::router::Call;
 use crate::http::sse::{self, Framing};
+use crate::http::state::HttpState;
 use crate::http::{escapes, schemas};
-use crate::runtime::{Caller, OutputRequest, RunRequest, RunUsage};
+use crate::plugin::request::RequestView;
+use crate::runtime::{
+    Caller, Claim, OutputRequest, Reader, Resume, RunRequest, RunUsage, conflict,
+};
+
+const LONGEST_KEY: usize = 255;
 
 pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
     let Call {
@@ -21,13 +29,28 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
         body,
     } = call;
     let body = body.checked(&request.headers, &schemas::RUN)?;
-    let run = run_request(body);
+    let mut run = run_request(body);
     let agent = request.agent.as_deref().unwrap_or_default();
     let caller = Caller {
         principal: request.principal().unwrap_or_default(),
         request_id: Arc::clone(&request.id),
     };
-    if request.kind != RequestKind::Stream {
+    let wants_stream = request.kind == RequestKind::Stream;
+    if let Some(key) = idempotency_key(&request.headers)? {
+        let digest = digest(&request.body, wants_stream);
+        let claim = state.runtime.claim(agent, key, digest, &caller.principal);
+        match claim.await? {
+            Claim::New(id) => run.claimed_id = Some(id),
+            Claim::Known(id) if wants_stream => {
+                return repeated_stream(state, &request, id, &caller).await;
+            }
+            Claim::Known(id) => {
+                let result = state.runtime.repeated_answer(&id).await?;
+                return Ok(json_response(StatusCode::OK, &result));
+            }
+        }
+    }
+    if !wants_stream {
         // When the client goes, this future is dropped, and the run with it.
         let result = state.runtime.run(agent, run, caller).await?;
         let mut response = json_response(StatusCode::OK, &result);
@@ -37,7 +60,38 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
     }
 
     let streamed = state.runtime.stream(agent, run, caller).await?;
-    let run_id = streamed.run_id;
+    let mut response = stream(state, &request, streamed.run_id, streamed.reader)?;
+    response.extensions_mut().insert(streamed.usage);
+    Ok(response)
+}
+
+/// The events of the run that the key stands for, from the first one.
+async fn repeated_stream(
+    state: &HttpState,
+    request: &RequestView,
+    run_id: Arc<str>,
+    caller: &Caller,
+) -> Result<Response, Failure> {
+    let resumed = state
+        .runtime
+        .resume_stream(&run_id, None, &caller.principal);
+    match resumed.await? {
+        Resume::Reader(reader) => stream(state, request, run_id, reader),
+        Resume::NoStore => {
+            Err(conflict("The events of the run with this Idempotency-Key are not kept.").into())
+        }
+        Resume::Unknown => {
+            Err(conflict("The request with this Idempotency-Key is still being taken in.").into())
+        }
+    }
+}
+
+fn stream(
+    state: &HttpState,
+    request: &RequestView,
+    run_id: Arc<str>,
+    reader: Reader,
+) -> Result<Response, Failure> {
     let framing = match escapes::query_param(request.uri.query(), "ids").as_deref() {
         Some("1") => Framing::Numbered {
             run_id: Arc::clone(&run_id),
@@ -46,12 +100,42 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
     };
     let id = HeaderValue::from_str(&run_id)
         .map_err(|_| Error::internal(format!("the run id {run_id:?} fits no header")))?;
-    let mut response = sse::response(streamed.reader, framing, Some(run_id), state.sse_heartbeat);
-    response.extensions_mut().insert(streamed.usage);
+    let mut response = sse::response(reader, framing, Some(run_id), state.sse_heartbeat);
     let headers = response.headers_mut();
     headers.insert("x-stream-id", id.clone());
     headers.insert("x-run-id", id);
     Ok(response)
+}
+
+/// The key with which a client may repeat its request.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().ok(),
+        (Some(_), Some(_)) => None,
+    };
+    match value.map(str::trim) {
+        Some(key) if (1..=LONGEST_KEY).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(Failure::bad_request(
+            "Idempotency-Key must be there once, with 1 to 255 visible characters.",
+        )),
+    }
+}
+
+/// What tells one request from another.
+fn digest(body: &[u8], wants_stream: bool) -> String {
+    let mut digest = Sha256::new();
+    digest.update([u8::from(wants_stream)]);
+    digest.update(body);
+    digest
+        .finalize()
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// The request in a body that fits its schema.
@@ -72,6 +156,7 @@ fn run_request(mut body: Map<String, Value>) -> RunRequest {
         max_steps: body.get("maxSteps").and_then(steps),
         client_tool_result_timeout: timeout(&advanced["clientToolResultTimeoutMs"]),
         tool_approval_timeout: timeout(&advanced["toolApprovalTimeoutMs"]),
+        claimed_id: None,
     }
 }
 

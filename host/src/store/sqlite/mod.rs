@@ -22,9 +22,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::lock::DatabaseLock;
 use self::writer::{Command, Writer};
 use super::{
-    Acknowledge, Appended, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch,
-    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits, NewRun, RunFilter, Saved,
-    Store, StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
+    Acknowledge, Appended, AuditRecord, ConversationKey, Entry, EventBatch, Expected, Finish,
+    Finished, IdempotencyKey, Keeps, KeyedRun, Limits, NewRun, RunFilter, Store, StoreError,
+    StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
 };
 use crate::clock::Clock;
 use crate::shutdown::Tasks;
@@ -248,10 +248,6 @@ impl Store for SqliteStore {
     ) -> StoreFuture<'_, Option<StoredConversation>> {
         let key = key.clone();
         Box::pin(async move { Ok(reads::conversation(&self.readers, &key).await?) })
-    }
-
-    fn save_conversation(&self, save: ConversationSave) -> StoreFuture<'static, Saved> {
-        self.ask(|answer| Command::Save { save, answer })
     }
 
     fn delete_conversation(&self, key: ConversationKey) -> StoreFuture<'static, bool> {

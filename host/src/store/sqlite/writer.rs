@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::{
     Acknowledge, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch, Expected,
-    Finish, Finished, IdempotencyKey, KeyedRun, Limits, Mark, NewRun, RunState, Saved, StoreError,
+    Finish, Finished, IdempotencyKey, KeyedRun, Limits, Mark, NewRun, RunState, StoreError,
 };
 use super::lock::DatabaseLock;
 use super::{Health, signed, unsigned, usage_json};
@@ -43,10 +43,6 @@ pub(super) enum Command {
         run_id: Arc<str>,
         finish: Finish,
         answer: Answer<Finished>,
-    },
-    Save {
-        save: ConversationSave,
-        answer: Answer<Saved>,
     },
     DeleteConversation {
         key: ConversationKey,
@@ -206,7 +202,6 @@ impl Command {
             Self::Open(_) | Self::Audit(_) => {}
             Self::Append { writer, .. } => writer.failed(&error),
             Self::Finish { answer, .. } => drop(answer.send(Err(error))),
-            Self::Save { answer, .. } => drop(answer.send(Err(error))),
             Self::DeleteConversation { answer, .. } | Self::SetState { answer, .. } => {
                 drop(answer.send(Err(error)));
             }
@@ -352,7 +347,7 @@ impl Group<'_> {
             if let Some(save) = finish.conversation {
                 // A conversation is not stored for a run that has ended.
                 let is_alive = self.is_alive(&run_id).await?;
-                if is_alive && self.save(save).await? == Saved::Conflict {
+                if is_alive && !self.save(save).await? {
                     settle(&outcome, Finished::ConversationConflict);
                     continue;
                 }
@@ -405,7 +400,8 @@ impl Group<'_> {
         Ok(row.is_some())
     }
 
-    async fn save(&mut self, save: ConversationSave) -> Result<Saved, sqlx::Error> {
+    /// Whether nobody else has stored since the load.
+    async fn save(&mut self, save: ConversationSave) -> Result<bool, sqlx::Error> {
         let ConversationSave {
             key,
             items,
@@ -421,10 +417,8 @@ impl Group<'_> {
         .bind(&key.id)
         .fetch_optional(&mut *self.transaction)
         .await?;
-        if let (Some(present), Some(expected)) = (present, expected)
-            && unsigned(present) != expected
-        {
-            return Ok(Saved::Conflict);
+        if expected.is_some() && present.map(unsigned) != expected {
+            return Ok(false);
         }
         let version = present.unwrap_or(0) + 1;
         sqlx::query("insert or replace into conversations values (?, ?, ?, ?, ?, ?, ?)")
@@ -437,15 +431,11 @@ impl Group<'_> {
             .bind(signed(self.now))
             .execute(&mut *self.transaction)
             .await?;
-        Ok(Saved::Version(unsigned(version)))
+        Ok(true)
     }
 
     async fn other(&mut self, command: Command) -> Result<(), sqlx::Error> {
         match command {
-            Command::Save { save, answer } => {
-                let saved = self.save(save).await;
-                self.answer(answer, saved)
-            }
             Command::DeleteConversation { key, answer } => {
                 let deleted = self.delete_conversation(&key).await;
                 self.answer(answer, deleted)

@@ -1,0 +1,176 @@
+//! What there was and what there is, for those who may see it: runs, approvals that wait, and the
+//! end of a conversation.
+
+use std::sync::Arc;
+
+use mortise_plugin_api::{Principal, Usage};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::active::ActiveRun;
+use super::api::RunOutcome;
+use super::service::{Runtime, internal};
+use crate::store::{ConversationKey, RunFilter, RunState, StoredRun};
+
+/// Which runs are wanted, the youngest first.
+#[derive(Debug, Default)]
+pub(crate) struct RunQuery {
+    pub(crate) agent: Option<String>,
+    pub(crate) conversation_id: Option<String>,
+    pub(crate) state: Option<RunState>,
+    /// The last run of the page before.
+    pub(crate) before: Option<String>,
+    pub(crate) limit: u32,
+}
+
+/// How a run looks from outside.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunSummary {
+    pub(crate) run_id: Arc<str>,
+    pub(crate) agent_name: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) conversation_id: Option<String>,
+    /// `json` or `stream`.
+    pub(crate) answer: &'static str,
+    /// `running`, `finished`, `failed` or `aborted`.
+    pub(crate) state: &'static str,
+    /// In milliseconds since 1970, like all times.
+    pub(crate) created_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) usage: Option<Usage>,
+}
+
+/// A tool call that waits for a decision.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PendingApproval {
+    pub(crate) run_id: Arc<str>,
+    pub(crate) agent_name: Arc<str>,
+    pub(crate) tool_call_id: String,
+    pub(crate) tool_name: String,
+    /// The exact arguments that are to be approved.
+    pub(crate) tool_input: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) meta: Option<Value>,
+    pub(crate) requested_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<u64>,
+}
+
+// === impl Runtime ===
+
+impl Runtime {
+    /// The runs of this principal, a page of them.
+    pub(crate) async fn runs(
+        &self,
+        query: RunQuery,
+        principal: &Arc<Principal>,
+    ) -> RunOutcome<Vec<RunSummary>> {
+        let filter = RunFilter {
+            owner: Arc::clone(principal),
+            agent: query.agent,
+            conversation_id: query.conversation_id,
+            state: query.state,
+            before: query.before,
+            limit: query.limit,
+        };
+        let runs = self.engine.store.runs(filter).await.map_err(internal)?;
+        Ok(runs.into_iter().map(RunSummary::from).collect())
+    }
+
+    /// The run, if it is this principal's.
+    pub(crate) async fn run_summary(
+        &self,
+        run_id: &str,
+        principal: &Principal,
+    ) -> RunOutcome<Option<RunSummary>> {
+        if let Some(run) = self.active(run_id, principal) {
+            return Ok(Some(RunSummary::from(&*run)));
+        }
+        let run = self.engine.store.run(run_id).await.map_err(internal)?;
+        let own = run.filter(|run| self.reaches(&run.owner, principal));
+        Ok(own.map(RunSummary::from))
+    }
+
+    /// The calls that wait for a decision which this principal may see, the oldest first.
+    pub(crate) fn pending_approvals(&self, principal: &Principal) -> Vec<PendingApproval> {
+        let mut pending = Vec::new();
+        for run in self.engine.active.all() {
+            let is_own = self.reaches(&run.owner, principal);
+            for (call_id, waiting) in run.pending_approvals() {
+                let tool = run.agent.tool(&waiting.tool);
+                let may_decide = tool.is_some_and(|tool| run.may_decide(tool, principal));
+                if !is_own && !may_decide {
+                    continue;
+                }
+                pending.push(PendingApproval {
+                    run_id: Arc::clone(&run.id),
+                    agent_name: Arc::clone(&run.agent.name),
+                    tool_call_id: call_id,
+                    tool_name: waiting.tool,
+                    tool_input: waiting.requested.arguments,
+                    meta: waiting.requested.meta,
+                    requested_at: waiting.requested.requested_at,
+                    expires_at: waiting.requested.expires_at,
+                });
+            }
+        }
+        pending.sort_by_key(|approval| approval.requested_at);
+        pending
+    }
+
+    /// Deletes what is stored of a conversation; whether there was anything. `NOT_FOUND` for an
+    /// unknown agent.
+    pub(crate) async fn delete_conversation(
+        &self,
+        agent: &str,
+        id: &str,
+        principal: &Arc<Principal>,
+    ) -> RunOutcome<bool> {
+        let agent = self.agent(agent)?;
+        let key = ConversationKey::new(principal, &agent.name, id);
+        let deleted = self.engine.store.delete_conversation(key).await;
+        let deleted = deleted.map_err(internal)?;
+        if deleted {
+            let detail = serde_json::json!({ "agentName": &*agent.name, "conversationId": id });
+            self.engine
+                .audit("delete_conversation", principal, None, detail);
+        }
+        Ok(deleted)
+    }
+}
+
+// === impl RunSummary ===
+
+impl From<StoredRun> for RunSummary {
+    fn from(run: StoredRun) -> Self {
+        Self {
+            run_id: run.id,
+            agent_name: run.agent,
+            conversation_id: run.conversation_id,
+            answer: run.answer.as_str(),
+            state: run.state.as_str(),
+            created_at: run.created_at,
+            ended_at: run.ended_at,
+            usage: run.usage,
+        }
+    }
+}
+
+impl From<&ActiveRun> for RunSummary {
+    fn from(run: &ActiveRun) -> Self {
+        Self {
+            run_id: Arc::clone(&run.id),
+            agent_name: Arc::clone(&run.agent.name),
+            conversation_id: run.request.conversation_id.clone(),
+            answer: run.mode.answer().as_str(),
+            state: RunState::Running.as_str(),
+            created_at: run.created_at,
+            ended_at: None,
+            usage: None,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Requests that a client may repeat: a key stands for the run that it began first.
+
+use std::sync::Arc;
+
+use mortise_plugin_api::{Error, Event, Principal, RunResult};
+
+use super::api::RunOutcome;
+use super::service::{Runtime, internal};
+use crate::store::{IdempotencyKey, KeyedRun};
+
+/// What a key stands for.
+pub(crate) enum Claim {
+    /// For a run with this id, which is to be begun.
+    New(Arc<str>),
+    /// For the run that an earlier request began.
+    Known(Arc<str>),
+}
+
+// === impl Runtime ===
+
+impl Runtime {
+    /// What the key of a request stands for. `request` is a digest of it.
+    ///
+    /// # Errors
+    /// `CONFLICT` for a key that came with another request, `NOT_FOUND` for an unknown agent.
+    pub(crate) async fn claim(
+        &self,
+        agent: &str,
+        key: String,
+        request: String,
+        principal: &Principal,
+    ) -> RunOutcome<Claim> {
+        let agent = self.agent(agent)?;
+        let key = IdempotencyKey {
+            tenant: principal.tenant.clone(),
+            subject: principal.subject.clone(),
+            agent: agent.name.to_string(),
+            key,
+        };
+        let run_id: Arc<str> = self.engine.ids.run().into();
+        let run = KeyedRun {
+            run_id: Arc::clone(&run_id),
+            request: request.clone(),
+        };
+        match self.engine.store.claim(key, run).await.map_err(internal)? {
+            None => Ok(Claim::New(run_id)),
+            Some(known) if known.request == request => Ok(Claim::Known(known.run_id)),
+            Some(_) => Err(conflict(
+                "This Idempotency-Key was used with another request.",
+            )),
+        }
+    }
+
+    /// The answer of a run that answered with JSON, for whoever repeats its request.
+    ///
+    /// # Errors
+    /// What the run failed with; `CONFLICT` as long as it is under way.
+    pub(crate) async fn repeated_answer(&self, run_id: &str) -> RunOutcome<RunResult> {
+        let last_words = self.engine.store.events(run_id, 0, 1).await;
+        let batches = last_words.map_err(internal)?;
+        let Some((_, json)) = batches.iter().find_map(|batch| batch.peek()) else {
+            return Err(conflict(
+                "The request with this Idempotency-Key is still under way.",
+            ));
+        };
+        match serde_json::from_slice(json)? {
+            Event::RunFinished { result, .. } => Ok(result),
+            Event::RunAborted { .. } => Err(Error::aborted(format!("Run '{run_id}' was aborted."))),
+            Event::RunError { error, .. } => {
+                let code = error["code"].as_str().unwrap_or("INTERNAL");
+                let detail = error["detail"].as_str().unwrap_or_default();
+                let mut failed = Error::new(code, detail);
+                for (key, value) in error["context"].as_object().into_iter().flatten() {
+                    failed = failed.with_context(key.as_str(), value.clone());
+                }
+                Err(failed)
+            }
+            _ => Err(Error::internal("a run has no last event")),
+        }
+    }
+}
+
+pub(crate) fn conflict(message: &str) -> Error {
+    Error::new("CONFLICT", message)
+}

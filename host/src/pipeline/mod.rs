@@ -17,7 +17,7 @@ use crate::plugin::capability::OfferedHook;
 use crate::shutdown::Tasks;
 
 pub(crate) use self::observers::Observers;
-pub(crate) use self::requests::{GuardOutcome, Guards, Head, Sent};
+pub(crate) use self::requests::{Authorization, GuardOutcome, Guards, Head, Sent};
 pub(crate) use self::runs::{Held, Processed, to_json};
 
 /// The hooks of all instances, by stage.

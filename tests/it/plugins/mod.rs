@@ -3,6 +3,7 @@
 mod abi;
 mod addresses;
 mod auth;
+mod auth_modes;
 mod endpoints;
 mod jwt_auth;
 mod loading;

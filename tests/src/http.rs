@@ -23,6 +23,8 @@ pub struct Request {
     target: String,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
+    /// Whether the body brings its own framing.
+    is_framed: bool,
 }
 
 /// An answer, read to its end.
@@ -66,6 +68,7 @@ impl Request {
             target: target.to_owned(),
             headers: Vec::new(),
             body: None,
+            is_framed: false,
         }
     }
 
@@ -90,6 +93,12 @@ impl Request {
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
         self
+    }
+
+    /// A body as it goes over the wire, with its framing; a header says which.
+    pub fn raw_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.is_framed = true;
+        self.body(body)
     }
 
     /// Sends it and reads the whole answer.
@@ -151,7 +160,9 @@ impl Request {
         for (name, value) in &self.headers {
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        if let Some(body) = &self.body {
+        if self.is_framed {
+            // A header of the request says where the body ends.
+        } else if let Some(body) = &self.body {
             let _ = write!(head, "content-length: {}\r\n", body.len());
         } else if self.method == "POST" {
             head.push_str("content-length: 0\r\n");

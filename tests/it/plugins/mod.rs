@@ -9,6 +9,7 @@ mod jwt_auth;
 mod loading;
 mod misbehave;
 mod ops;
+mod own_mount;
 mod rate_limit;
 mod request_log;
 mod third_party;

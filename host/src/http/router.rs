@@ -19,7 +19,7 @@ use super::body::{self, JsonBody};
 use super::error::Failure;
 use super::plugin_routes::{Lookup, RequestPath};
 use super::state::HttpState;
-use super::{layers, plugin_call, routes};
+use super::{layers, params, plugin_call, routes};
 use crate::ledger::Places;
 use crate::pipeline::GuardOutcome;
 use crate::plugin::request::{RequestParts, RequestView};
@@ -254,6 +254,12 @@ fn destination<'p>(method: &Method, path: RequestPath<'p>) -> Destination<'p> {
         let Some(params) = route.captures(segments) else {
             continue;
         };
+        if !params
+            .iter()
+            .all(|(_, value)| params::is_plain_segment(value))
+        {
+            return Destination::Unknown;
+        }
         if route.method == *method {
             return Destination::BuiltIn(route.handler, params);
         }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::http::error::{Failure, json_response};
 use crate::http::router::Call;
 use crate::http::sse::{self, Framing};
-use crate::http::{escapes, schemas};
+use crate::http::{escapes, params, schemas};
 use crate::runtime::{Caller, OutputRequest, RunRequest, RunUsage};
 
 pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
@@ -21,6 +21,13 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
         body,
     } = call;
     let body = body.checked(&request.headers, &schemas::RUN)?;
+    let conversation_id = body.get("conversationId").and_then(Value::as_str);
+    if !conversation_id.is_none_or(params::is_plain) {
+        return Err(Failure::invalid_at(
+            "/conversationId",
+            "must be at most 1024 bytes long and have no control characters",
+        ));
+    }
     let run = run_request(body);
     let agent = request.agent.as_deref().unwrap_or_default();
     let caller = Caller {

@@ -37,19 +37,20 @@ pub struct Reply {
 /// Status and headers.
 #[derive(Debug)]
 pub(crate) struct Head {
-    status: u16,
-    headers: Vec<(String, String)>,
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// The bytes of a body, freed of their framing.
 #[derive(Debug)]
-pub(crate) struct BodyReader {
-    stream: BufReader<TcpStream>,
+pub(crate) struct BodyReader<S = BufReader<TcpStream>> {
+    stream: S,
     framing: Framing,
 }
 
-#[derive(Debug)]
-enum Framing {
+/// Where a body ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Framing {
     Length(u64),
     /// What is left of the chunk.
     Chunked(u64),
@@ -183,16 +184,8 @@ impl Request {
     fn begin(&self) -> io::Result<(Head, BodyReader)> {
         let mut stream = BufReader::new(self.connect()?);
         let head = Head::read(&mut stream)?;
-        let framing = if head.status == 204 || self.method == "HEAD" {
-            Framing::Ended
-        } else if head.header("transfer-encoding") == Some("chunked") {
-            Framing::Chunked(0)
-        } else if let Some(length) = head.header("content-length") {
-            Framing::Length(length.parse().map_err(invalid)?)
-        } else {
-            Framing::UntilClose
-        };
-        Ok((head, BodyReader { stream, framing }))
+        let framing = Framing::of(&head, &self.method)?;
+        Ok((head, BodyReader::new(stream, framing)))
     }
 }
 
@@ -248,7 +241,7 @@ impl Reply {
 // === impl Head ===
 
 impl Head {
-    fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Self> {
+    pub(crate) fn read(stream: &mut impl BufRead) -> io::Result<Self> {
         let first = line(stream)?;
         let status = first.split(' ').nth(1).and_then(|it| it.parse().ok());
         let status = status.ok_or_else(|| invalid(format!("no status in {first:?}")))?;
@@ -274,7 +267,7 @@ impl Head {
     }
 }
 
-fn line(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
+fn line(stream: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -287,9 +280,32 @@ fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
+// === impl Framing ===
+
+impl Framing {
+    /// How the body of an answer to this method is framed.
+    pub(crate) fn of(head: &Head, method: &str) -> io::Result<Self> {
+        Ok(if head.status == 204 || method == "HEAD" {
+            Self::Ended
+        } else if head.header("transfer-encoding") == Some("chunked") {
+            Self::Chunked(0)
+        } else if let Some(length) = head.header("content-length") {
+            Self::Length(length.parse().map_err(invalid)?)
+        } else {
+            Self::UntilClose
+        })
+    }
+}
+
 // === impl BodyReader ===
 
-impl Read for BodyReader {
+impl<S> BodyReader<S> {
+    pub(crate) fn new(stream: S, framing: Framing) -> Self {
+        Self { stream, framing }
+    }
+}
+
+impl<S: BufRead> Read for BodyReader<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.framing {
             Framing::Ended | Framing::Length(0) => Ok(0),

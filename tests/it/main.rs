@@ -9,6 +9,7 @@ mod layers;
 mod plugins;
 mod readme;
 mod routes;
+mod secrets;
 mod shutdown;
 mod support;
 mod tidy;

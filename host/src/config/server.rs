@@ -24,7 +24,9 @@ pub struct Server {
     /// The bearer token of the built-in routes, as text, `{ env = "NAME" }` or
     /// `{ file = "path" }`. Unset means that they ask for none.
     pub secret: Option<Secret>,
-    /// How the secret and the guards that authenticate go together.
+    /// `"all"` asks for the secret, and then for what every guard asks for. With `"any"` the secret
+    /// or the credential of one guard that authenticates is enough; one that is wrong refuses,
+    /// whatever else is presented.
     pub auth: Auth,
     /// Who is asking when the secret is presented.
     pub principal: SecretHolder,

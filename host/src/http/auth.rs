@@ -1,5 +1,7 @@
 //! The door: the server's secret, and how it goes together with the guards that authenticate.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use mortise_plugin_api::Principal;
@@ -19,14 +21,15 @@ pub(super) struct Door {
     /// Only digests are kept and compared, so that the time a comparison takes tells nothing, not
     /// even how long the secret is.
     expected: Option<[u8; 32]>,
-    holder: Principal,
+    holder: Arc<Principal>,
+    anonymous: Arc<Principal>,
 }
 
 /// A request that may go on to the guards.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// Who is asking; `None` where a guard has to find out.
-    pub(super) principal: Option<Principal>,
+    pub(super) principal: Option<Arc<Principal>>,
     pub(super) guards: Guards,
 }
 
@@ -43,7 +46,8 @@ impl Door {
         Self {
             auth,
             expected,
-            holder,
+            holder: Arc::new(holder),
+            anonymous: Arc::default(),
         }
     }
 
@@ -53,8 +57,8 @@ impl Door {
         // Where no guard authenticates, there is nothing to choose from.
         if self.auth == Auth::All || !guards.authenticate() {
             let principal = match authorization {
-                Authorization::Secret => self.holder.clone(),
-                Authorization::Free if self.expected.is_none() => Principal::anonymous(),
+                Authorization::Secret => Arc::clone(&self.holder),
+                Authorization::Free if self.expected.is_none() => Arc::clone(&self.anonymous),
                 Authorization::Free | Authorization::Other => return Err(Failure::unauthorized()),
             };
             return Ok(Entry {
@@ -66,7 +70,7 @@ impl Door {
             return Err(Failure::unauthorized());
         }
         Ok(Entry {
-            principal: (authorization == Authorization::Secret).then(|| self.holder.clone()),
+            principal: (authorization == Authorization::Secret).then(|| Arc::clone(&self.holder)),
             guards: Guards::Any(authorization),
         })
     }
@@ -108,7 +112,7 @@ mod tests {
         let door = Door::new(auth, secret.as_ref(), Principal::new("ops"));
         let entry = door.check(&headers, &guards).ok()?;
         assert_eq!(entry.guards, Guards::All);
-        Some(entry.principal.unwrap().subject)
+        Some(entry.principal.unwrap().subject.clone())
     }
 
     #[test]

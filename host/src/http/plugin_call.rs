@@ -98,7 +98,7 @@ async fn let_in(
                 }
             };
             let entry = Entry {
-                principal: Some(principal),
+                principal: Some(Arc::new(principal)),
                 guards: Guards::NonAuthenticating,
             };
             admit(state, request, entry).await

@@ -84,7 +84,7 @@ pub(crate) struct Sent {
     pub(crate) usage: Option<Usage>,
 }
 
-/// Headers that carry credentials; observers read that there was one.
+/// Headers that may carry credentials, whoever asks for them; observers read that there was one.
 const CREDENTIALS: [&str; 5] = [
     "authorization",
     "cookie",
@@ -245,8 +245,10 @@ impl Pipeline {
     /// Tells observers of a request that was let in; costs nothing where there are none.
     pub(crate) fn observe_request(&self, request: &RequestView) {
         if self.observers().wants("request") {
-            self.observers()
-                .json("request", &observed(request).to_string().into());
+            self.observers().json(
+                "request",
+                &observed(request, &self.credentials).to_string().into(),
+            );
         }
     }
 }
@@ -312,10 +314,13 @@ fn log(hook: &OfferedHook, stage: Stage, failed: &Error) {
     );
 }
 
-/// `ObservedRequest`, in the form in which observations cross.
-fn observed(request: &RequestView) -> Value {
+/// `ObservedRequest`, in the form in which observations cross. `credentials` are headers that are
+/// hidden beside those that always are.
+fn observed(request: &RequestView, credentials: &[String]) -> Value {
     let headers = request.headers.iter().filter_map(|(name, value)| {
-        let value = if CREDENTIALS.contains(&name.as_str()) {
+        let is_hidden = CREDENTIALS.contains(&name.as_str())
+            || credentials.iter().any(|hidden| name == hidden.as_str());
+        let value = if is_hidden {
             "[REDACTED]"
         } else {
             value.to_str().ok()?

@@ -399,7 +399,9 @@ async fn the_head_of_a_response_goes_from_hook_to_hook() {
 
 #[test]
 fn observers_read_no_credentials() {
-    let observed = observed(&request());
+    let hidden = observed(&request(), &["x-user".to_owned()]);
+    assert_eq!(hidden["headers"][1], json!(["x-user", "[REDACTED]"]));
+    let observed = observed(&request(), &[]);
     assert_eq!(
         observed,
         json!({

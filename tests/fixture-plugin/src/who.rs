@@ -97,13 +97,18 @@ impl Hook for Listener {
     }
 
     async fn completed(&self, completed: Completed) -> Result<()> {
-        self.heard.add("completed", completed.principal);
+        // Those who ask what was heard are nobody's business.
+        if completed.agent.is_some() {
+            self.heard.add("completed", completed.principal);
+        }
         Ok(())
     }
 
     async fn observe(&self, observation: Observation) -> Result<()> {
         match observation {
-            Observation::Request(request) => self.heard.add("request", request.principal),
+            Observation::Request(request) if request.agent.is_some() => {
+                self.heard.add("request", request.principal);
+            }
             Observation::Event {
                 run,
                 event: Event::RunFinished { .. },

@@ -320,21 +320,10 @@ fn who_is_asking_is_known_to_hooks_agents_tools_and_the_log() {
         assert!(said.contains(&quoted(&principal)), "the tool: {said}");
         run("plain", "hi", true);
 
-        let heard = server.anonymous("GET", "/api/who/heard").send().json();
-        let heard = heard.as_array().expect("a list").clone();
-        for place in [
-            "guard",
-            "request",
-            "before_model",
-            "before_tool",
-            "event",
-            "completed",
-        ] {
-            let said: Vec<_> = heard.iter().filter(|it| it[0] == place).collect();
-            assert!(!said.is_empty(), "nothing of {place} in {heard:?}");
+        for (place, principals) in heard(&server) {
             assert!(
-                said.iter().all(|it| it[1] == principal),
-                "{place}: {said:?}"
+                principals.iter().all(|it| *it == principal),
+                "{place}: {principals:?}"
             );
         }
         let log = server.wait_for_log("the agent runs");
@@ -348,6 +337,34 @@ fn who_is_asking_is_known_to_hooks_agents_tools_and_the_log() {
         );
         assert_records_are_theirs(&server, headers);
     }
+}
+
+/// What every stage has heard, as soon as all have.
+#[track_caller]
+fn heard(server: &Server) -> Vec<(&'static str, Vec<Value>)> {
+    let places = [
+        "guard",
+        "request",
+        "before_model",
+        "before_tool",
+        "event",
+        "observe",
+        "completed",
+    ];
+    // Those who only watch are told in their own time.
+    for _ in 0..5_000 {
+        let heard = server.anonymous("GET", "/api/who/heard").send().json();
+        let of = |place: &str| {
+            let heard = heard.as_array().into_iter().flatten();
+            let of_place = heard.filter(|it| it[0] == place);
+            of_place.map(|it| it[1].clone()).collect::<Vec<_>>()
+        };
+        let all = places.map(|place| (place, of(place)));
+        if all.iter().all(|(_, principals)| !principals.is_empty()) {
+            return all.into();
+        }
+    }
+    panic!("not every stage has heard who is asking");
 }
 
 /// What was stored belongs to the one who asked, and to nobody else.

@@ -143,3 +143,45 @@ fn post(target: impl Into<String>, body: &Value) -> Site {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a target is one of a documented path; `{…}` stands for one segment.
+    fn is_of(target: &str, pattern: &str) -> bool {
+        let path = |text: &str| text.split('?').next().unwrap_or_default().to_owned();
+        let (target, pattern) = (path(target), path(pattern));
+        let (mut own, mut documented) = (target.split('/'), pattern.split('/'));
+        loop {
+            match (own.next(), documented.next()) {
+                (None, None) => return true,
+                (Some(own), Some(segment)) if own == segment || segment.starts_with('{') => {}
+                _ => return false,
+            }
+        }
+    }
+
+    #[test]
+    fn every_documented_route_is_asked() {
+        let page = crate::workspace().join("docs/http-api.md");
+        let page = std::fs::read_to_string(page).expect("the page is there");
+        let rows = page.lines().filter_map(|line| {
+            let (route, _) = line.strip_prefix("| `")?.split_once('`')?;
+            let (method, path) = route.split_once(' ')?;
+            path.starts_with('/').then_some((method, path))
+        });
+        let owned = Owned {
+            conversation: "mine".to_owned(),
+            run: "run_0001".to_owned(),
+        };
+        let sites = sites(&owned);
+        let mut count = 0;
+        for (method, path) in rows {
+            count += 1;
+            let is_asked = |site: &Site| site.method == method && is_of(&site.target, path);
+            assert!(sites.iter().any(is_asked), "nobody asks {method} {path}");
+        }
+        assert!(count >= 10, "{count} routes in the page");
+    }
+}

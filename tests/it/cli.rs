@@ -116,6 +116,33 @@ fn a_secret_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_server_that_others_reach_needs_a_secret_or_a_plugin_that_authenticates() {
+    let check = |section: &str, plugins: &str| {
+        check(&format!(
+            "[server]\nhost = \"0.0.0.0\"\nauth = \"any\"\n{section}\n\
+             [plugins]\ndir = \"PLUGIN_DIR\"\n{plugins}"
+        ))
+    };
+    let keys = r#"
+[[plugins.load]]
+name = "auth"
+config = { keys = [{ key = "k", subject = "ann" }] }
+"#;
+    assert_invalid(&check("", SCRIPTED), &["server.host", "a plugin that"]);
+
+    for (section, plugins) in [("secret = \"s\"", ""), ("", keys), ("insecure = true", "")] {
+        let output = check(section, plugins);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(
+            said.contains("everybody may come in"),
+            section.contains("insecure"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let output = mortise(&["check", "--config", "/nowhere/mortise.toml"]);
 

@@ -1,5 +1,6 @@
 //! The tests over HTTP, as one program: from the user's side, through real libraries.
 
+mod authz_matrix;
 mod cli;
 mod config_example;
 mod embedding;
@@ -9,6 +10,7 @@ mod plugins;
 mod readme;
 mod recovery;
 mod routes;
+mod secrets;
 mod shutdown;
 mod support;
 mod tidy;

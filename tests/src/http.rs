@@ -23,6 +23,8 @@ pub struct Request {
     target: String,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
+    /// Whether the body brings its own framing.
+    is_framed: bool,
 }
 
 /// An answer, read to its end.
@@ -35,19 +37,20 @@ pub struct Reply {
 /// Status and headers.
 #[derive(Debug)]
 pub(crate) struct Head {
-    status: u16,
-    headers: Vec<(String, String)>,
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// The bytes of a body, freed of their framing.
 #[derive(Debug)]
-pub(crate) struct BodyReader {
-    stream: BufReader<TcpStream>,
+pub(crate) struct BodyReader<S = BufReader<TcpStream>> {
+    stream: S,
     framing: Framing,
 }
 
-#[derive(Debug)]
-enum Framing {
+/// Where a body ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Framing {
     Length(u64),
     /// What is left of the chunk.
     Chunked(u64),
@@ -66,6 +69,7 @@ impl Request {
             target: target.to_owned(),
             headers: Vec::new(),
             body: None,
+            is_framed: false,
         }
     }
 
@@ -90,6 +94,12 @@ impl Request {
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
         self
+    }
+
+    /// A body as it goes over the wire, with its framing; a header says which.
+    pub fn raw_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.is_framed = true;
+        self.body(body)
     }
 
     /// Sends it and reads the whole answer.
@@ -151,7 +161,9 @@ impl Request {
         for (name, value) in &self.headers {
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        if let Some(body) = &self.body {
+        if self.is_framed {
+            // A header of the request says where the body ends.
+        } else if let Some(body) = &self.body {
             let _ = write!(head, "content-length: {}\r\n", body.len());
         } else if self.method == "POST" {
             head.push_str("content-length: 0\r\n");
@@ -172,16 +184,8 @@ impl Request {
     fn begin(&self) -> io::Result<(Head, BodyReader)> {
         let mut stream = BufReader::new(self.connect()?);
         let head = Head::read(&mut stream)?;
-        let framing = if head.status == 204 || self.method == "HEAD" {
-            Framing::Ended
-        } else if head.header("transfer-encoding") == Some("chunked") {
-            Framing::Chunked(0)
-        } else if let Some(length) = head.header("content-length") {
-            Framing::Length(length.parse().map_err(invalid)?)
-        } else {
-            Framing::UntilClose
-        };
-        Ok((head, BodyReader { stream, framing }))
+        let framing = Framing::of(&head, &self.method)?;
+        Ok((head, BodyReader::new(stream, framing)))
     }
 }
 
@@ -237,7 +241,7 @@ impl Reply {
 // === impl Head ===
 
 impl Head {
-    fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Self> {
+    pub(crate) fn read(stream: &mut impl BufRead) -> io::Result<Self> {
         let first = line(stream)?;
         let status = first.split(' ').nth(1).and_then(|it| it.parse().ok());
         let status = status.ok_or_else(|| invalid(format!("no status in {first:?}")))?;
@@ -263,7 +267,7 @@ impl Head {
     }
 }
 
-fn line(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
+fn line(stream: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -276,9 +280,32 @@ fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
+// === impl Framing ===
+
+impl Framing {
+    /// How the body of an answer to this method is framed.
+    pub(crate) fn of(head: &Head, method: &str) -> io::Result<Self> {
+        Ok(if head.status == 204 || method == "HEAD" {
+            Self::Ended
+        } else if head.header("transfer-encoding") == Some("chunked") {
+            Self::Chunked(0)
+        } else if let Some(length) = head.header("content-length") {
+            Self::Length(length.parse().map_err(invalid)?)
+        } else {
+            Self::UntilClose
+        })
+    }
+}
+
 // === impl BodyReader ===
 
-impl Read for BodyReader {
+impl<S> BodyReader<S> {
+    pub(crate) fn new(stream: S, framing: Framing) -> Self {
+        Self { stream, framing }
+    }
+}
+
+impl<S: BufRead> Read for BodyReader<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.framing {
             Framing::Ended | Framing::Length(0) => Ok(0),

@@ -4,6 +4,7 @@
 //! The tests themselves are in `it/`. `cargo xtask fixture` and `bench` use the same pieces.
 
 mod abi_variants;
+pub mod authz_matrix;
 pub mod fixture;
 mod http;
 mod outside;

@@ -1,5 +1,6 @@
 //! Everything a contributor types: `cargo xtask COMMAND`.
 
+mod authz_matrix;
 mod bench;
 mod check;
 mod fixture;
@@ -15,6 +16,7 @@ cargo xtask COMMAND
   test                    build everything, then every test
   lint                    formatting, clippy, documentation
   ci                      test, then lint
+  authz-matrix            every route with every credential, written in every way
   fixture better-agent    serve the six conformance targets on ports 4101 to 4106
   bench                   compare with a bare HTTP server, in release mode
 ";
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         ["test"] => check::test(),
         ["lint"] => check::lint(),
         ["ci"] => check::test().and_then(|()| check::lint()),
+        ["authz-matrix"] => authz_matrix::authz_matrix(),
         ["fixture", "better-agent"] => fixture::better_agent(),
         ["bench", ..] => bench::bench(&arguments[1..]),
         _ => Err(USAGE.to_owned()),

@@ -13,7 +13,7 @@ use super::error::{StartCause, StartError};
 use super::server::{Server, Signals};
 use super::{App, Inner};
 use crate::clock::Clock;
-use crate::config::{Config, Mode};
+use crate::config::{Auth, Config, Mode};
 use crate::http::{self, HttpState, RouteTable, Settings};
 use crate::ids::Ids;
 use crate::ledger::Ledger;
@@ -103,6 +103,7 @@ impl AppBuilder {
         })?;
         let hook_timeout = config.runs.hook_timeout.0;
         let pipeline = Arc::new(Pipeline::new(catalog.hooks, hook_timeout, &observer_tasks));
+        check_door(&config, &pipeline)?;
         let base_path = config.server.base_path.as_str().to_owned();
         let mounts = RouteTable::build(catalog.mounts, &base_path).map_err(StartCause::Routes)?;
         let ledger = Ledger::new(clock);
@@ -122,7 +123,9 @@ impl AppBuilder {
         host_api.attach(Arc::new(runtime.clone()));
         let settings = Settings {
             base_path,
+            auth: config.server.auth,
             secret: config.server.secret.clone(),
+            holder: config.server.principal.clone().into(),
             proxies: Proxies::new(&config.server),
             body_limit: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
             sse_heartbeat: config.runs.sse_heartbeat.0,
@@ -139,7 +142,7 @@ impl AppBuilder {
             Arc::new(move || request_ids.request().into()),
         );
         let principal = match config.server.secret {
-            Some(_) => Principal::operator(),
+            Some(_) => config.server.principal.clone().into(),
             None => Principal::anonymous(),
         };
         let inner = Inner {
@@ -212,4 +215,33 @@ impl BuiltApp {
     pub async fn discard(self) {
         self.app.inner.discard().await;
     }
+}
+
+/// With `auth = "any"`, whether anybody has to say who is asking is known once the guards are.
+fn check_door(config: &Config, guards: &Pipeline) -> Result<(), StartCause> {
+    let section = &config.server;
+    let is_open = section.auth == Auth::Any && section.secret.is_none() && !guards.authenticate();
+    if !is_open {
+        return Ok(());
+    }
+    if section.is_loopback() || section.insecure {
+        tracing::warn!(
+            "server.auth is \"any\", but there is no server.secret and no plugin authenticates: \
+             everybody may come in"
+        );
+        return Ok(());
+    }
+    Err(StartCause::Open(config.error_at(
+        "/server/host",
+        format!(
+            "other machines reach `server.host` {:?}, and there is neither a `server.secret` nor \
+             a plugin that authenticates",
+            section.host
+        ),
+        Some(
+            "set server.secret, load a plugin such as auth, listen on \"127.0.0.1\", or accept \
+             it with server.insecure = true"
+                .to_owned(),
+        ),
+    )))
 }

@@ -24,6 +24,8 @@ pub(crate) enum StartCause {
     FilesInProduction,
     #[error("the plugins cannot be loaded: {}", listed(.0.iter()))]
     Plugins(LoadErrors),
+    #[error(transparent)]
+    Open(ConfigError),
     #[error("the configuration names what does not exist: {}", listed(.0.iter()))]
     Agents(Vec<ConfigError>),
     #[error(transparent)]
@@ -52,7 +54,7 @@ impl StartError {
     /// Whether the configuration is to blame.
     pub(crate) fn is_configuration(&self) -> bool {
         match &self.0 {
-            StartCause::Log(_) | StartCause::Agents(_) => true,
+            StartCause::Log(_) | StartCause::Open(_) | StartCause::Agents(_) => true,
             StartCause::Plugins(errors) => errors.iter().all(LoadError::is_settings),
             _ => false,
         }
@@ -63,6 +65,7 @@ impl StartError {
         match self.0 {
             StartCause::Plugins(errors) => errors.into_iter().map(miette::Report::new).collect(),
             StartCause::Start(error) => vec![miette::Report::new(error)],
+            StartCause::Open(error) => vec![miette::Report::new(error)],
             StartCause::Agents(errors) => errors.into_iter().map(miette::Report::new).collect(),
             StartCause::Store(error) => {
                 let help = error.help();

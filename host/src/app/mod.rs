@@ -66,9 +66,9 @@ use crate::store::Store;
 ///
 /// Code of the same program is as trusted as the server. Its app reaches every agent, those with
 /// `exposed = false` too, and every run by its id, whoever owns it. What it starts, and the
-/// conversations that it names, belong to the principal that the server's own secret gives: the
-/// operator where `server.secret` is set, else the anonymous one, so that they are the same as
-/// those of requests that carry the secret and nothing else.
+/// conversations that it names, belong to the principal that the server's own secret gives:
+/// `server.principal` where `server.secret` is set, else the anonymous one, so that they are the
+/// same as those of requests that carry the secret and nothing else.
 ///
 /// [`as_principal`](Self::as_principal) is the same app for somebody: it reaches what this
 /// principal would reach over HTTP, and what it starts is theirs.

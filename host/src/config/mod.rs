@@ -44,7 +44,7 @@ pub use plugins::{OnError, PluginEntry, Plugins};
 pub use reference::{reference, schema};
 pub use runs::{OnRequestDisconnect, Runs};
 pub use secret::Secret;
-pub use server::{BasePath, ClientIp, Server};
+pub use server::{Auth, BasePath, ClientIp, SecretHolder, Server};
 pub use source::{ConfigSource, find};
 pub use store::{Durability, Store, StoreUrl};
 pub use table::FreeTable;

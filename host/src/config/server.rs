@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use mortise_plugin_api::Principal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,13 @@ pub struct Server {
     /// The bearer token of the built-in routes, as text, `{ env = "NAME" }` or
     /// `{ file = "path" }`. Unset means that they ask for none.
     pub secret: Option<Secret>,
-    /// Accept requests from other machines although there is no secret.
+    /// `"all"` asks for the secret, and then for what every guard asks for. With `"any"` the secret
+    /// or the credential of one guard that authenticates is enough; one that is wrong refuses,
+    /// whatever else is presented.
+    pub auth: Auth,
+    /// Who is asking when the secret is presented.
+    pub principal: SecretHolder,
+    /// Accept requests from other machines although nobody has to say who is asking.
     pub insecure: bool,
     /// The largest request body.
     pub body_limit: Size,
@@ -53,6 +60,29 @@ pub enum ClientIp {
     First,
 }
 
+/// How the secret and the guards that authenticate go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// The secret is asked for first, then every guard for its own credential.
+    All,
+    /// One of them is enough; a credential that is wrong refuses, whatever else is presented.
+    Any,
+}
+
+/// Who is asking when the secret is presented. What such a client starts and stores is theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct SecretHolder {
+    /// The organisation.
+    pub tenant: String,
+    /// The user or machine in it.
+    pub subject: String,
+    /// What it may do, such as `runs:approve`.
+    pub scopes: Vec<String>,
+}
+
 /// A path prefix without a trailing slash; empty for none.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
@@ -68,6 +98,8 @@ impl Default for Server {
             ports: Vec::new(),
             base_path: BasePath("/api".to_owned()),
             secret: None,
+            auth: Auth::All,
+            principal: SecretHolder::default(),
             insecure: false,
             body_limit: Size(1 << 20),
             header_timeout: Period::from_secs(10),
@@ -105,6 +137,32 @@ impl Server {
                     .host
                     .chars()
                     .all(|it| it.is_ascii_alphanumeric() || matches!(it, '.' | '-' | '_'))
+    }
+}
+
+// === impl SecretHolder ===
+
+impl Default for SecretHolder {
+    fn default() -> Self {
+        let operator = Principal::operator();
+        Self {
+            tenant: operator.tenant,
+            subject: operator.subject,
+            scopes: operator.scopes,
+        }
+    }
+}
+
+impl From<SecretHolder> for Principal {
+    fn from(holder: SecretHolder) -> Self {
+        let SecretHolder {
+            tenant,
+            subject,
+            scopes,
+        } = holder;
+        scopes
+            .into_iter()
+            .fold(Self::new(subject).with_tenant(tenant), Self::with_scope)
     }
 }
 

@@ -232,6 +232,20 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             "set server.secret, listen on \"127.0.0.1\", or accept it with server.insecure = true",
         ),
         (
+            "[server]\nauth = \"some\"",
+            2,
+            8,
+            "`server.auth`: \"some\" is not known here",
+            "write one of all, any",
+        ),
+        (
+            "[server]\nprincipal = { subject = \" \" }",
+            2,
+            25,
+            "`server.principal.subject` is blank or has control characters",
+            "remove the key for the default, or write a name",
+        ),
+        (
             "[server]\nhost = \"127.0.0.1:80\"",
             2,
             8,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Agent, ClientIp, Config, ConfigError, Deadline, FreeTable, OnRequestDisconnect, Period,
+    Agent, Auth, ClientIp, Config, ConfigError, Deadline, FreeTable, OnRequestDisconnect, Period,
     Problem, Problems, Tool, document::Document,
 };
 use crate::schema::Schema;
@@ -58,7 +58,12 @@ impl Checks<'_> {
                 ),
                 "write the host alone, such as \"127.0.0.1\"; the port is `server.port`",
             );
-        } else if !server.is_loopback() && server.secret.is_none() && !server.insecure {
+        } else if !server.is_loopback()
+            && server.secret.is_none()
+            && !server.insecure
+            // Whether a guard authenticates is known when the plugins are loaded.
+            && server.auth == Auth::All
+        {
             self.report(
                 "/server/host",
                 format!(
@@ -68,6 +73,18 @@ impl Checks<'_> {
                 "set server.secret, listen on \"127.0.0.1\", or accept it with \
                  server.insecure = true",
             );
+        }
+        for (key, name) in [
+            ("tenant", &server.principal.tenant),
+            ("subject", &server.principal.subject),
+        ] {
+            if name.trim().is_empty() || name.chars().any(char::is_control) {
+                self.report(
+                    &format!("/server/principal/{key}"),
+                    format!("`server.principal.{key}` is blank or has control characters"),
+                    "remove the key for the default, or write a name",
+                );
+            }
         }
         if self.document.has("/server/port") && self.document.has("/server/ports") {
             self.report(

@@ -12,6 +12,7 @@ use mortise_plugin_api::Error;
 use serde_json::{Map, Value};
 
 use super::error::Failure;
+use super::json::{self, Unreadable};
 use crate::schema::Schema;
 
 /// How long a whole JSON body may take to arrive.
@@ -25,6 +26,8 @@ pub(super) enum JsonBody {
     Empty,
     /// No JSON, or no object.
     NotAnObject,
+    /// A key is there twice; the pointer to it.
+    Ambiguous(String),
     Object(Map<String, Value>),
 }
 
@@ -35,8 +38,9 @@ impl JsonBody {
         if bytes.is_empty() {
             return Self::Empty;
         }
-        match serde_json::from_slice(bytes) {
+        match json::parse(bytes) {
             Ok(Value::Object(object)) => Self::Object(object),
+            Err(Unreadable::Twice(pointer)) => Self::Ambiguous(pointer),
             _ => Self::NotAnObject,
         }
     }
@@ -61,6 +65,7 @@ impl JsonBody {
                     "Request body must be a JSON object.",
                 ));
             }
+            Self::Ambiguous(pointer) => return Err(Failure::twice(&pointer)),
         };
         schema.validate(&body).map_err(Failure::unfit)?;
         match body {
@@ -184,6 +189,30 @@ mod tests {
             );
             assert_eq!(refusal(&headers, body).await, Some(expected));
         }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_there_twice_is_named() {
+        let headers = json_headers("application/json");
+        let long = "k".repeat(2000);
+        let expected = |name: &str, path: &str| {
+            format!(
+                r#"{{"code":"VALIDATION_FAILED","message":"Request validation failed.","status":422,"issues":[{{"message":"Request body must not have the key '{name}' twice.","path":"{path}"}}]}}"#
+            )
+        };
+        for (body, name, path) in [
+            (r#"{"input":"a","input":"b"}"#, "input", "/input"),
+            (
+                r#"{"input":"a","context":{"x":[{"y/z":1,"y/z":1}]}}"#,
+                "y/z",
+                "/context/x/0/y~1z",
+            ),
+        ] {
+            let refused = refusal(&headers, body).await;
+            assert_eq!(refused, Some(expected(name, path)));
+        }
+        let refused = refusal(&headers, &format!(r#"{{"{long}":1,"{long}":1}}"#)).await;
+        assert!(refused.unwrap().len() < 600, "an answer is no echo");
     }
 
     #[tokio::test]

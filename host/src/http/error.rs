@@ -5,6 +5,8 @@
 //! a plugin) also says whether it is `retryable`, and shows its context. What has no code is
 //! masked: the client reads that the server failed, the log reads why.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -125,6 +127,17 @@ impl Failure {
             message: message.to_owned(),
             path: path.to_owned(),
         }])
+    }
+
+    /// A key of the body is there twice, at this pointer.
+    pub(super) fn twice(pointer: &str) -> Self {
+        let pointer = shortened(pointer);
+        let key = pointer.rsplit('/').next().unwrap_or_default();
+        let key = key.replace("~1", "/").replace("~0", "~");
+        Self::invalid_at(
+            &pointer,
+            &format!("Request body must not have the key '{key}' twice."),
+        )
     }
 
     /// What a schema says about a body.
@@ -302,6 +315,19 @@ fn issue_path(pointer: String) -> String {
     } else {
         pointer
     }
+}
+
+/// The end of a pointer that would fill an answer with what the client sent.
+fn shortened(pointer: &str) -> Cow<'_, str> {
+    const MOST: usize = 200;
+    if pointer.len() <= MOST {
+        return Cow::Borrowed(pointer);
+    }
+    let mut start = pointer.len() - MOST;
+    while !pointer.is_char_boundary(start) {
+        start += 1;
+    }
+    Cow::Owned(format!("…{}", &pointer[start..]))
 }
 
 /// Failures of the server are logged here, once; what a client did wrong is its own affair.

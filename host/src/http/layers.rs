@@ -18,13 +18,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use http_body::{Frame, SizeHint};
 use mortise_plugin_api::Stage;
 use tokio::time::Instant;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span, field};
 
 use super::error::{self, Failure};
 use super::plugin_response;
 use super::router::{self, Incoming, Seen};
 use super::state::HttpState;
 use crate::pipeline::{Head, Sent};
+use crate::plugin::request::RequestView;
 use crate::runtime::RunUsage;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,7 +38,14 @@ pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: Socket
     let seen = Seen::default();
     let method = request.method().as_str().to_owned();
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", request_id = %id, %method, %path);
+    let span = tracing::info_span!(
+        "request",
+        request_id = %id,
+        %method,
+        %path,
+        tenant = field::Empty,
+        subject = field::Empty,
+    );
     let watched = Watched {
         id,
         method,
@@ -56,6 +64,18 @@ pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: Socket
         response = watched.until_sent(state, response);
     }
     response
+}
+
+/// Tells the lines of this request, and of the run that it starts, who is asking.
+pub(super) fn log_principal(request: &RequestView) {
+    let span = Span::current();
+    if span.is_disabled() {
+        return;
+    }
+    if let Some(principal) = request.principal() {
+        span.record("tenant", principal.tenant.as_str());
+        span.record("subject", principal.subject.as_str());
+    }
 }
 
 /// A request and what is remembered of it until its response was sent.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::response::Response;
 use mortise_plugin_api::{Error, GuardVerdict, Principal, RequestKind};
 
+use super::auth::Entry;
 use super::body;
 use super::error::Failure;
 use super::plugin_response;
@@ -77,17 +78,16 @@ async fn let_in(
             Ok(())
         }
         Admission::Protected => {
-            let principal = state.bearer.check(&request.headers)?;
-            request.set_principal(principal);
-            admit(state, request, Guards::All).await
+            let entry = state.door.check(&request.headers, &state.pipeline)?;
+            admit(state, request, entry).await
         }
         Admission::Own => {
             let asked = mount.capability.authenticate(request);
             let verdict = tokio::time::timeout(state.pipeline.timeout(), asked)
                 .await
                 .map_err(|_| Error::internal("the mount took too long to authenticate"))??;
-            match verdict {
-                GuardVerdict::Authenticated(principal) => request.set_principal(principal),
+            let principal = match verdict {
+                GuardVerdict::Authenticated(principal) => principal,
                 GuardVerdict::Respond(answer) => {
                     let response = plugin_response::into_response(answer)?;
                     return Err(Failure::AnsweredByMount(Box::new(response)));
@@ -96,8 +96,12 @@ async fn let_in(
                 GuardVerdict::Pass | GuardVerdict::NoCredentials => {
                     return Err(Failure::unauthorized());
                 }
-            }
-            admit(state, request, Guards::NonAuthenticating).await
+            };
+            let entry = Entry {
+                principal: Some(Arc::new(principal)),
+                guards: Guards::NonAuthenticating,
+            };
+            admit(state, request, entry).await
         }
     }
 }

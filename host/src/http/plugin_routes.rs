@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::Method;
 use mortise_plugin_api::{Access, MethodMismatch, MountInfo, Prefix, Slashes};
 
-use super::escapes;
+use super::params;
 use super::router;
 use crate::plugin::capability::{MountCapability, Offered};
 
@@ -152,9 +152,6 @@ const METHODS: [Method; 7] = [
     Method::DELETE,
     Method::OPTIONS,
 ];
-
-/// The longest parameter.
-const LONGEST_PARAM: usize = 1024;
 
 // === impl RouteTable ===
 
@@ -299,7 +296,7 @@ impl RouteTable {
             admission,
         } = &self.endpoints[place];
         let mount = Arc::clone(mount);
-        if !params.iter().all(|(_, value)| is_fit(value)) {
+        if !params.iter().all(|(_, value)| params::is_fit(value)) {
             return Lookup::Unfit { mount };
         }
         Lookup::Reached(Reached {
@@ -530,16 +527,6 @@ fn without_empty_segments(path: &str) -> String {
         normal.push('/');
     }
     normal
-}
-
-/// Whether a plugin may be given this value: whatever it makes of it, it is no way out of a
-/// folder and no way into a log line.
-fn is_fit(value: &str) -> bool {
-    let leads_out = |text: &str| text.split(['/', '\\']).any(|segment| segment == "..");
-    let is_clean = |text: &str| !leads_out(text) && !text.chars().any(char::is_control);
-    value.len() <= LONGEST_PARAM
-        && is_clean(value)
-        && escapes::decode(value).is_none_or(|decoded| is_clean(&decoded))
 }
 
 #[cfg(test)]

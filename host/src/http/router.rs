@@ -14,13 +14,14 @@ use http::header::{ACCEPT, HeaderValue};
 use http::{HeaderMap, Method};
 use mortise_plugin_api::{Principal, RequestKind};
 
+use super::auth::Entry;
 use super::body::{self, JsonBody};
 use super::error::Failure;
 use super::plugin_routes::{Lookup, RequestPath};
 use super::state::HttpState;
-use super::{plugin_call, routes};
+use super::{layers, params, plugin_call, routes};
 use crate::ledger::Places;
-use crate::pipeline::{GuardOutcome, Guards};
+use crate::pipeline::GuardOutcome;
 use crate::plugin::request::{RequestParts, RequestView};
 
 /// A built-in route: a method, a pattern of segments, and what answers.
@@ -181,7 +182,7 @@ async fn built_in(
     } = incoming;
     let (parts, body) = request.into_parts();
 
-    let principal = state.bearer.check(&parts.headers)?;
+    let entry = state.door.check(&parts.headers, &state.pipeline)?;
     let (bytes, body) = handler.read(&parts.headers, body, state.body_limit).await?;
     let agent = params.iter().find(|(name, _)| *name == "name");
     let request = RequestView::new(RequestParts {
@@ -198,9 +199,8 @@ async fn built_in(
         body: bytes,
         places: Places::of(Arc::clone(&state.ledger)),
     });
-    request.set_principal(principal);
     let _ = seen.set(Arc::clone(&request));
-    admit(state, &request, Guards::All).await?;
+    admit(state, &request, entry).await?;
     state.pipeline.observe_request(&request);
 
     let call = Call {
@@ -224,15 +224,20 @@ async fn built_in(
     }
 }
 
-/// Asks the guards.
+/// Asks the guards. Then it is known who is asking, also to the log.
 pub(super) async fn admit(
     state: &HttpState,
     request: &Arc<RequestView>,
-    guards: Guards,
+    entry: Entry,
 ) -> Result<(), Failure> {
-    let pipeline = &state.pipeline;
-    match pipeline.guard(request, guards).await {
-        GuardOutcome::Admitted => Ok(()),
+    if let Some(principal) = entry.principal {
+        request.set_principal(principal);
+    }
+    match state.pipeline.guard(request, entry.guards).await {
+        GuardOutcome::Admitted => {
+            layers::log_principal(request);
+            Ok(())
+        }
         GuardOutcome::Answered(answer) => {
             let response = super::plugin_response::into_response(answer)?;
             Err(Failure::Answered(Box::new(response)))
@@ -265,6 +270,12 @@ fn destination<'p>(method: &Method, path: RequestPath<'p>) -> Destination<'p> {
         let Some(params) = route.captures(segments) else {
             continue;
         };
+        if !params
+            .iter()
+            .all(|(_, value)| params::is_plain_segment(value))
+        {
+            return Destination::Unknown;
+        }
         if route.method == *method {
             return Destination::BuiltIn(route.handler, params);
         }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mortise_plugin_api::Principal;
 
-use super::auth::Bearer;
+use super::auth::Door;
 use super::plugin_routes::RouteTable;
-use crate::config::Secret;
+use crate::config::{Auth, Secret};
 use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
 use crate::plugin::Proxies;
@@ -25,7 +26,7 @@ pub(crate) struct HttpState {
     pub(crate) request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) proxies: Proxies,
-    pub(super) bearer: Bearer,
+    pub(super) door: Door,
     pub(super) base_path: Arc<str>,
     pub(super) body_limit: usize,
     pub(super) sse_heartbeat: Duration,
@@ -37,7 +38,10 @@ pub(crate) struct HttpState {
 pub(crate) struct Settings {
     /// The prefix of the built-in routes: empty, or with a leading and no trailing slash.
     pub(crate) base_path: String,
+    pub(crate) auth: Auth,
     pub(crate) secret: Option<Secret>,
+    /// Who holds the secret.
+    pub(crate) holder: Principal,
     /// Who may say whose requests they hand on.
     pub(crate) proxies: Proxies,
     /// The largest request body, in bytes.
@@ -62,7 +66,9 @@ impl HttpState {
     ) -> Arc<Self> {
         let Settings {
             base_path,
+            auth,
             secret,
+            holder,
             proxies,
             body_limit,
             sse_heartbeat,
@@ -76,7 +82,7 @@ impl HttpState {
             request_ids,
             ledger,
             proxies,
-            bearer: Bearer::new(secret.as_ref()),
+            door: Door::new(auth, secret.as_ref(), holder),
             base_path: base_path.into(),
             body_limit,
             sse_heartbeat,

@@ -17,7 +17,7 @@ use crate::plugin::capability::OfferedHook;
 use crate::shutdown::Tasks;
 
 pub(crate) use self::observers::Observers;
-pub(crate) use self::requests::{GuardOutcome, Guards, Head, Sent};
+pub(crate) use self::requests::{Authorization, GuardOutcome, Guards, Head, Sent};
 pub(crate) use self::runs::{Held, Processed, to_json};
 
 /// The hooks of all instances, by stage.
@@ -25,6 +25,8 @@ pub(crate) struct Pipeline {
     stages: HashMap<Stage, Vec<Arc<OfferedHook>>>,
     timeout: Duration,
     observers: Observers,
+    /// The headers in which guards look for credentials: observers do not read them.
+    credentials: Vec<String>,
 }
 
 // === impl Pipeline ===
@@ -33,8 +35,10 @@ impl Pipeline {
     /// Each hook has `timeout` for an answer.
     pub(crate) fn new(hooks: Vec<OfferedHook>, timeout: Duration, tasks: &Tasks) -> Self {
         let mut stages: HashMap<Stage, Vec<Arc<OfferedHook>>> = HashMap::new();
+        let mut credentials = Vec::new();
         for hook in hooks {
             let hook = Arc::new(hook);
+            credentials.extend_from_slice(&hook.capability.info().credentials);
             for &stage in &hook.capability.info().stages {
                 stages.entry(stage).or_default().push(Arc::clone(&hook));
             }
@@ -48,6 +52,7 @@ impl Pipeline {
             stages,
             timeout,
             observers,
+            credentials,
         }
     }
 

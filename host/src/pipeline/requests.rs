@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use mortise_plugin_api::{Error, GuardVerdict, OnError, Principal, Response, Stage, Usage};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use mortise_plugin_api::{
+    Error, GuardVerdict, HookInfo, OnError, Principal, Response, Stage, Usage,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -16,8 +20,29 @@ use crate::plugin::request::RequestView;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guards {
     All,
+    /// Of those that authenticate and of the secret, one must accept and none may refuse; then
+    /// all others.
+    Any(Authorization),
     /// Those that do not authenticate: who asks is known already.
     NonAuthenticating,
+}
+
+/// What the `Authorization` header is to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Authorization {
+    /// There is none, or no secret to compare it with.
+    Free,
+    /// It is the secret, so that it is nothing to a guard.
+    Secret,
+    /// It is not the secret: wrong, unless a guard takes it up.
+    Other,
+}
+
+/// What one guard says of a request that it does not refuse.
+enum Verdict {
+    Pass,
+    Authenticated(Principal),
+    NoCredentials,
 }
 
 /// What the guards say together.
@@ -26,7 +51,7 @@ pub(crate) enum GuardOutcome {
     Admitted,
     /// A guard answers the request itself.
     Answered(Response),
-    /// A guard that authenticates found no credential.
+    /// Somebody has to say who is asking, and nobody did.
     Unauthenticated,
     /// A guard failed, and must not be passed when it does.
     Failed(Error),
@@ -59,7 +84,7 @@ pub(crate) struct Sent {
     pub(crate) usage: Option<Usage>,
 }
 
-/// Headers that carry credentials; observers read that there was one.
+/// Headers that may carry credentials, whoever asks for them; observers read that there was one.
 const CREDENTIALS: [&str; 5] = [
     "authorization",
     "cookie",
@@ -71,36 +96,117 @@ const CREDENTIALS: [&str; 5] = [
 // === impl Pipeline ===
 
 impl Pipeline {
+    /// Whether there is a guard that tells who is asking.
+    pub(crate) fn authenticate(&self) -> bool {
+        self.authenticating().next().is_some()
+    }
+
+    /// Whether a request with these headers could be let in by the secret or by a guard that
+    /// authenticates: what cannot is refused before its body is read.
+    pub(crate) fn may_accept(&self, headers: &HeaderMap, authorization: Authorization) -> bool {
+        match authorization {
+            Authorization::Secret => true,
+            Authorization::Free => self
+                .authenticating()
+                .any(|hook| finds_credential(hook.capability.info(), headers, authorization)),
+            Authorization::Other => self
+                .authenticating()
+                .any(|hook| reads_authorization(hook.capability.info())),
+        }
+    }
+
     /// Asks the guards, in order, until one does not let the request pass.
     pub(crate) async fn guard(&self, request: &Arc<RequestView>, guards: Guards) -> GuardOutcome {
+        let asked = match guards {
+            Guards::All => self.ask_all(request, |_| true).await,
+            Guards::Any(authorization) => match self.ask_any(request, authorization).await {
+                Ok(()) => self.ask_all(request, |info| !info.authenticates).await,
+                refused => refused,
+            },
+            Guards::NonAuthenticating => self.ask_all(request, |info| !info.authenticates).await,
+        };
+        asked.err().unwrap_or(GuardOutcome::Admitted)
+    }
+
+    /// Every one of these guards must let the request pass.
+    async fn ask_all(
+        &self,
+        request: &Arc<RequestView>,
+        wanted: fn(&HookInfo) -> bool,
+    ) -> Result<(), GuardOutcome> {
         for hook in self.at(Stage::Guard) {
-            let info = hook.capability.info();
-            if info.authenticates && guards == Guards::NonAuthenticating {
+            if !wanted(hook.capability.info()) {
                 continue;
             }
-            let verdict = if info.at_once {
-                hook.capability.guard_now(request)
-            } else {
-                within(self.timeout, hook.capability.guard(request)).await
-            };
-            let failed = match verdict {
-                Ok(GuardVerdict::Pass) => continue,
-                Ok(GuardVerdict::Respond(response)) => return GuardOutcome::Answered(response),
-                Ok(GuardVerdict::Authenticated(principal)) if info.authenticates => {
-                    request.set_principal(principal);
-                    continue;
-                }
-                Ok(GuardVerdict::NoCredentials) if info.authenticates => {
-                    return GuardOutcome::Unauthenticated;
-                }
-                Ok(_) => Error::internal("a guard that does not authenticate spoke of credentials"),
-                Err(error) => error,
-            };
-            if let Err(error) = outcome_of_failure(hook, Stage::Guard, &failed) {
-                return GuardOutcome::Failed(error);
+            match self.ask_guard(hook, request).await? {
+                Verdict::Pass => {}
+                Verdict::Authenticated(principal) => request.set_principal(principal),
+                Verdict::NoCredentials => return Err(GuardOutcome::Unauthenticated),
             }
         }
-        GuardOutcome::Admitted
+        Ok(())
+    }
+
+    /// The secret or one of the guards that authenticate must have accepted, and none refused.
+    async fn ask_any(
+        &self,
+        request: &Arc<RequestView>,
+        authorization: Authorization,
+    ) -> Result<(), GuardOutcome> {
+        let mut is_taken_up = authorization != Authorization::Other;
+        for hook in self.authenticating() {
+            let info = hook.capability.info();
+            if !finds_credential(info, &request.headers, authorization) {
+                continue;
+            }
+            // Letting pass is not enough here: it tells nothing of who is asking.
+            if let Verdict::Authenticated(principal) = self.ask_guard(hook, request).await? {
+                request.set_principal(principal);
+                is_taken_up |= reads_authorization(info);
+            }
+        }
+        if is_taken_up && request.principal().is_some() {
+            Ok(())
+        } else {
+            Err(GuardOutcome::Unauthenticated)
+        }
+    }
+
+    async fn ask_guard(
+        &self,
+        hook: &OfferedHook,
+        request: &Arc<RequestView>,
+    ) -> Result<Verdict, GuardOutcome> {
+        let info = hook.capability.info();
+        if has_credential_twice(info, &request.headers) {
+            return Err(GuardOutcome::Unauthenticated);
+        }
+        let verdict = if info.at_once {
+            hook.capability.guard_now(request)
+        } else {
+            within(self.timeout, hook.capability.guard(request)).await
+        };
+        let failed = match verdict {
+            Ok(GuardVerdict::Pass) => return Ok(Verdict::Pass),
+            Ok(GuardVerdict::Respond(response)) => return Err(GuardOutcome::Answered(response)),
+            Ok(GuardVerdict::Authenticated(principal)) if info.authenticates => {
+                return Ok(Verdict::Authenticated(principal));
+            }
+            Ok(GuardVerdict::NoCredentials) if info.authenticates => {
+                return Ok(Verdict::NoCredentials);
+            }
+            Ok(_) => Error::internal("a guard that does not authenticate spoke of credentials"),
+            Err(error) => error,
+        };
+        match outcome_of_failure(hook, Stage::Guard, &failed) {
+            Ok(()) => Ok(Verdict::Pass),
+            Err(error) => Err(GuardOutcome::Failed(error)),
+        }
+    }
+
+    fn authenticating(&self) -> impl Iterator<Item = &Arc<OfferedHook>> {
+        let guards = self.at(Stage::Guard).iter();
+        guards.filter(|hook| hook.capability.info().authenticates)
     }
 
     /// Lets hooks change the head of a response; `None` where none did.
@@ -139,10 +245,36 @@ impl Pipeline {
     /// Tells observers of a request that was let in; costs nothing where there are none.
     pub(crate) fn observe_request(&self, request: &RequestView) {
         if self.observers().wants("request") {
-            self.observers()
-                .json("request", &observed(request).to_string().into());
+            self.observers().json(
+                "request",
+                &observed(request, &self.credentials).to_string().into(),
+            );
         }
     }
+}
+
+/// Whether a guard that authenticates has something to look at.
+fn finds_credential(info: &HookInfo, headers: &HeaderMap, authorization: Authorization) -> bool {
+    let is_there = |name: &String| {
+        let value = headers.get(name.as_str());
+        value.is_some_and(|value| !value.as_bytes().trim_ascii().is_empty())
+    };
+    let is_secret =
+        |name: &String| authorization == Authorization::Secret && *name == AUTHORIZATION.as_str();
+    let mut names = info.credentials.iter();
+    info.credentials.is_empty() || names.any(|name| is_there(name) && !is_secret(name))
+}
+
+/// Whether a guard that authenticates may have found who is asking in `Authorization`.
+fn reads_authorization(info: &HookInfo) -> bool {
+    let mut names = info.credentials.iter();
+    info.credentials.is_empty() || names.any(|name| *name == AUTHORIZATION.as_str())
+}
+
+/// Of two credentials the guard would see one, and something in front of the server another.
+fn has_credential_twice(info: &HookInfo, headers: &HeaderMap) -> bool {
+    let mut names = info.credentials.iter();
+    names.any(|name| headers.get_all(name.as_str()).iter().nth(1).is_some())
 }
 
 async fn call_stage(
@@ -182,10 +314,13 @@ fn log(hook: &OfferedHook, stage: Stage, failed: &Error) {
     );
 }
 
-/// `ObservedRequest`, in the form in which observations cross.
-fn observed(request: &RequestView) -> Value {
+/// `ObservedRequest`, in the form in which observations cross. `credentials` are headers that are
+/// hidden beside those that always are.
+fn observed(request: &RequestView, credentials: &[String]) -> Value {
     let headers = request.headers.iter().filter_map(|(name, value)| {
-        let value = if CREDENTIALS.contains(&name.as_str()) {
+        let is_hidden = CREDENTIALS.contains(&name.as_str())
+            || credentials.iter().any(|hidden| name == hidden.as_str());
+        let value = if is_hidden {
             "[REDACTED]"
         } else {
             value.to_str().ok()?

@@ -123,11 +123,11 @@ impl RequestData {
             .clone()
     }
 
-    pub(crate) fn set_principal(&self, principal: Principal) {
+    pub(crate) fn set_principal(&self, principal: impl Into<Arc<Principal>>) {
         let mut known = self
             .principal
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Arc::new(principal));
+        *known = Some(principal.into());
     }
 }

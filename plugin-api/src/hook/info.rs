@@ -22,6 +22,10 @@ pub struct HookInfo {
     /// Whether its guard authenticates: it may answer `Authenticated` or `NoCredentials`.
     #[serde(default)]
     pub authenticates: bool,
+    /// For a guard that authenticates: the headers that hold its credential; empty means that it
+    /// may be anywhere.
+    #[serde(default)]
+    pub credentials: Vec<String>,
     /// Whether its guard answers at once, through [`Hook::guard_now`](crate::Hook::guard_now).
     #[serde(default)]
     pub at_once: bool,
@@ -85,6 +89,7 @@ impl HookInfo {
             events: Vec::new(),
             observes: Vec::new(),
             authenticates: false,
+            credentials: Vec::new(),
             at_once: false,
             on_error: OnError::Skip,
         }
@@ -113,6 +118,18 @@ impl HookInfo {
     pub fn authenticates(mut self) -> Self {
         self.authenticates = true;
         self
+    }
+
+    /// Its guard tells who is asking, by a credential in one of these headers.
+    ///
+    /// With `[server] auth = "any"` it is asked only of requests that have one of them, and a
+    /// credential that is sent twice is refused before it is asked. A guard that names none is
+    /// asked of every request.
+    #[must_use]
+    pub fn authenticates_by(mut self, headers: &[&str]) -> Self {
+        self.credentials
+            .extend(headers.iter().map(|name| name.to_ascii_lowercase()));
+        self.authenticates()
     }
 
     /// Wants only events of these types.

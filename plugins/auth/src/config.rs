@@ -12,9 +12,6 @@ pub struct Config {
     pub header: String,
     /// The keys that are let in; at least one.
     pub keys: Vec<KeyConfig>,
-    /// Whether a request without a key is left to the other guards. Say so with
-    /// `[server] auth = "any"`; otherwise a request without a key is refused here.
-    pub optional: bool,
 }
 
 /// A key and who holds it.
@@ -59,7 +56,6 @@ impl Default for Config {
         Self {
             header: "x-api-key".to_owned(),
             keys: Vec::new(),
-            optional: false,
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::keyring::Keyring;
 pub(crate) struct KeyGuard {
     header: String,
     keyring: Arc<Keyring>,
-    optional: bool,
 }
 
 // === impl KeyGuard ===
@@ -25,7 +24,6 @@ impl KeyGuard {
         Ok(Self {
             header,
             keyring: Arc::new(Keyring::new(config.keys)?),
-            optional: config.optional,
         })
     }
 }
@@ -34,7 +32,7 @@ impl Hook for KeyGuard {
     fn info(&self) -> HookInfo {
         HookInfo::new("api-key")
             .on(Stage::Guard)
-            .authenticates()
+            .authenticates_by(&[&self.header])
             .answers_at_once()
     }
 
@@ -42,10 +40,9 @@ impl Hook for KeyGuard {
         let presented = request
             .header_bytes(&self.header)
             .filter(|key| !key.trim_ascii().is_empty());
-        match presented.map(|key| self.keyring.holder(key)) {
-            Some(Some(holder)) => Ok(GuardVerdict::Authenticated(holder.clone())),
-            None if self.optional => Ok(GuardVerdict::NoCredentials),
-            Some(None) | None => GuardVerdict::refuse(401, "unauthorized", "Invalid API key."),
+        match presented.and_then(|key| self.keyring.holder(key)) {
+            Some(holder) => Ok(GuardVerdict::Authenticated(holder.clone())),
+            None => GuardVerdict::refuse(401, "unauthorized", "Invalid API key."),
         }
     }
 }
@@ -77,7 +74,6 @@ mod tests {
         let config = read(json!({ "keys": [{ "key": "k", "subject": "ann" }] })).unwrap();
         assert_eq!(config.header, "x-api-key");
         assert_eq!(config.keys[0].tenant, "default");
-        assert!(!config.optional);
         assert!(read(json!({ "keys": ["k"] })).is_err());
         assert!(read(json!({ "keys": [{ "key": "k" }] })).is_err());
         assert!(read(json!({ "keys": [{ "key": "k", "subject": "ann", "user": "x" }] })).is_err());

@@ -75,7 +75,9 @@ impl TokenGuard {
 
 impl Hook for TokenGuard {
     fn info(&self) -> HookInfo {
-        let info = HookInfo::new("jwt").on(Stage::Guard).authenticates();
+        let info = HookInfo::new("jwt")
+            .on(Stage::Guard)
+            .authenticates_by(&[&self.inner.header]);
         // Only a key set may have to be waited for.
         if self.key_sets().next().is_none() {
             info.answers_at_once()

@@ -5,11 +5,15 @@
 mod bad_guard;
 mod counter;
 mod editor;
+mod gate;
 mod ops;
+mod own;
 mod pass;
 mod spy;
+mod tokens;
 mod tools;
 mod tracker;
+mod who;
 
 use mortise_plugin_api::prelude::*;
 
@@ -39,6 +43,14 @@ pub struct Config {
     pub bad_guard: bool,
     /// Counts two calls of each key, for `POST /count/:key`.
     pub counter: bool,
+    /// A guard that authenticates by `authorization: Bearer token-NAME`.
+    pub tokens: bool,
+    /// A guard that refuses or fails where the header `x-gate` says so.
+    pub gate: bool,
+    /// Routes below `/own` that authenticate by themselves and render their errors.
+    pub own: bool,
+    /// Whatever knows who is asking: an agent, a tool, hooks, `GET /who` and `GET /who/heard`.
+    pub who: bool,
     /// How many guards to register that let everything pass, at once.
     pub sync_guards: u32,
 }
@@ -73,6 +85,18 @@ impl Plugin for Fixture {
         }
         if self.config.counter {
             registrar.mount(counter::mount(&self.host));
+        }
+        if self.config.tokens {
+            registrar.hook(tokens::Tokens);
+        }
+        if self.config.gate {
+            registrar.hook(gate::Gate);
+        }
+        if self.config.own {
+            registrar.mount(own::mount());
+        }
+        if self.config.who {
+            who::register(registrar);
         }
         for number in 0..self.config.sync_guards {
             registrar.hook(pass::Pass::new(number));

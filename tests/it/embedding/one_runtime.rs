@@ -210,9 +210,15 @@ async fn a_principal_finds_its_own_and_the_program_finds_everything() {
 
 #[tokio::test]
 async fn conversations_are_those_of_requests_that_carry_the_secret_alone() {
-    for (secret, sent) in [("", None), ("secret = \"s3cret\"", Some("Bearer s3cret"))] {
+    let named = "secret = \"s3cret\"\nprincipal = { tenant = \"acme\", subject = \"ops\" }";
+    for (secret, sent, subject) in [
+        ("", None, "anonymous"),
+        ("secret = \"s3cret\"", Some("Bearer s3cret"), "operator"),
+        (named, Some("Bearer s3cret"), "ops"),
+    ] {
         let sections = SECTIONS.replace("port = 0", secret);
         let app = started(&sections).await;
+        assert_eq!(app.principal().subject, subject);
         let options = RunOptions::new("hi").with_conversation("c");
         app.run("plain", options).await.expect("it runs");
 

@@ -3,11 +3,13 @@
 mod abi;
 mod addresses;
 mod auth;
+mod auth_modes;
 mod endpoints;
 mod jwt_auth;
 mod loading;
 mod misbehave;
 mod ops;
+mod own_mount;
 mod rate_limit;
 mod request_log;
 mod third_party;

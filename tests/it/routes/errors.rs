@@ -156,3 +156,87 @@ fn a_body_past_the_limit_is_refused() {
     }
     let _ = server.run("plain", "hi").send().expect(200);
 }
+
+#[test]
+fn a_body_with_a_key_twice_is_refused_and_guards_are_not_shown_it() {
+    let server = target("d");
+    let send = |path: &str, body: &str| {
+        let request = server.post(path).header("x-api-key", "k1");
+        request
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+    };
+    for (path, body, key, pointer) in [
+        ("run", r#"{"input":"a","input":"b"}"#, "input", "/input"),
+        (
+            "run",
+            r#"{"input":"a","context":[{"n":1,"n":1}]}"#,
+            "n",
+            "/context/0/n",
+        ),
+        (
+            "run/tool-result",
+            r#"{"runId":"r","toolCallId":"c","status":"success","result":{"a":1,"a":2}}"#,
+            "a",
+            "/result/a",
+        ),
+        (
+            "run/tool-approval",
+            r#"{"runId":"r","toolCallId":"c","decision":"denied","decision":"approved"}"#,
+            "decision",
+            "/decision",
+        ),
+    ] {
+        let refused = send(&format!("/api/plain/{path}"), body).expect(422);
+        let message = format!("Request body must not have the key '{key}' twice.");
+        assert_eq!(
+            refused.json(),
+            json!({
+                "code": "VALIDATION_FAILED",
+                "message": "Request validation failed.",
+                "status": 422,
+                "issues": [{ "message": message, "path": pointer }],
+            })
+        );
+    }
+    let seen = server.anonymous("GET", "/api/spy").send().json();
+    let seen = seen.as_array().expect("a list");
+    assert_eq!(seen.len(), 4);
+    assert!(seen.iter().all(|it| it["input"] == json!({})), "{seen:?}");
+}
+
+#[test]
+fn ids_have_a_length_and_no_control_characters() {
+    let server = target("a");
+    let long = "x".repeat(1025);
+
+    for path in [
+        "plain/conversations/a%00b".to_owned(),
+        "plain/conversations/a%0Ab/resume".to_owned(),
+        format!("plain/conversations/{long}"),
+    ] {
+        let refused = server.get(&format!("/api/{path}")).send().expect(404);
+        assert_eq!(refused.json()["message"], "Route not found.", "{path}");
+    }
+    for path in ["pl%1Bain/run", "plain/runs/%7F/abort"] {
+        let _ = server.post(&format!("/api/{path}")).send().expect(404);
+    }
+    for id in ["a\u{0}b", "a\nb", &long] {
+        let body = json!({ "input": "hi", "conversationId": id });
+        let refused = server.post("/api/plain/run").json(&body).send().expect(422);
+        assert_eq!(refused.json()["issues"][0]["path"], "/conversationId");
+    }
+
+    // Anything else may be in an id, as long as it is sent escaped.
+    let free = format!("caf\u{e9} ../%2e \\ \u{1f980}{}", "y".repeat(900));
+    let body = json!({ "input": "hi", "conversationId": free });
+    let _ = server.post("/api/plain/run").json(&body).send().expect(200);
+    let escaped = free.bytes().fold(String::new(), |escaped, byte| {
+        format!("{escaped}%{byte:02x}")
+    });
+    let _ = server
+        .get(&format!("/api/plain/conversations/{escaped}"))
+        .send()
+        .expect(200);
+}

@@ -89,6 +89,9 @@ fn paths_are_taken_as_they_come() {
         ("*", "404"),
         ("/api/a/b/c/d/e", "404"),
         ("/api/plain/conversations/c%2F4%20x", "404"),
+        ("/api/pl%00ain/run", "404"),
+        ("/api/plain/runs/r%0a/abort", "404"),
+        ("/api/../run", "Run name=.."),
     ];
     for (path, expected) in cases {
         assert_eq!(

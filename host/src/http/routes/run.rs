@@ -14,7 +14,7 @@ use crate::http::error::{Failure, json_response};
 use crate::http::router::Call;
 use crate::http::sse::{self, Framing};
 use crate::http::state::HttpState;
-use crate::http::{escapes, schemas};
+use crate::http::{escapes, params, schemas};
 use crate::plugin::request::RequestView;
 use crate::runtime::{
     Caller, Claim, OutputRequest, Reader, Resume, RunRequest, RunUsage, conflict,
@@ -29,6 +29,13 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
         body,
     } = call;
     let body = body.checked(&request.headers, &schemas::RUN)?;
+    let conversation_id = body.get("conversationId").and_then(Value::as_str);
+    if !conversation_id.is_none_or(params::is_plain) {
+        return Err(Failure::invalid_at(
+            "/conversationId",
+            "must be at most 1024 bytes long and have no control characters",
+        ));
+    }
     let mut run = run_request(body);
     let agent = request.agent.as_deref().unwrap_or_default();
     let caller = Caller {

@@ -105,6 +105,31 @@ impl Hooks {
         });
     }
 
+    /// Asks them about a request with these headers, of nobody but the holder of the secret.
+    async fn any(
+        self,
+        authorization: Authorization,
+        headers: &[(&'static str, &str)],
+    ) -> (String, Vec<String>) {
+        let request = request_with(headers);
+        if authorization == Authorization::Secret {
+            request.set_principal(Principal::operator());
+        }
+        let pipeline = Pipeline::new(self.hooks, SECOND, &Tasks::new());
+        let outcome = match pipeline.guard(&request, Guards::Any(authorization)).await {
+            GuardOutcome::Admitted => request.principal().unwrap().subject.clone(),
+            GuardOutcome::Answered(response) => response.status().to_string(),
+            GuardOutcome::Unauthenticated => "401 of the server".to_owned(),
+            GuardOutcome::Failed(_) => "failed".to_owned(),
+        };
+        if outcome == "401 of the server" && self.asked.lock().unwrap().is_empty() {
+            let is_seen_early = !pipeline.may_accept(&request.headers, authorization);
+            assert!(is_seen_early, "the body need not be read for this");
+        }
+        let asked = self.asked.lock().unwrap().clone();
+        (outcome, asked)
+    }
+
     async fn guard(self, guards: Guards) -> (GuardOutcome, String, Vec<String>) {
         let request = request();
         let limit = Duration::from_millis(20);
@@ -121,10 +146,17 @@ fn guard(name: &str) -> HookInfo {
 }
 
 fn request() -> Arc<RequestView> {
+    let request = request_with(&[("authorization", "Bearer s3cret"), ("x-user", "ann")]);
+    request.set_principal(Principal::operator());
+    request
+}
+
+fn request_with(values: &[(&'static str, &str)]) -> Arc<RequestView> {
     let mut headers = HeaderMap::new();
-    headers.insert("authorization", "Bearer s3cret".parse().unwrap());
-    headers.insert("x-user", "ann".parse().unwrap());
-    let request = RequestView::new(RequestParts {
+    for (name, value) in values {
+        headers.append(*name, value.parse().unwrap());
+    }
+    RequestView::new(RequestParts {
         id: "req_1".into(),
         method: Method::POST,
         uri: Uri::from_static("/api/plain/run?x=1"),
@@ -137,9 +169,7 @@ fn request() -> Arc<RequestView> {
         params: Vec::new(),
         body: Bytes::from_static(b"{\"input\":\"hi\"}"),
         places: Places::of(Ledger::new(Clock::SYSTEM)),
-    });
-    request.set_principal(Principal::operator());
-    request
+    })
 }
 
 fn head() -> Head {
@@ -194,6 +224,111 @@ async fn who_asks_is_what_an_authenticating_guard_says() {
         .guard(Guards::All)
         .await;
     assert!(matches!(outcome, GuardOutcome::Unauthenticated));
+}
+
+/// A guard for keys and one for tokens, as alternatives, and one that only counts.
+fn alternatives(key: Verdicts, token: Verdicts) -> Hooks {
+    Hooks::default()
+        .with(guard("count"), || Ok(GuardVerdict::Pass))
+        .with(guard("key").authenticates_by(&["X-Key"]), key)
+        .with(guard("token").authenticates_by(&["Authorization"]), token)
+}
+
+type Verdicts = fn() -> Result<GuardVerdict>;
+type Header = (&'static str, &'static str);
+
+const ANN: Verdicts = || Ok(GuardVerdict::Authenticated(Principal::new("ann")));
+const BOB: Verdicts = || Ok(GuardVerdict::Authenticated(Principal::new("bob")));
+const REFUSES: Verdicts = || GuardVerdict::refuse(403, "forbidden", "No.");
+
+const KEY: Header = ("x-key", "k");
+const TOKEN: Header = ("authorization", "Bearer t");
+
+#[tokio::test]
+async fn one_of_several_credentials_is_enough() {
+    use Authorization::{Free, Other, Secret};
+
+    let cases: [(Authorization, &[Header], &str, &[&str]); 8] = [
+        (Secret, &[TOKEN], "operator", &["count"]),
+        (Free, &[KEY], "ann", &["key", "count"]),
+        (Other, &[TOKEN], "bob", &["token", "count"]),
+        (Free, &[TOKEN], "bob", &["token", "count"]),
+        // Who accepts last says who is asking, as where all are asked.
+        (Secret, &[TOKEN, KEY], "ann", &["key", "count"]),
+        (Other, &[KEY, TOKEN], "bob", &["key", "token", "count"]),
+        // Nothing was presented.
+        (Free, &[], "401 of the server", &[]),
+        (Free, &[("x-key", " ")], "401 of the server", &[]),
+    ];
+    for (authorization, headers, outcome, asked) in cases {
+        let said = alternatives(ANN, BOB).any(authorization, headers).await;
+        let asked = asked.iter().map(|&it| it.to_owned()).collect();
+        assert_eq!(said, (outcome.to_owned(), asked), "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_is_wrong_refuses_whatever_else_is_presented() {
+    use Authorization::{Free, Other, Secret};
+
+    let said = alternatives(REFUSES, BOB).any(Other, &[KEY, TOKEN]).await;
+    assert_eq!(said, ("403".to_owned(), vec!["key".to_owned()]));
+    let said = alternatives(REFUSES, BOB).any(Secret, &[KEY, TOKEN]).await;
+    assert_eq!(said.0, "403");
+    let said = alternatives(ANN, REFUSES).any(Other, &[KEY, TOKEN]).await;
+    assert_eq!(said.0, "403");
+
+    // It is no token either, and the key does not make up for it.
+    let unknown = || Ok(GuardVerdict::NoCredentials);
+    let said = alternatives(ANN, unknown).any(Other, &[KEY, TOKEN]).await;
+    assert_eq!(said.0, "401 of the server");
+    let keys_alone = Hooks::default().with(guard("key").authenticates_by(&["x-key"]), ANN);
+    let said = keys_alone.any(Other, &[KEY, TOKEN]).await;
+    assert_eq!(said.0, "401 of the server");
+
+    // Without a secret, a header that nobody reads is no credential.
+    let keys_alone = Hooks::default().with(guard("key").authenticates_by(&["x-key"]), ANN);
+    assert_eq!(keys_alone.any(Free, &[KEY, TOKEN]).await.0, "ann");
+}
+
+#[tokio::test]
+async fn a_credential_that_is_there_twice_is_none() {
+    for guards in [Guards::All, Guards::Any(Authorization::Free)] {
+        let hooks = alternatives(ANN, BOB);
+        let request = request_with(&[KEY, KEY]);
+        let pipeline = Pipeline::new(hooks.hooks, SECOND, &Tasks::new());
+        let outcome = pipeline.guard(&request, guards).await;
+        assert!(matches!(outcome, GuardOutcome::Unauthenticated));
+    }
+}
+
+#[tokio::test]
+async fn where_one_must_accept_nothing_else_lets_in() {
+    let failing = |on_error| {
+        let info = guard("key").authenticates_by(&["x-key"]).on_error(on_error);
+        Hooks::default().with(info, || Err(Error::internal("down")))
+    };
+    let passing = Hooks::default().with(guard("any").authenticates(), || Ok(GuardVerdict::Pass));
+    for (hooks, outcome) in [
+        (failing(OnError::Deny), "failed"),
+        (failing(OnError::Skip), "401 of the server"),
+        (passing, "401 of the server"),
+        // Whoever names no header is asked of every request, and may take up the token.
+        (
+            Hooks::default().with(guard("any").authenticates(), ANN),
+            "ann",
+        ),
+    ] {
+        assert_eq!(
+            hooks.any(Authorization::Other, &[KEY, TOKEN]).await.0,
+            outcome
+        );
+    }
+    // And a guard that does not authenticate still refuses.
+    let hooks = Hooks::default()
+        .with(guard("full"), REFUSES)
+        .with(guard("key").authenticates_by(&["x-key"]), ANN);
+    assert_eq!(hooks.any(Authorization::Free, &[KEY]).await.0, "403");
 }
 
 #[tokio::test]
@@ -264,7 +399,9 @@ async fn the_head_of_a_response_goes_from_hook_to_hook() {
 
 #[test]
 fn observers_read_no_credentials() {
-    let observed = observed(&request());
+    let hidden = observed(&request(), &["x-user".to_owned()]);
+    assert_eq!(hidden["headers"][1], json!(["x-user", "[REDACTED]"]));
+    let observed = observed(&request(), &[]);
     assert_eq!(
         observed,
         json!({

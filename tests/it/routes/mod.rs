@@ -6,5 +6,6 @@ mod conversations;
 mod errors;
 mod resume;
 mod run;
+mod runs;
 mod stream;
 mod tools;

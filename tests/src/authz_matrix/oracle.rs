@@ -88,9 +88,11 @@ fn native(method: &str, path: &[&str], query: &str, owned: &Owned) -> Option<Acc
         owner: status,
     };
     let names: &[&str] = match path {
-        [name, "conversations", id]
+        ["-", "conversations", name, id]
+        | [name, "conversations", id]
         | [name, "conversations", id, "resume"]
-        | [name, "runs", id, "abort"] => &[name, id],
+        | [name, "runs", id, "abort"]
+        | [name @ "-", "runs", id] => &[name, id],
         [name, ..] => &[name],
         [] => return None,
     };
@@ -122,7 +124,13 @@ fn native(method: &str, path: &[&str], query: &str, owned: &Owned) -> Option<Acc
         ("POST", [_, "runs", _, "abort"]) => alike(204),
         // Nobody waits for the calls that are named here.
         ("POST", [_, "run", "tool-result" | "tool-approval"]) => alike(404),
-        ("GET", ["-", "agents"]) => alike(200),
+        ("GET", ["-", "agents" | "runs" | "approvals"]) => alike(200),
+        ("GET", ["-", "runs", id]) => Access::Protected {
+            stranger: 404,
+            owner: if *id == owned.run { 200 } else { 404 },
+        },
+        // Nothing is stored under these names.
+        ("DELETE", ["-", "conversations", _, id]) => alike(if is_blank(id) { 422 } else { 404 }),
         _ => return None,
     })
 }

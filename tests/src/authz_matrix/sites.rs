@@ -61,6 +61,11 @@ pub(super) fn sites(owned: &Owned) -> Vec<Site> {
                 &approval_for(run),
             ),
             get(format!("{base}/-/agents")),
+            get(format!("{base}/-/runs")),
+            get(format!("{base}/-/runs/{run}")),
+            get(format!("{base}/-/runs/{}", absent(run))),
+            get(format!("{base}/-/approvals")),
+            delete(format!("{base}/-/conversations/plain/none")),
             get(format!("{base}/health")),
             get(format!("{base}/ops/abc")),
             post(format!("{base}/ops/abc"), &Value::Null),
@@ -91,6 +96,9 @@ pub(super) fn twins(owned: &Owned, waiting: &Waiting) -> Vec<Twins> {
             let body = json!({ "input": "hist", "conversationId": id });
             post(format!("{BASE}/interactive/run"), &body)
         }),
+        twins(conversation, &|id| {
+            delete(format!("{BASE}/-/conversations/plain/{id}"))
+        }),
         twins(tool_run, &|id| {
             post(format!("{BASE}/plain/run/tool-result"), &result_for(id))
         }),
@@ -105,6 +113,7 @@ pub(super) fn twins(owned: &Owned, waiting: &Waiting) -> Vec<Twins> {
         all.push(twins(run, &|id| {
             post(format!("{BASE}/plain/runs/{id}/abort"), &Value::Null)
         }));
+        all.push(twins(run, &|id| get(format!("{BASE}/-/runs/{id}"))));
     }
     all
 }
@@ -130,6 +139,13 @@ fn get(target: impl Into<String>) -> Site {
         method: "GET",
         target: target.into(),
         body: String::new(),
+    }
+}
+
+fn delete(target: impl Into<String>) -> Site {
+    Site {
+        method: "DELETE",
+        ..get(target)
     }
 }
 

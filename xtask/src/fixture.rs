@@ -50,7 +50,10 @@ async fn serve() -> Done {
 
 fn start(target: &Target, folder: &Path) -> Result<Child, String> {
     let failed = |error| format!("target {} cannot be started: {error}", target.name);
-    let config = folder.join(format!("{}.toml", target.name));
+    // Each has its own, for its database.
+    let folder = folder.join(target.name);
+    fs::create_dir(&folder).map_err(failed)?;
+    let config = folder.join("config.toml");
     fs::write(&config, target.config(&profile_dir())).map_err(failed)?;
     let mut command = Command::new(profile_dir().join("mortise"));
     for (name, _) in std::env::vars_os() {

@@ -134,6 +134,12 @@ impl ActiveRun {
         })
     }
 
+    /// Whether the last events are stored: those of a stream, and the answer for whoever repeats
+    /// its request.
+    pub(crate) fn keeps_last_words(&self) -> bool {
+        self.mode == Mode::Stream || self.request.claimed_id.is_some()
+    }
+
     pub(crate) fn conversation_id(&self) -> Option<&str> {
         self.request.conversation_id.as_deref()
     }

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::store::EventBatch;
+
 /// A run that somebody asks for; the shape of the body was checked already.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -47,8 +49,6 @@ pub(crate) struct Caller {
     pub(crate) principal: Arc<Principal>,
     pub(crate) request_id: Arc<str>,
 }
-
-pub(crate) use crate::store::EventBatch;
 
 /// What a reader of a run gets next.
 #[derive(Debug)]

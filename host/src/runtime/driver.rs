@@ -618,20 +618,26 @@ impl Driver<'_> {
         }
     }
 
-    /// Shows the last event of a run that did not go well, even if it cannot be stored.
+    /// Shows the last event of a run that did not go well: without hooks if they fail, and even if
+    /// it cannot be stored.
     async fn give_up(&self, event: Event, state: RunState) {
         let Self { engine, run } = self;
-        let end = End {
+        let end = || End {
             state,
             usage: None,
             conversation: None,
         };
-        let Err(error) = engine.finish(run, event.clone(), end).await else {
+        let Err(error) = engine.finish(run, event.clone(), end()).await else {
+            return;
+        };
+        tracing::error!(run_id = &*run.id, %error, "the last event of a run did not come through");
+        let events = vec![event];
+        let Err(error) = engine.finish_with(run, events.clone(), end()).await else {
             return;
         };
         tracing::error!(run_id = &*run.id, %error, "the end of a run was not stored");
         if run.mode == Mode::Stream {
-            match run.log.last_words(&[event]) {
+            match run.log.last_words(&events) {
                 Ok(last_words) => run.log.show_last_words(Some(last_words)),
                 Err(error) => tracing::error!(run_id = &*run.id, %error, "an event is no JSON"),
             }

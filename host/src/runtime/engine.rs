@@ -108,25 +108,31 @@ impl Engine {
         Ok(())
     }
 
-    /// Stores the end of a run together with its last event and its conversation, and shows it.
+    /// Stores the end of a run together with its last event and its conversation, and shows it;
+    /// hooks may change the event.
     pub(crate) async fn finish(
         self: &Arc<Self>,
         run: &Arc<ActiveRun>,
         event: Event,
         end: End,
     ) -> Result<Finished> {
-        let is_kept = run.mode == Mode::Stream || run.request.claimed_id.is_some();
-        let mut events = if is_kept || self.is_watched(run) {
-            vec![event]
-        } else {
-            Vec::new()
-        };
-        if self.pipeline.has(Stage::Event) {
+        let events = if self.pipeline.has(Stage::Event) {
             let mut held = run.emission.lock().await;
-            for event in std::mem::take(&mut events) {
-                events.append(&mut self.process(run, event, &mut held).await?);
-            }
-        }
+            self.process(run, event, &mut held).await?
+        } else {
+            vec![event]
+        };
+        self.finish_with(run, events, end).await
+    }
+
+    /// The same with these last events, as they are.
+    pub(crate) async fn finish_with(
+        self: &Arc<Self>,
+        run: &Arc<ActiveRun>,
+        events: Vec<Event>,
+        end: End,
+    ) -> Result<Finished> {
+        let is_kept = run.keeps_last_words();
         let last_words = if is_kept {
             Some(run.log.last_words(&events)?)
         } else {

@@ -32,4 +32,4 @@ pub(crate) use self::history::RunQuery;
 pub(crate) use self::idempotency::{Claim, conflict};
 pub(crate) use self::log::Reader;
 pub(crate) use self::service::Runtime;
-pub(crate) use crate::store::RunState;
+pub(crate) use crate::store::{EventBatch, RunState};

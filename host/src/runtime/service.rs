@@ -421,20 +421,18 @@ impl Drop for LastResort {
             return;
         }
         let failed = Error::internal("Run failed: Run stream step failed");
-        if run.mode == Mode::Stream
-            && let Ok(last_words) = run.log.last_words(&[engine.run_error(run, &failed)])
-        {
-            let finish = Finish {
-                state: RunState::Failed,
-                ended_at: engine.clock.now_millis(),
-                usage: None,
-                last_words: Some(last_words.clone()),
-                conversation: None,
-            };
-            // It is stored without anybody waiting for it.
-            drop(engine.store.finish_run(&run.id, finish));
-            run.log.show_last_words(Some(last_words));
-        }
+        let last_words = run.log.last_words(&[engine.run_error(run, &failed)]);
+        let last_words = last_words.ok().filter(|_| run.keeps_last_words());
+        let finish = Finish {
+            state: RunState::Failed,
+            ended_at: engine.clock.now_millis(),
+            usage: None,
+            last_words: last_words.clone(),
+            conversation: None,
+        };
+        // It is stored without anybody waiting for it.
+        drop(engine.store.finish_run(&run.id, finish));
+        run.log.show_last_words(last_words);
         run.log.end(Some(failed.message().to_owned()));
     }
 }

@@ -4,6 +4,7 @@ mod authz_matrix;
 mod cli;
 mod config_example;
 mod embedding;
+mod connections;
 mod harness;
 mod layers;
 mod plugins;

@@ -1,0 +1,1 @@
+//! Behind nginx, with the lines that docs/operating.md shows.

@@ -11,6 +11,7 @@ mod plugins;
 mod readme;
 mod recovery;
 mod routes;
+mod secret;
 mod secrets;
 mod shutdown;
 mod support;

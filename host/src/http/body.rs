@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use mortise_plugin_api::Error;
 use serde_json::{Map, Value};
@@ -104,17 +105,18 @@ pub(super) async fn buffer(
     limits: BodyLimits,
 ) -> Result<Bytes, Failure> {
     refuse_announced(headers, limits.size)?;
-    let mut chunks = Limited::new(body, limits.size).into_data_stream();
+    let mut body = Limited::new(body, limits.size);
     let mut patience = Patience(limits.timeout);
     let mut whole = Bytes::new();
     let mut parts = BytesMut::new();
-    loop {
-        let Some(next) = patience.wait_for(chunks.next()).await else {
+    // One whose length is known has no end to wait for.
+    while !body.is_end_stream() {
+        let Some(next) = patience.wait_for(body.frame()).await else {
             return Err(Failure::body_too_slow());
         };
         let chunk = match next {
             None => break,
-            Some(Ok(chunk)) => chunk,
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             Some(Err(error)) if error.is::<LengthLimitError>() => {
                 return Err(Failure::body_too_large());
             }

@@ -258,8 +258,10 @@ fn add_protection(headers: &mut HeaderMap, hsts: Option<&HeaderValue>) {
 }
 
 fn is_page(headers: &HeaderMap) -> bool {
+    const PAGE: &[u8] = b"text/html";
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/html"))
+    kind.and_then(|kind| kind.get(..PAGE.len()))
+        .is_some_and(|kind| kind.eq_ignore_ascii_case(PAGE))
 }
 
 /// The header that tells browsers to use TLS alone for so long.

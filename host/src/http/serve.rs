@@ -183,7 +183,7 @@ async fn served(shared: Arc<Shared>, stream: TcpStream, connection: Connection) 
     };
     let peer = connection.peer;
     let handshake = tokio::select! {
-        handshake = tls.accept(stream) => handshake,
+        handshake = Box::pin(tls.accept(stream)) => handshake,
         () = tokio::time::sleep(shared.limits.header_timeout) => {
             return tracing::debug!(%peer, "closed a connection that took too long for TLS");
         }
@@ -204,7 +204,9 @@ fn prepare(stream: &TcpStream, connection: &Connection, write_timeout: Duration)
     }
     // Also covers what this process has handed over already: an answer that nobody reads, and a
     // peer that has vanished. A stream that is merely silent has nothing to be taken.
+    // The system counts in a signed number of 32 bits.
     let timeout = u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX);
+    let timeout = timeout.min(i32::MAX.unsigned_abs());
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, timeout) {
         tracing::debug!(%peer, %error, "cannot set TCP_USER_TIMEOUT");
     }

@@ -3,8 +3,8 @@
 mod authz_matrix;
 mod cli;
 mod config_example;
-mod embedding;
 mod connections;
+mod embedding;
 mod harness;
 mod layers;
 mod plugins;

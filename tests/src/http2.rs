@@ -70,6 +70,9 @@ impl<S: std::io::Read + std::io::Write> Http2<S> {
     }
 
     /// Sends a frame; `false` where the server takes no more.
+    ///
+    /// # Panics
+    /// When it is longer than any frame.
     pub fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
         let length = u32::try_from(payload.len()).expect("a frame is short");
         let mut frame = length.to_be_bytes()[1..].to_vec();
@@ -148,6 +151,9 @@ impl<S: std::io::Read + std::io::Write> Http2<S> {
 
 impl Http2Frame {
     /// The error of a `RST_STREAM` or `GOAWAY`.
+    ///
+    /// # Panics
+    /// When it is neither.
     pub fn code(&self) -> u32 {
         let at = if self.kind == kind::GOAWAY { 4 } else { 0 };
         let bytes: [u8; 4] = self.payload[at..at + 4].try_into().expect("four bytes");
@@ -181,17 +187,17 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 }
 
 fn text(head: &mut Vec<u8>, text: &str) {
-    // Lengths from 127 on continue in groups of seven bits.
+    // Lengths from 127 on continue in groups of seven bits, the lowest first.
     match u8::try_from(text.len()) {
         Ok(short) if short < 127 => head.push(short),
         _ => {
             head.push(127);
             let mut rest = text.len() - 127;
             while rest >= 128 {
-                head.push((rest % 128) as u8 | 128);
-                rest /= 128;
+                head.push(rest.to_le_bytes()[0] | 128);
+                rest >>= 7;
             }
-            head.push(rest as u8);
+            head.push(rest.to_le_bytes()[0]);
         }
     }
     head.extend(text.as_bytes());

@@ -13,6 +13,7 @@ mod places;
 mod raw;
 mod server;
 mod sse;
+mod stopwatch;
 pub mod tokens;
 
 pub use abi_variants::AbiVariant;
@@ -23,3 +24,4 @@ pub use places::{binary, plugin_dir, target_dir, workspace};
 pub use raw::Raw;
 pub use server::{Ended, Server, ServerBuilder};
 pub use sse::{Frame, SseReader};
+pub use stopwatch::Stopwatch;

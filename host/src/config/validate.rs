@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::{
-    Agent, Auth, ClientIp, Config, ConfigError, Deadline, FreeTable, OnRequestDisconnect, Period,
-    Problem, Problems, SecretHolder, Server, Tool, document::Document,
+    Agent, Auth, ClientIp, Config, ConfigError, Cors, Deadline, FreeTable, OnRequestDisconnect,
+    Period, Problem, Problems, SecretHolder, Server, Tool, document::Document,
 };
 use crate::schema::Schema;
 
@@ -66,41 +66,8 @@ impl Checks<'_> {
             );
         }
         self.holder(&server.principal);
-        for (index, listen) in server.listen.iter().enumerate() {
-            let pointer = format!("/server/listen/{index}");
-            let address = listen.address;
-            if !address.ip().to_canonical().is_loopback() && listen.serves_anything() {
-                let pointer = format!("{pointer}/address");
-                self.reachable(server, &pointer, &format!("`server.listen` {address}"));
-            }
-            let further = server.listen[..index].iter().map(|it| it.address);
-            if address.port() != 0 && further.into_iter().any(|it| it == address) {
-                self.report(
-                    &format!("{pointer}/address"),
-                    format!("`server.listen` has {address} twice"),
-                    "keep one entry for each address",
-                );
-            }
-        }
-        if server.cors.is_open() && (server.cors.credentials || server.cors.origins.len() > 1) {
-            self.report(
-                "/server/cors/origins",
-                "`server.cors.origins` has \"*\" beside other origins or with `credentials`",
-                "name the origins, or keep \"*\" alone with credentials = false",
-            );
-        }
-        for (key, names) in [
-            ("methods", &server.cors.methods),
-            ("headers", &server.cors.headers),
-        ] {
-            if let Some(name) = names.iter().find(|it| !is_token(it)) {
-                self.report(
-                    &format!("/server/cors/{key}"),
-                    format!("`server.cors.{key}` has {name:?}, which is no name"),
-                    "write names such as \"POST\" or \"content-type\"",
-                );
-            }
-        }
+        self.listen(server);
+        self.cors(&server.cors);
         if self.document.has("/server/port") && self.document.has("/server/ports") {
             self.report(
                 "/server/ports",
@@ -166,12 +133,29 @@ impl Checks<'_> {
         self.period("server.body_timeout", server.body_timeout);
         self.period("server.write_timeout", server.write_timeout);
         self.period("server.idle_timeout", server.idle_timeout);
+    }
+
+    fn listen(&mut self, server: &Server) {
         if let Some(tls) = &server.tls {
             self.period("server.tls.refresh", tls.refresh);
         }
         for (index, listen) in server.listen.iter().enumerate() {
+            let pointer = format!("/server/listen/{index}");
+            let address = listen.address;
+            if !address.ip().to_canonical().is_loopback() && listen.serves_anything() {
+                let pointer = format!("{pointer}/address");
+                self.reachable(server, &pointer, &format!("`server.listen` {address}"));
+            }
+            let further = server.listen[..index].iter().map(|it| it.address);
+            if address.port() != 0 && further.into_iter().any(|it| it == address) {
+                self.report(
+                    &format!("{pointer}/address"),
+                    format!("`server.listen` has {address} twice"),
+                    "keep one entry for each address",
+                );
+            }
             if let Some(tls) = &listen.tls {
-                let pointer = format!("/server/listen/{index}/tls/refresh");
+                let pointer = format!("{pointer}/tls/refresh");
                 self.positive(&pointer, "server.listen.tls.refresh", tls.refresh.0);
             }
         }
@@ -184,6 +168,25 @@ impl Checks<'_> {
                     &format!("/server/principal/{key}"),
                     format!("`server.principal.{key}` is blank or has control characters"),
                     "remove the key for the default, or write a name",
+                );
+            }
+        }
+    }
+
+    fn cors(&mut self, cors: &Cors) {
+        if cors.is_open() && (cors.credentials || cors.origins.len() > 1) {
+            self.report(
+                "/server/cors/origins",
+                "`server.cors.origins` has \"*\" beside other origins or with `credentials`",
+                "name the origins, or keep \"*\" alone with credentials = false",
+            );
+        }
+        for (key, names) in [("methods", &cors.methods), ("headers", &cors.headers)] {
+            if let Some(name) = names.iter().find(|it| !is_token(it)) {
+                self.report(
+                    &format!("/server/cors/{key}"),
+                    format!("`server.cors.{key}` has {name:?}, which is no name"),
+                    "write names such as \"POST\" or \"content-type\"",
                 );
             }
         }

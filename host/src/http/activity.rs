@@ -326,7 +326,7 @@ mod tests {
         let serving = async {
             let mut reading = std::pin::pin!(async {
                 loop {
-                    watched.read(&mut bytes).await.unwrap();
+                    assert!(watched.read(&mut bytes).await.unwrap() > 0);
                 }
             });
             poll_fn(|context| {

@@ -5,10 +5,9 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
-    time::Instant,
 };
 
-use integration_tests::{Request, workspace};
+use integration_tests::{Request, Stopwatch, workspace};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -54,7 +53,7 @@ impl Nginx {
 
     #[track_caller]
     fn wait_until_it_listens(&mut self) {
-        let started = Instant::now();
+        let started = Stopwatch::start();
         while TcpStream::connect(self.address).is_err() {
             let ended = self.child.try_wait().expect("a child can be waited for");
             assert!(ended.is_none(), "nginx has ended: {ended:?}");
@@ -91,22 +90,21 @@ fn config(folder: &Path, address: SocketAddr, upstream: SocketAddr) -> String {
     ] {
         assert!(lines.contains(expected), "the page has no {expected:?}");
     }
-    let lines: String = lines
+    let lines: Vec<_> = lines
         .lines()
         .filter(|it| !it.trim_start().starts_with("ssl_"))
-        .map(|it| format!("{it}\n"))
         .collect();
     let lines = lines
+        .join("\n")
         .replace("127.0.0.1:3141", &upstream.to_string())
         .replace("listen 443 ssl;", &format!("listen {address};"));
     let folder = folder.display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|it| format!("{it}_temp_path {folder}/{it};\n"))
-        .collect();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|it| format!("{it}_temp_path {folder}/{it};"))
+        .join("\n");
     format!(
         "daemon off;\nworker_processes 1;\npid {folder}/pid;\nerror_log stderr;\n\
-         events {{ worker_connections 64; }}\nhttp {{\naccess_log off;\n{temporary}{lines}}}\n"
+         events {{ worker_connections 64; }}\nhttp {{\naccess_log off;\n{temporary}\n{lines}\n}}\n"
     )
 }
 

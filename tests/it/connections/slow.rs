@@ -1,8 +1,8 @@
 //! Clients that are slow on purpose: every wait for them has an end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use integration_tests::{Raw, Server};
+use integration_tests::{Raw, Server, Stopwatch};
 use serde_json::json;
 
 use super::{builder, post, server, statuses};
@@ -18,7 +18,7 @@ idle_timeout = "400ms"
 /// Waits until the server has closed; how long that took.
 #[track_caller]
 fn closed(raw: &mut Raw) -> Duration {
-    let started = Instant::now();
+    let started = Stopwatch::start();
     raw.rest();
     started.elapsed()
 }
@@ -45,7 +45,7 @@ fn half_a_head_is_not_waited_for_and_others_are_answered_meanwhile() {
         .map(|_| Raw::sending(server.address(), "GET /livez HTTP/1.1\r\nhost: a\r\nx-a: "))
         .collect();
     let _ = server.get("/livez").send().expect(200);
-    let started = Instant::now();
+    let started = Stopwatch::start();
     for raw in &mut slow {
         raw.rest();
     }
@@ -165,7 +165,7 @@ fn a_run_that_is_not_kept_ends_with_its_stalled_client() {
     let server = integration_tests::ServerBuilder::new(&config).start();
     let (_raw, _) = stalled(&server);
 
-    let started = Instant::now();
+    let started = Stopwatch::start();
     loop {
         let probe = server.get("/api/probe").send().expect(200).json();
         if probe["aborted"] == 1 {

@@ -8,11 +8,10 @@ use std::{
     path::Path,
     process::Command,
     sync::Arc,
-    time::Instant,
 };
 
 use integration_tests::{
-    Http2, Raw, Server, ServerBuilder, binary,
+    Http2, Raw, Server, ServerBuilder, Stopwatch, binary,
     http2::{END_STREAM, kind},
 };
 use rustls::{
@@ -131,7 +130,7 @@ fn a_client_without_tls_gets_nothing_and_one_that_dawdles_is_closed() {
     let request = "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n";
     let plain = Raw::sending(server.address(), request).rest();
     assert!(statuses(&plain).is_empty(), "{plain}");
-    let started = Instant::now();
+    let started = Stopwatch::start();
     // The beginning of a handshake.
     Raw::sending(server.address(), [0x16, 3, 1]).rest();
     assert!(started.elapsed() < SOON);

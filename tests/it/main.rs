@@ -11,7 +11,6 @@ mod plugins;
 mod readme;
 mod recovery;
 mod routes;
-mod secret;
 mod secrets;
 mod shutdown;
 mod support;

@@ -14,7 +14,7 @@ use super::error::{StartCause, StartError};
 use super::server::{Server, Signals};
 use super::{App, Inner};
 use crate::clock::Clock;
-use crate::config::{Auth, Config, Mode};
+use crate::config::{Auth, Config, ConfigError, Mode};
 use crate::http::{BodyLimits, HeadLimits, HttpState, Settings};
 use crate::ids::Ids;
 use crate::ledger::Ledger;
@@ -240,28 +240,25 @@ impl BuiltApp {
 /// With `auth = "any"`, whether anybody has to say who is asking is known once the guards are.
 fn check_door(config: &Config, guards: &Pipeline) -> Result<(), StartCause> {
     let section = &config.server;
-    let is_open = section.auth == Auth::Any && section.secret.is_none() && !guards.authenticate();
-    if !is_open {
+    if section.auth == Auth::All || section.secret.is_some() || guards.authenticate() {
         return Ok(());
     }
-    if section.is_loopback() || section.insecure {
+    let open = section.reachable().map(|(pointer, address)| {
+        let message = format!(
+            "other machines reach {address}, and there is neither a `server.secret` nor a plugin \
+             that authenticates"
+        );
+        let help = "set server.secret, load a plugin such as auth, listen on \"127.0.0.1\", or \
+                    accept it with server.insecure = true";
+        config.error_at(&pointer, message, Some(help.to_owned()))
+    });
+    let open: Vec<ConfigError> = open.collect();
+    if open.is_empty() || section.insecure {
         tracing::warn!(
             "server.auth is \"any\", but there is no server.secret and no plugin authenticates: \
              everybody may come in"
         );
         return Ok(());
     }
-    Err(StartCause::Open(config.error_at(
-        "/server/host",
-        format!(
-            "other machines reach `server.host` {:?}, and there is neither a `server.secret` nor \
-             a plugin that authenticates",
-            section.host
-        ),
-        Some(
-            "set server.secret, load a plugin such as auth, listen on \"127.0.0.1\", or accept \
-             it with server.insecure = true"
-                .to_owned(),
-        ),
-    )))
+    Err(StartCause::Open(open))
 }

@@ -24,8 +24,8 @@ pub(crate) enum StartCause {
     FilesInProduction,
     #[error("the plugins cannot be loaded: {}", listed(.0.iter()))]
     Plugins(LoadErrors),
-    #[error(transparent)]
-    Open(ConfigError),
+    #[error("everybody could come in: {}", listed(.0.iter()))]
+    Open(Vec<ConfigError>),
     #[error("the configuration names what does not exist: {}", listed(.0.iter()))]
     Agents(Vec<ConfigError>),
     #[error("an address to listen on cannot be served: {}", listed(.0.iter()))]
@@ -70,8 +70,9 @@ impl StartError {
         match self.0 {
             StartCause::Plugins(errors) => errors.into_iter().map(miette::Report::new).collect(),
             StartCause::Start(error) => vec![miette::Report::new(error)],
-            StartCause::Open(error) => vec![miette::Report::new(error)],
-            StartCause::Agents(errors) | StartCause::Entrances(errors) => {
+            StartCause::Open(errors)
+            | StartCause::Agents(errors)
+            | StartCause::Entrances(errors) => {
                 errors.into_iter().map(miette::Report::new).collect()
             }
             StartCause::Store(error) => {

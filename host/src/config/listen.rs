@@ -51,6 +51,10 @@ fn ten_seconds() -> Period {
 }
 
 impl Listen {
+    pub(super) fn is_loopback(&self) -> bool {
+        self.address.ip().to_canonical().is_loopback()
+    }
+
     /// Whether more than `/livez` and `/readyz` is served here.
     pub fn serves_anything(&self) -> bool {
         self.mounts.as_ref().is_none_or(|it| !it.is_empty())

@@ -148,11 +148,26 @@ impl Default for Server {
 impl Server {
     /// Whether only this machine can reach the server, on any of its addresses.
     pub fn is_loopback(&self) -> bool {
-        let is_further = |it: &Listen| it.address.ip().to_canonical().is_loopback();
-        self.has_loopback_host() && self.listen.iter().all(is_further)
+        self.has_loopback_host() && self.listen.iter().all(Listen::is_loopback)
     }
 
-    pub(super) fn has_loopback_host(&self) -> bool {
+    /// What other machines can ask for more than whether the server lives: where its address is
+    /// written, and what a message calls it.
+    pub(crate) fn reachable(&self) -> impl Iterator<Item = (String, String)> {
+        let host = (!self.has_loopback_host()).then(|| {
+            let name = format!("`server.host` {:?}", self.host);
+            ("/server/host".to_owned(), name)
+        });
+        let further = self.listen.iter().enumerate();
+        let further = further.filter(|(_, it)| !it.is_loopback() && it.serves_anything());
+        let further = further.map(|(index, it)| {
+            let pointer = format!("/server/listen/{index}/address");
+            (pointer, format!("`server.listen` {}", it.address))
+        });
+        host.into_iter().chain(further)
+    }
+
+    fn has_loopback_host(&self) -> bool {
         match self.address() {
             Some(address) => address.is_loopback(),
             None => self.host.eq_ignore_ascii_case("localhost"),

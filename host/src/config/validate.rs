@@ -58,12 +58,8 @@ impl Checks<'_> {
                 ),
                 "write the host alone, such as \"127.0.0.1\"; the port is `server.port`",
             );
-        } else if !server.has_loopback_host() {
-            self.reachable(
-                server,
-                "/server/host",
-                &format!("`server.host` {:?}", server.host),
-            );
+        } else {
+            self.reachable(server);
         }
         self.holder(&server.principal);
         self.listen(server);
@@ -142,10 +138,6 @@ impl Checks<'_> {
         for (index, listen) in server.listen.iter().enumerate() {
             let pointer = format!("/server/listen/{index}");
             let address = listen.address;
-            if !address.ip().to_canonical().is_loopback() && listen.serves_anything() {
-                let pointer = format!("{pointer}/address");
-                self.reachable(server, &pointer, &format!("`server.listen` {address}"));
-            }
             let further = server.listen[..index].iter().map(|it| it.address);
             if address.port() != 0 && further.into_iter().any(|it| it == address) {
                 self.report(
@@ -192,12 +184,15 @@ impl Checks<'_> {
         }
     }
 
-    /// An address that others reach wants a secret.
-    fn reachable(&mut self, server: &Server, pointer: &str, address: &str) {
+    /// What others reach wants a secret.
+    fn reachable(&mut self, server: &Server) {
         // Whether a guard authenticates is known when the plugins are loaded.
-        if server.secret.is_none() && !server.insecure && server.auth == Auth::All {
+        if server.secret.is_some() || server.insecure || server.auth == Auth::Any {
+            return;
+        }
+        for (pointer, address) in server.reachable() {
             self.report(
-                pointer,
+                &pointer,
                 format!("other machines reach {address}, and there is no `server.secret`"),
                 "set server.secret, listen on \"127.0.0.1\", or accept it with \
                  server.insecure = true",

@@ -26,6 +26,7 @@ pub(crate) fn code_info(code: &str) -> CodeInfo {
         "FORBIDDEN" => (403, "Forbidden"),
         "NOT_FOUND" => (404, "Not Found"),
         "METHOD_NOT_ALLOWED" => (405, "Method Not Allowed"),
+        "REQUEST_TIMEOUT" => (408, "Request Timeout"),
         "CONFLICT" => (409, "Conflict"),
         "PAYLOAD_TOO_LARGE" => (413, "Payload Too Large"),
         "UNSUPPORTED_MEDIA_TYPE" => (415, "Unsupported Media Type"),

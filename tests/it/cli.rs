@@ -129,6 +129,8 @@ name = "auth"
 config = { keys = [{ key = "k", subject = "ann" }] }
 "#;
     assert_invalid(&check("", SCRIPTED), &["server.host", "a plugin that"]);
+    let further = "listen = [{ address = \"0.0.0.0:0\" }]";
+    assert_invalid(&check(further, SCRIPTED), &["server.host", "server.listen"]);
 
     for (section, plugins) in [("secret = \"s\"", ""), ("", keys), ("insecure = true", "")] {
         let output = check(section, plugins);

@@ -3,6 +3,7 @@
 mod authz_matrix;
 mod cli;
 mod config_example;
+mod connections;
 mod embedding;
 mod harness;
 mod layers;

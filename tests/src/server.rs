@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Mutex, mpsc},
     thread,
     time::Duration,
 };
@@ -38,6 +38,7 @@ pub struct ServerBuilder {
 pub struct Server {
     child: Child,
     address: SocketAddr,
+    further: Mutex<mpsc::Receiver<SocketAddr>>,
     /// How it was started; taken when it is started again.
     builder: Option<ServerBuilder>,
     token: Option<String>,
@@ -116,13 +117,15 @@ impl ServerBuilder {
     #[track_caller]
     pub fn start(self) -> Server {
         let mut child = self.spawn();
-        let Some(address) = first_line(&mut child) else {
+        let addresses = addresses(&mut child);
+        let Some(address) = addresses.recv_timeout(PATIENCE).ok() else {
             let ended = ended(&mut child, self.folder.path(), PATIENCE);
             panic!("the server did not start: {ended:#?}");
         };
         Server {
             child,
             address,
+            further: Mutex::new(addresses),
             builder: Some(self),
             token: None,
         }
@@ -135,7 +138,7 @@ impl ServerBuilder {
     #[track_caller]
     pub fn fail(self) -> Ended {
         let mut child = self.spawn();
-        if let Some(address) = first_line(&mut child) {
+        if let Ok(address) = addresses(&mut child).recv_timeout(PATIENCE) {
             let _ = child.kill();
             panic!("the server has started at {address}");
         }
@@ -176,22 +179,21 @@ fn log_file(folder: &Path) -> PathBuf {
     folder.join("stderr.log")
 }
 
-/// The address from the line that a started server writes, `None` if it ends instead.
-fn first_line(child: &mut Child) -> Option<SocketAddr> {
+/// The addresses from the lines that a started server writes; none if it ends instead.
+fn addresses(child: &mut Child) -> mpsc::Receiver<SocketAddr> {
     let output = child.stdout.take().expect("standard output is a pipe");
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let mut lines = BufReader::new(output).lines();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            line.strip_prefix("listening on http://")?
-                .parse::<SocketAddr>()
-                .ok()
-        });
-        let _ = sender.send(address);
-        // Keeps the pipe empty for as long as the server writes.
-        lines.for_each(drop);
+        // To the end, which keeps the pipe empty for as long as the server writes.
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let url = line.strip_prefix("listening on http");
+            let address = url.map(|it| it.trim_start_matches('s').trim_start_matches("://"));
+            if let Some(address) = address.and_then(|it| it.parse().ok()) {
+                let _ = sender.send(address);
+            }
+        }
     });
-    receiver.recv_timeout(PATIENCE).ok().flatten()
+    receiver
 }
 
 /// Waits for the end of a process; kills it where it takes longer.
@@ -230,6 +232,18 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The next of the further addresses, in the order of the configuration.
+    ///
+    /// # Panics
+    /// When there are no more.
+    #[track_caller]
+    pub fn next_address(&self) -> SocketAddr {
+        let further = self.further.lock().expect("nobody panics with it");
+        further
+            .recv_timeout(PATIENCE)
+            .expect("there is a further address")
     }
 
     /// The folder of its configuration file.

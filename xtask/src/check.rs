@@ -1,11 +1,13 @@
 //! `cargo xtask test` and `cargo xtask lint`: what has to hold before anything is merged.
 
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::tools::{Done, build, cargo, finish};
 
 pub(crate) fn test() -> Done {
     need_nextest()?;
+    need_nginx()?;
     // The tests over HTTP run the real binary with real libraries, which a test build alone
     // does not put where they are looked for.
     build()?;
@@ -36,6 +38,36 @@ pub(crate) fn lint() -> Done {
             .args(["doc", "--workspace", "--no-deps", "--quiet"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
+}
+
+/// Events are tried through a real proxy, which Debian and its like install in a few seconds.
+fn need_nginx() -> Done {
+    let places = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/bin/nginx"];
+    if places.iter().any(|it| Path::new(it).exists()) {
+        return Ok(());
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    let install = |arguments: &[&str]| {
+        let mut command = if is_root {
+            Command::new("apt-get")
+        } else {
+            let mut sudo = Command::new("sudo");
+            sudo.args(["-n", "apt-get"]);
+            sudo
+        };
+        finish(
+            command
+                .args(arguments)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        )
+    };
+    let package = ["install", "--yes", "--no-install-recommends", "nginx"];
+    // The list of packages may be missing or old.
+    install(&package)
+        .or_else(|_| install(&["update"]).and_then(|()| install(&package)))
+        .map_err(|error| {
+            format!("the tests need nginx, and it cannot be installed ({error}); install it")
+        })
 }
 
 fn need_nextest() -> Done {

@@ -9,12 +9,13 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use super::entrances::{self, Planned};
 use super::error::{StartCause, StartError};
 use super::server::{Server, Signals};
 use super::{App, Inner};
 use crate::clock::Clock;
-use crate::config::{Auth, Config, Mode};
-use crate::http::{self, HttpState, RouteTable, Settings};
+use crate::config::{Auth, Config, ConfigError, Mode};
+use crate::http::{BodyLimits, HeadLimits, HttpState, Settings};
 use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
@@ -36,6 +37,8 @@ pub struct AppBuilder {
 #[must_use = "an app does nothing until it is started"]
 pub struct BuiltApp {
     app: App,
+    /// That of `server.host` first.
+    entrances: Vec<Planned>,
 }
 
 // === impl AppBuilder ===
@@ -105,7 +108,6 @@ impl AppBuilder {
         let pipeline = Arc::new(Pipeline::new(catalog.hooks, hook_timeout, &observer_tasks));
         check_door(&config, &pipeline)?;
         let base_path = config.server.base_path.as_str().to_owned();
-        let mounts = RouteTable::build(catalog.mounts, &base_path).map_err(StartCause::Routes)?;
         let ledger = Ledger::new(clock);
         let store = store::of(&config.store, clock);
         let runtime = Runtime::new(Engine {
@@ -121,26 +123,44 @@ impl AppBuilder {
             parking: CancellationToken::new(),
         });
         host_api.attach(Arc::new(runtime.clone()));
-        let settings = Settings {
-            base_path,
-            auth: config.server.auth,
-            secret: config.server.secret.clone(),
-            holder: config.server.principal.clone().into(),
-            proxies: Proxies::new(&config.server),
-            body_limit: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
-            sse_heartbeat: config.runs.sse_heartbeat.0,
-            endpoint_timeout: config.plugins.endpoint_timeout.limit(),
-        };
+        let section = &config.server;
+        let shared = Arc::new(runtime.clone());
         let request_ids = ids.clone();
-        let http = HttpState::new(
-            settings,
-            Arc::new(runtime.clone()),
-            pipeline,
-            mounts,
-            tasks.clone(),
-            ledger,
-            Arc::new(move || request_ids.request().into()),
-        );
+        let request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync> =
+            Arc::new(move || request_ids.request().into());
+        let entrances = entrances::plan(&config, &catalog.mounts, |served| {
+            let settings = Settings {
+                base_path: base_path.clone(),
+                auth: section.auth,
+                secret: section.secret.clone(),
+                holder: section.principal.clone().into(),
+                proxies: Proxies::new(section),
+                body_limits: BodyLimits {
+                    size: section.body_limit.in_memory(),
+                    timeout: section.body_timeout.0,
+                },
+                head_limits: HeadLimits {
+                    headers: section.header_limit.in_memory(),
+                    uri: section.uri_limit.in_memory(),
+                },
+                sse_heartbeat: config.runs.sse_heartbeat.0,
+                endpoint_timeout: config.plugins.endpoint_timeout.limit(),
+                is_native: served.is_native,
+                cors: section.cors.clone(),
+                hsts: served.hsts,
+            };
+            HttpState::new(
+                settings,
+                Arc::clone(&shared),
+                Arc::clone(&pipeline),
+                served.mounts,
+                tasks.clone(),
+                Arc::clone(&ledger),
+                Arc::clone(&request_ids),
+            )
+        })?;
+        // In process, what `server.host` serves is asked.
+        let http = Arc::clone(&entrances[0].state);
         let principal = match config.server.secret {
             Some(_) => config.server.principal.clone().into(),
             None => Principal::anonymous(),
@@ -161,6 +181,7 @@ impl AppBuilder {
                 runtime: runtime.unrestricted(),
                 principal: Arc::new(principal),
             },
+            entrances,
         })
     }
 }
@@ -189,24 +210,23 @@ impl BuiltApp {
         Ok(self.app)
     }
 
-    /// Takes the port of the configuration, then starts the plugins. From here on the process
+    /// Takes the addresses of the configuration, then starts the plugins. From here on the process
     /// does not end by a signal alone: [`Server::serve`] hears it and ends in order.
     ///
     /// # Errors
     /// A port that is in use, a plugin that does not start.
     pub async fn listen(self) -> Result<Server, StartError> {
         let section = &self.app.inner.config.server;
-        let listener = http::bind(&section.host, section.port, &section.ports)
-            .await
-            .map_err(StartCause::Bind)?;
-        let address = listener.local_addr().map_err(StartCause::System)?;
+        let mut entrances = Vec::new();
+        for planned in &self.entrances {
+            entrances.push(planned.bind(section).await?);
+        }
         // Before anything has an effect: a signal must end the server in order from here on.
         let signals = Signals::listen().map_err(StartCause::System)?;
         let app = self.start().await?;
         Ok(Server {
             app,
-            listener,
-            address,
+            entrances,
             signals,
         })
     }
@@ -220,28 +240,25 @@ impl BuiltApp {
 /// With `auth = "any"`, whether anybody has to say who is asking is known once the guards are.
 fn check_door(config: &Config, guards: &Pipeline) -> Result<(), StartCause> {
     let section = &config.server;
-    let is_open = section.auth == Auth::Any && section.secret.is_none() && !guards.authenticate();
-    if !is_open {
+    if section.auth == Auth::All || section.secret.is_some() || guards.authenticate() {
         return Ok(());
     }
-    if section.is_loopback() || section.insecure {
+    let open = section.reachable().map(|(pointer, address)| {
+        let message = format!(
+            "other machines reach {address}, and there is neither a `server.secret` nor a plugin \
+             that authenticates"
+        );
+        let help = "set server.secret, load a plugin such as auth, listen on \"127.0.0.1\", or \
+                    accept it with server.insecure = true";
+        config.error_at(&pointer, message, Some(help.to_owned()))
+    });
+    let open: Vec<ConfigError> = open.collect();
+    if open.is_empty() || section.insecure {
         tracing::warn!(
             "server.auth is \"any\", but there is no server.secret and no plugin authenticates: \
              everybody may come in"
         );
         return Ok(());
     }
-    Err(StartCause::Open(config.error_at(
-        "/server/host",
-        format!(
-            "other machines reach `server.host` {:?}, and there is neither a `server.secret` nor \
-             a plugin that authenticates",
-            section.host
-        ),
-        Some(
-            "set server.secret, load a plugin such as auth, listen on \"127.0.0.1\", or accept \
-             it with server.insecure = true"
-                .to_owned(),
-        ),
-    )))
+    Err(StartCause::Open(open))
 }

@@ -24,10 +24,12 @@ pub(crate) enum StartCause {
     FilesInProduction,
     #[error("the plugins cannot be loaded: {}", listed(.0.iter()))]
     Plugins(LoadErrors),
-    #[error(transparent)]
-    Open(ConfigError),
+    #[error("everybody could come in: {}", listed(.0.iter()))]
+    Open(Vec<ConfigError>),
     #[error("the configuration names what does not exist: {}", listed(.0.iter()))]
     Agents(Vec<ConfigError>),
+    #[error("an address to listen on cannot be served: {}", listed(.0.iter()))]
+    Entrances(Vec<ConfigError>),
     #[error(transparent)]
     Routes(RouteConflict),
     #[error(transparent)]
@@ -54,7 +56,10 @@ impl StartError {
     /// Whether the configuration is to blame.
     pub(crate) fn is_configuration(&self) -> bool {
         match &self.0 {
-            StartCause::Log(_) | StartCause::Open(_) | StartCause::Agents(_) => true,
+            StartCause::Log(_)
+            | StartCause::Open(_)
+            | StartCause::Agents(_)
+            | StartCause::Entrances(_) => true,
             StartCause::Plugins(errors) => errors.iter().all(LoadError::is_settings),
             _ => false,
         }
@@ -65,8 +70,11 @@ impl StartError {
         match self.0 {
             StartCause::Plugins(errors) => errors.into_iter().map(miette::Report::new).collect(),
             StartCause::Start(error) => vec![miette::Report::new(error)],
-            StartCause::Open(error) => vec![miette::Report::new(error)],
-            StartCause::Agents(errors) => errors.into_iter().map(miette::Report::new).collect(),
+            StartCause::Open(errors)
+            | StartCause::Agents(errors)
+            | StartCause::Entrances(errors) => {
+                errors.into_iter().map(miette::Report::new).collect()
+            }
             StartCause::Store(error) => {
                 let help = error.help();
                 vec![miette::miette!(

@@ -1,9 +1,11 @@
 //! The server as a crate: what a program that embeds it builds, starts, asks and stops.
 //!
-//! `builder.rs` is the composition root, `server.rs` listens, `in_process.rs` is what code of the
-//! same program asks for, `options.rs` and `watch.rs` are what goes in and what comes out.
+//! `builder.rs` is the composition root, `entrances.rs` says what is served at which address,
+//! `server.rs` listens, `in_process.rs` is what code of the same program asks for, `options.rs` and
+//! `watch.rs` are what goes in and what comes out.
 
 mod builder;
+mod entrances;
 mod error;
 mod in_process;
 mod options;

@@ -3,19 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::App;
-use crate::http::{self, Limits};
+use crate::http::{self, Connections, Entrance, Limits};
 
 /// An app that listens, and serves when it is told to.
 #[derive(Debug)]
 #[must_use = "a server answers nobody until it serves"]
 pub struct Server {
     pub(super) app: App,
-    pub(super) listener: TcpListener,
-    pub(super) address: SocketAddr,
+    /// That of `server.host` first.
+    pub(super) entrances: Vec<Entrance>,
     pub(super) signals: Signals,
 }
 
@@ -29,9 +28,19 @@ pub(super) struct Signals {
 // === impl Server ===
 
 impl Server {
-    /// Where it listens.
+    /// Where it listens: the address of `server.host`.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.entrances[0].address
+    }
+
+    /// Where it listens, all addresses: `http://HOST:PORT`, or `https` with TLS. That of
+    /// `server.host` comes first, then those of `server.listen` in their order.
+    pub fn urls(&self) -> Vec<String> {
+        let url = |entrance: &Entrance| match entrance.tls {
+            Some(_) => format!("https://{}", entrance.address),
+            None => format!("http://{}", entrance.address),
+        };
+        self.entrances.iter().map(url).collect()
     }
 
     /// The app behind it, to be asked in process as well.
@@ -44,12 +53,11 @@ impl Server {
     pub async fn serve(self) {
         let Self {
             app,
-            listener,
-            address,
+            entrances,
             mut signals,
         } = self;
         tracing::info!(
-            %address,
+            address = %entrances[0].address,
             agents = app.runtime.agents().len(),
             plugins = app.inner.instances.len(),
             "listening"
@@ -57,10 +65,20 @@ impl Server {
         let section = &app.inner.config.server;
         let limits = Limits {
             header_timeout: section.header_timeout.0,
-            max_connections: section.max_connections,
+            idle_timeout: section.idle_timeout.0,
+            write_timeout: section.write_timeout.0,
+            header_limit: section.header_limit.in_memory(),
+            uri_limit: section.uri_limit.in_memory(),
         };
+        let connections =
+            Connections::new(section.max_connections, section.max_connections_per_address);
         let tasks = &app.inner.tasks;
-        tasks.spawn(http::serve(listener, Arc::clone(&app.inner.http), limits));
+        for entrance in entrances {
+            if let Some(tls) = entrance.tls.clone() {
+                tasks.spawn(tls.keep_fresh(tasks.stopping().clone()));
+            }
+            tasks.spawn(http::serve(entrance, Arc::clone(&connections), limits));
+        }
         tokio::select! {
             () = signals.heard() => tracing::info!("stopping"),
             () = tasks.stopping().cancelled() => {}

@@ -14,7 +14,9 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
         let builder = App::builder(config);
         let builder = arguments.plugins.iter().fold(builder, AppBuilder::library);
         let server = builder.build().await?.listen().await?;
-        exit::print(&format!("listening on http://{}", server.address()));
+        for url in server.urls() {
+            exit::print(&format!("listening on {url}"));
+        }
         server.serve().await;
         Ok::<(), StartError>(())
     });

@@ -4,9 +4,11 @@
 //! needs more than one key is checked in `validate.rs`, how a mistake is shown is in `error.rs`.
 
 mod agents;
+mod cors;
 mod document;
 mod environment;
 mod error;
+mod listen;
 mod log;
 mod names;
 mod network;
@@ -35,8 +37,10 @@ use serde::Deserialize;
 use document::Document;
 
 pub use agents::{Agent, OutputErrorMode};
+pub use cors::{Cors, Origin};
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{ConfigError, Position, Problem, Problems};
+pub use listen::{Listen, Tls};
 pub use log::{Level, Log, LogFormat};
 pub use names::{AgentName, CapabilityName, InstanceName, LibraryName, ToolPattern};
 pub use network::Network;
@@ -107,6 +111,7 @@ impl Config {
         config.document = Arc::new(document);
         config.plugins.dir = config.document.folder().join(&config.plugins.dir);
         config.store.locate(config.document.folder(), is_file);
+        config.server.resolve(config.document.folder());
         config.validate()?;
         Ok(config)
     }

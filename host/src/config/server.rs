@@ -1,12 +1,13 @@
 //! The `[server]` section: where the server listens and who may ask.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use mortise_plugin_api::Principal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Network, Period, Secret, Size};
+use super::{Cors, Listen, Network, Period, Secret, Size, Tls};
 
 /// Where the server listens and who may ask.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -34,13 +35,37 @@ pub struct Server {
     pub insecure: bool,
     /// The largest request body.
     pub body_limit: Size,
-    /// How long a client may take to send its request head.
+    /// The largest head of a request: 431 where all its headers are larger, or are more than 100.
+    pub header_limit: Size,
+    /// The longest path with its query; 414 where it is longer.
+    pub uri_limit: Size,
+    /// How long a client may take to send a request head; for the first one of a connection, TLS
+    /// included. Then the connection is closed.
     pub header_timeout: Period,
+    /// How long a client may take to send a request body; each 16 KiB of it give it another
+    /// second. Then it gets 408. Only the time that the server waits counts.
+    pub body_timeout: Period,
+    /// How long a client may take nothing of what is sent to it. Then the connection is closed;
+    /// a streamed run whose events are kept goes on.
+    pub write_timeout: Period,
+    /// How long a connection may stay open without a request.
+    pub idle_timeout: Period,
     /// How long a shutdown waits for what is running.
     pub shutdown_grace: Period,
-    /// How many connections are open at once; more wait.
+    /// How many connections are open at once. For one more, the one that has been idle for longest
+    /// is closed; where all are at work, it gets 503.
     #[schemars(range(min = 1))]
     pub max_connections: usize,
+    /// How many of them one address may have, or one /64 network of IPv6. Unset means any number:
+    /// behind a proxy, all have its address.
+    #[schemars(range(min = 1))]
+    pub max_connections_per_address: Option<usize>,
+    /// TLS on `host` and `port`. Unset means none.
+    pub tls: Option<Tls>,
+    /// Further addresses. All are bound before any plugin starts.
+    pub listen: Vec<Listen>,
+    /// Which web pages of other origins may call the server.
+    pub cors: Cors,
     /// The proxies in front, as networks or addresses. What they say in `x-forwarded-for` is
     /// believed, what others say there is not. Unset, the client is who opened the connection.
     pub trusted_proxies: Vec<Network>,
@@ -102,9 +127,18 @@ impl Default for Server {
             principal: SecretHolder::default(),
             insecure: false,
             body_limit: Size(1 << 20),
+            header_limit: Size(32 << 10),
+            uri_limit: Size(8 << 10),
             header_timeout: Period::from_secs(10),
+            body_timeout: Period::from_secs(10),
+            write_timeout: Period::from_secs(10),
+            idle_timeout: Period::from_secs(75),
             shutdown_grace: Period::from_secs(8),
             max_connections: 10_000,
+            max_connections_per_address: None,
+            tls: None,
+            listen: Vec::new(),
+            cors: Cors::default(),
             trusted_proxies: Vec::new(),
             client_ip: ClientIp::Rightmost,
         }
@@ -112,11 +146,39 @@ impl Default for Server {
 }
 
 impl Server {
-    /// Whether only this machine can reach the server.
+    /// Whether only this machine can reach the server, on any of its addresses.
     pub fn is_loopback(&self) -> bool {
+        self.has_loopback_host() && self.listen.iter().all(Listen::is_loopback)
+    }
+
+    /// What other machines can ask for more than whether the server lives: where its address is
+    /// written, and what a message calls it.
+    pub(crate) fn reachable(&self) -> impl Iterator<Item = (String, String)> {
+        let host = (!self.has_loopback_host()).then(|| {
+            let name = format!("`server.host` {:?}", self.host);
+            ("/server/host".to_owned(), name)
+        });
+        let further = self.listen.iter().enumerate();
+        let further = further.filter(|(_, it)| !it.is_loopback() && it.serves_anything());
+        let further = further.map(|(index, it)| {
+            let pointer = format!("/server/listen/{index}/address");
+            (pointer, format!("`server.listen` {}", it.address))
+        });
+        host.into_iter().chain(further)
+    }
+
+    fn has_loopback_host(&self) -> bool {
         match self.address() {
             Some(address) => address.is_loopback(),
             None => self.host.eq_ignore_ascii_case("localhost"),
+        }
+    }
+
+    /// Paths are relative to the folder of the configuration.
+    pub(super) fn resolve(&mut self, folder: &Path) {
+        let further = self.listen.iter_mut().filter_map(|it| it.tls.as_mut());
+        for tls in self.tls.iter_mut().chain(further) {
+            tls.resolve(folder);
         }
     }
 

@@ -252,6 +252,13 @@ impl JsonSchema for Deadline {
 
 // === impl Size ===
 
+impl Size {
+    /// As the length of something in memory.
+    pub(crate) fn in_memory(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
 struct SizeVisitor;
 
 impl Visitor<'_> for SizeVisitor {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::{
-    Agent, Auth, ClientIp, Config, ConfigError, Deadline, FreeTable, OnRequestDisconnect, Period,
-    Problem, Problems, Tool, document::Document,
+    Agent, Auth, ClientIp, Config, ConfigError, Cors, Deadline, FreeTable, OnRequestDisconnect,
+    Period, Problem, Problems, SecretHolder, Server, Tool, document::Document,
 };
 use crate::schema::Schema;
 
@@ -58,34 +58,12 @@ impl Checks<'_> {
                 ),
                 "write the host alone, such as \"127.0.0.1\"; the port is `server.port`",
             );
-        } else if !server.is_loopback()
-            && server.secret.is_none()
-            && !server.insecure
-            // Whether a guard authenticates is known when the plugins are loaded.
-            && server.auth == Auth::All
-        {
-            self.report(
-                "/server/host",
-                format!(
-                    "other machines reach `server.host` {:?}, and there is no `server.secret`",
-                    server.host
-                ),
-                "set server.secret, listen on \"127.0.0.1\", or accept it with \
-                 server.insecure = true",
-            );
+        } else {
+            self.reachable(server);
         }
-        for (key, name) in [
-            ("tenant", &server.principal.tenant),
-            ("subject", &server.principal.subject),
-        ] {
-            if name.trim().is_empty() || name.chars().any(char::is_control) {
-                self.report(
-                    &format!("/server/principal/{key}"),
-                    format!("`server.principal.{key}` is blank or has control characters"),
-                    "remove the key for the default, or write a name",
-                );
-            }
-        }
+        self.holder(&server.principal);
+        self.listen(server);
+        self.cors(&server.cors);
         if self.document.has("/server/port") && self.document.has("/server/ports") {
             self.report(
                 "/server/ports",
@@ -100,12 +78,31 @@ impl Checks<'_> {
                 "name at least one port",
             );
         }
-        if server.body_limit.0 == 0 {
-            self.report(
-                "/server/body_limit",
-                "`server.body_limit` must be greater than 0",
-                "write a size such as \"1 MiB\"",
-            );
+        for (key, size) in [
+            ("body_limit", server.body_limit),
+            ("header_limit", server.header_limit),
+            ("uri_limit", server.uri_limit),
+        ] {
+            if size.0 == 0 {
+                self.report(
+                    &format!("/server/{key}"),
+                    format!("`server.{key}` must be greater than 0"),
+                    "write a size such as \"1 MiB\"",
+                );
+            }
+        }
+        // Every connection may take so much memory before anything is known of its client.
+        for (key, size) in [
+            ("header_limit", server.header_limit),
+            ("uri_limit", server.uri_limit),
+        ] {
+            if size.0 > 1 << 20 {
+                self.report(
+                    &format!("/server/{key}"),
+                    format!("`server.{key}` must be at most 1 MiB"),
+                    "remove the key for the default",
+                );
+            }
         }
         if server.max_connections == 0 {
             self.report(
@@ -121,7 +118,86 @@ impl Checks<'_> {
                 "name the proxies in server.trusted_proxies, or leave client_ip out",
             );
         }
+        if server.max_connections_per_address == Some(0) {
+            self.report(
+                "/server/max_connections_per_address",
+                "`server.max_connections_per_address` must be at least 1",
+                "remove the key for any number",
+            );
+        }
         self.period("server.header_timeout", server.header_timeout);
+        self.period("server.body_timeout", server.body_timeout);
+        self.period("server.write_timeout", server.write_timeout);
+        self.period("server.idle_timeout", server.idle_timeout);
+    }
+
+    fn listen(&mut self, server: &Server) {
+        if let Some(tls) = &server.tls {
+            self.period("server.tls.refresh", tls.refresh);
+        }
+        for (index, listen) in server.listen.iter().enumerate() {
+            let pointer = format!("/server/listen/{index}");
+            let address = listen.address;
+            let further = server.listen[..index].iter().map(|it| it.address);
+            if address.port() != 0 && further.into_iter().any(|it| it == address) {
+                self.report(
+                    &format!("{pointer}/address"),
+                    format!("`server.listen` has {address} twice"),
+                    "keep one entry for each address",
+                );
+            }
+            if let Some(tls) = &listen.tls {
+                let pointer = format!("{pointer}/tls/refresh");
+                self.positive(&pointer, "server.listen.tls.refresh", tls.refresh.0);
+            }
+        }
+    }
+
+    fn holder(&mut self, holder: &SecretHolder) {
+        for (key, name) in [("tenant", &holder.tenant), ("subject", &holder.subject)] {
+            if name.trim().is_empty() || name.chars().any(char::is_control) {
+                self.report(
+                    &format!("/server/principal/{key}"),
+                    format!("`server.principal.{key}` is blank or has control characters"),
+                    "remove the key for the default, or write a name",
+                );
+            }
+        }
+    }
+
+    fn cors(&mut self, cors: &Cors) {
+        if cors.is_open() && (cors.credentials || cors.origins.len() > 1) {
+            self.report(
+                "/server/cors/origins",
+                "`server.cors.origins` has \"*\" beside other origins or with `credentials`",
+                "name the origins, or keep \"*\" alone with credentials = false",
+            );
+        }
+        for (key, names) in [("methods", &cors.methods), ("headers", &cors.headers)] {
+            if let Some(name) = names.iter().find(|it| !is_token(it)) {
+                self.report(
+                    &format!("/server/cors/{key}"),
+                    format!("`server.cors.{key}` has {name:?}, which is no name"),
+                    "write names such as \"POST\" or \"content-type\"",
+                );
+            }
+        }
+    }
+
+    /// What others reach wants a secret.
+    fn reachable(&mut self, server: &Server) {
+        // Whether a guard authenticates is known when the plugins are loaded.
+        if server.secret.is_some() || server.insecure || server.auth == Auth::Any {
+            return;
+        }
+        for (pointer, address) in server.reachable() {
+            self.report(
+                &pointer,
+                format!("other machines reach {address}, and there is no `server.secret`"),
+                "set server.secret, listen on \"127.0.0.1\", or accept it with \
+                 server.insecure = true",
+            );
+        }
     }
 
     fn runs(&mut self, config: &Config) {
@@ -279,6 +355,11 @@ impl Checks<'_> {
             "see https://json-schema.org for what a JSON Schema may say",
         );
     }
+}
+
+fn is_token(name: &str) -> bool {
+    let is_plain = |it: u8| it.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&it);
+    !name.is_empty() && name.bytes().all(is_plain)
 }
 
 fn escaped(name: &str) -> String {

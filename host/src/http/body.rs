@@ -3,22 +3,35 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use mortise_plugin_api::Error;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::error::Failure;
 use super::json::{self, Unreadable};
 use crate::schema::Schema;
 
-/// How long a whole JSON body may take to arrive.
-const BUFFERING: Duration = Duration::from_secs(30);
-/// How long a body that a plugin reads may pause.
-const PAUSE: Duration = Duration::from_secs(30);
+/// What a body may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyLimits {
+    /// How many bytes.
+    pub(crate) size: usize,
+    /// How long the server waits for it; more, as it arrives.
+    pub(crate) timeout: Duration,
+}
+
+/// How much longer a client may keep the server waiting for its body. The time that a plugin takes
+/// before it reads on does not count.
+struct Patience(Duration);
+
+/// So many bytes a second, and a body has all the time that it needs.
+const SLOWEST: u64 = 16 * 1024;
 
 /// The body of a native JSON route.
 #[derive(Debug)]
@@ -89,39 +102,88 @@ pub(super) fn mentions(headers: &HeaderMap, name: &http::HeaderName, text: &str)
 pub(super) async fn buffer(
     headers: &HeaderMap,
     body: Body,
-    limit: usize,
+    limits: BodyLimits,
 ) -> Result<Bytes, Failure> {
-    refuse_announced(headers, limit)?;
-    let buffering = Limited::new(body, limit).collect();
-    match tokio::time::timeout(BUFFERING, buffering).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::body_too_large()),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "cannot read the request body");
-            Err(Failure::bad_request("Request body could not be read."))
+    refuse_announced(headers, limits.size)?;
+    let mut body = Limited::new(body, limits.size);
+    let mut patience = Patience(limits.timeout);
+    let mut whole = Bytes::new();
+    let mut parts = BytesMut::new();
+    // One whose length is known has no end to wait for.
+    while !body.is_end_stream() {
+        let Some(next) = patience.wait_for(body.frame()).await else {
+            return Err(Failure::body_too_slow());
+        };
+        let chunk = match next {
+            None => break,
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            Some(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err(Failure::body_too_large());
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "cannot read the request body");
+                return Err(Failure::bad_request("Request body could not be read."));
+            }
+        };
+        patience.grow(chunk.len());
+        // Most bodies are one chunk, which is not copied.
+        if whole.is_empty() && parts.is_empty() {
+            whole = chunk;
+        } else {
+            parts.extend_from_slice(&std::mem::take(&mut whole));
+            parts.extend_from_slice(&chunk);
         }
-        Err(_) => Err(Failure::body_too_slow()),
     }
+    Ok(if parts.is_empty() {
+        whole
+    } else {
+        parts.freeze()
+    })
 }
 
 /// The body as a plugin reads it, chunk by chunk.
 pub(super) fn stream(
     headers: &HeaderMap,
     body: Body,
-    limit: usize,
+    limits: BodyLimits,
 ) -> Result<mortise_plugin_api::Body, Failure> {
-    refuse_announced(headers, limit)?;
-    let chunks = Limited::new(body, limit).into_data_stream();
-    let chunks = futures_util::stream::unfold(Some(chunks), |chunks| async move {
-        let mut chunks = chunks?;
-        match tokio::time::timeout(PAUSE, chunks.next()).await {
-            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
-            Ok(Some(Err(error))) => Some((Err(read_error(&*error)), None)),
-            Ok(None) => None,
-            Err(_) => Some((Err(Error::timeout("the request body has stopped")), None)),
+    refuse_announced(headers, limits.size)?;
+    let chunks = Limited::new(body, limits.size).into_data_stream();
+    let state = Some((chunks, Patience(limits.timeout)));
+    let chunks = futures_util::stream::unfold(state, |state| async move {
+        let (mut chunks, mut patience) = state?;
+        match patience.wait_for(chunks.next()).await {
+            Some(Some(Ok(chunk))) => {
+                patience.grow(chunk.len());
+                Some((Ok(chunk), Some((chunks, patience))))
+            }
+            Some(Some(Err(error))) => Some((Err(read_error(&*error)), None)),
+            Some(None) => None,
+            None => Some((Err(too_slow()), None)),
         }
     });
     Ok(mortise_plugin_api::Body::from_stream(chunks))
+}
+
+// === impl Patience ===
+
+impl Patience {
+    /// What comes next; `None` where it comes too late.
+    async fn wait_for<T>(&mut self, next: impl Future<Output = T>) -> Option<T> {
+        let started = Instant::now();
+        let next = tokio::time::timeout(self.0, next).await.ok();
+        self.0 = self.0.saturating_sub(started.elapsed());
+        next
+    }
+
+    fn grow(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.0 += Duration::from_micros(bytes.saturating_mul(1_000_000) / SLOWEST);
+    }
+}
+
+fn too_slow() -> Error {
+    Error::new("REQUEST_TIMEOUT", "Request body did not arrive in time.")
 }
 
 fn read_error(error: &(dyn std::error::Error + 'static)) -> Error {
@@ -250,9 +312,9 @@ mod tests {
     #[tokio::test]
     async fn the_limit_is_exact() {
         let headers = HeaderMap::new();
-        let read = buffer(&headers, Body::from("12345"), 5).await;
+        let read = buffer(&headers, Body::from("12345"), LIMITS).await;
         assert_eq!(&read.unwrap()[..], b"12345");
-        let refused = buffer(&headers, Body::from("123456"), 5).await;
+        let refused = buffer(&headers, Body::from("123456"), LIMITS).await;
         let response = refused.unwrap_err().into_response();
         assert_eq!(response.status(), 413);
     }
@@ -260,9 +322,45 @@ mod tests {
     #[tokio::test]
     async fn a_length_that_lies_is_found_out_by_plugins_too() {
         let announced = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("99"))]);
-        assert!(stream(&announced, Body::empty(), 5).is_err());
-        let body = stream(&HeaderMap::new(), Body::from("123456"), 5).unwrap();
+        assert!(stream(&announced, Body::empty(), LIMITS).is_err());
+        let body = stream(&HeaderMap::new(), Body::from("123456"), LIMITS).unwrap();
         let error = body.bytes(100).await.unwrap_err();
         assert_eq!(error.code(), Some("PAYLOAD_TOO_LARGE"));
+    }
+
+    const LIMITS: BodyLimits = BodyLimits {
+        size: 5,
+        timeout: Duration::from_secs(10),
+    };
+
+    /// A body that arrives in chunks of this size, one a second.
+    fn one_a_second(size: usize, count: usize) -> Body {
+        Body::from_stream(futures_util::stream::unfold(
+            count,
+            move |left| async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let chunk = Bytes::from(vec![b'x'; size]);
+                (left > 0).then(|| (Ok::<_, std::io::Error>(chunk), left - 1))
+            },
+        ))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_arrives_slowly_is_refused_and_a_large_one_is_waited_for() {
+        let limits = BodyLimits {
+            size: 1 << 20,
+            ..LIMITS
+        };
+        let read = buffer(&HeaderMap::new(), one_a_second(16 * 1024, 60), limits).await;
+        assert_eq!(read.unwrap().len(), 60 * 16 * 1024);
+
+        let started = Instant::now();
+        let refused = buffer(&HeaderMap::new(), one_a_second(1, 60), limits).await;
+        assert_eq!(refused.unwrap_err().into_response().status(), 408);
+        assert_eq!(started.elapsed().as_secs(), 10);
+
+        let body = stream(&HeaderMap::new(), one_a_second(1, 60), limits).unwrap();
+        let error = body.bytes(100).await.unwrap_err();
+        assert_eq!(error.code(), Some("REQUEST_TIMEOUT"));
     }
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use mortise_plugin_api::{Error, Issue, RouteError};
 use serde_json::{Map, Value, json};
@@ -83,6 +83,32 @@ impl Failure {
 
     pub(super) fn bad_request(message: &'static str) -> Self {
         Self::refused("BAD_REQUEST", StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(super) fn uri_too_long() -> Self {
+        Self::refused(
+            "URI_TOO_LONG",
+            StatusCode::URI_TOO_LONG,
+            "Request URI is too long.",
+        )
+    }
+
+    pub(super) fn head_too_large() -> Self {
+        Self::refused(
+            "HEADERS_TOO_LARGE",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "Request headers are too large.",
+        )
+    }
+
+    /// Every connection that the server may have is at work.
+    pub(super) fn overloaded() -> Self {
+        Self::refused(
+            "UNAVAILABLE",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many connections.",
+        )
+        .with_header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
     pub(super) fn body_too_large() -> Self {

@@ -6,13 +6,17 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::HOST;
+use http::header::{
+    CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use http_body::{Frame, SizeHint};
@@ -20,16 +24,19 @@ use mortise_plugin_api::Stage;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
+use super::connections::Standing;
 use super::error::{self, Failure};
 use super::plugin_response;
 use super::router::{self, Incoming, Seen};
-use super::state::HttpState;
+use super::state::{HeadLimits, HttpState};
 use crate::pipeline::{Head, Sent};
 use crate::plugin::request::RequestView;
 use crate::runtime::RunUsage;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 64;
+/// hyper has no more for HTTP/1, and no limit for HTTP/2.
+const MOST_HEADERS: usize = 100;
 
 /// Answers a request, whatever happens.
 pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: SocketAddr) -> Response {
@@ -38,6 +45,10 @@ pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: Socket
     let seen = Seen::default();
     let method = request.method().as_str().to_owned();
     let path = request.uri().path().to_owned();
+    let origin = state
+        .cors
+        .as_ref()
+        .and_then(|_| request.headers().get(ORIGIN).cloned());
     let span = tracing::info_span!(
         "request",
         request_id = %id,
@@ -57,9 +68,14 @@ pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: Socket
     };
     let answered = contained(&state, &watched, request, peer);
     let mut response = Box::pin(answered).instrument(span).await;
+    let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&watched.id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+        headers.insert(REQUEST_ID, id);
     }
+    if let Some(cors) = &state.cors {
+        cors.mark(origin.as_ref(), headers);
+    }
+    add_protection(headers, state.hsts.as_ref());
     if state.pipeline.has(Stage::Completed) || watched.over.holds_places() {
         response = watched.until_sent(state, response);
     }
@@ -98,8 +114,18 @@ async fn contained(
     request: Request,
     peer: SocketAddr,
 ) -> Response {
-    if !has_valid_host(&request) {
-        return Failure::bad_request("Request must have one valid Host header.").into_response();
+    if let Err(refused) = check_head(&request, state.head_limits) {
+        return refused.into_response();
+    }
+    if request.extensions().get::<Standing>() == Some(&Standing::Spare)
+        && !router::is_probe(request.uri().path())
+    {
+        return Failure::overloaded().into_response();
+    }
+    if let Some(cors) = &state.cors
+        && let Some(response) = cors.preflight(request.method(), request.headers())
+    {
+        return response;
     }
     let incoming = Incoming {
         id: Arc::clone(&watched.id),
@@ -172,15 +198,75 @@ fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
     ((1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(is_plain)).then(|| id.into())
 }
 
-/// HTTP/1.1 wants exactly one; proxies in front may have routed by it.
-fn has_valid_host(request: &Request) -> bool {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (None, _) => request.version() != Version::HTTP_11,
-        (Some(host), None) => Authority::try_from(host.as_bytes())
-            .is_ok_and(|authority| !authority.as_str().contains('@')),
-        (Some(_), Some(_)) => false,
+/// Whether the head is one that is looked at any further.
+fn check_head(request: &Request, limits: HeadLimits) -> Result<(), Failure> {
+    let headers = request.headers();
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    if request
+        .uri()
+        .path_and_query()
+        .map_or(0, |it| it.as_str().len())
+        > limits.uri
+    {
+        return Err(Failure::uri_too_long());
     }
+    if headers.len() > MOST_HEADERS || headers.iter().map(size).sum::<usize>() > limits.headers {
+        return Err(Failure::head_too_large());
+    }
+    if !has_valid_host(request) {
+        return Err(Failure::bad_request(
+            "Request must have one valid Host header.",
+        ));
+    }
+    Ok(())
+}
+
+/// Proxies in front may have routed by it, so there is one, and no other in the request line or
+/// in `:authority`. HTTP/1.0 may do without.
+fn has_valid_host(request: &Request) -> bool {
+    let target = request.uri().authority();
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next(), target) {
+        (None, _, None) => request.version() == Version::HTTP_10,
+        (None, _, Some(target)) => request.version() != Version::HTTP_11 && is_host(target),
+        (Some(host), None, target) => Authority::try_from(host.as_bytes()).is_ok_and(|host| {
+            // Authorities are equal in any case of their letters.
+            is_host(&host) && target.is_none_or(|target| *target == host)
+        }),
+        (Some(_), Some(_), _) => false,
+    }
+}
+
+fn is_host(authority: &Authority) -> bool {
+    !authority.as_str().contains('@')
+}
+
+/// What keeps browsers from making more of an answer than it is, unless a plugin says otherwise.
+fn add_protection(headers: &mut HeaderMap, hsts: Option<&HeaderValue>) {
+    let is_page = is_page(headers);
+    let mut add = |name, value| {
+        headers.entry(name).or_insert(value);
+    };
+    add(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_page {
+        add(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        add(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    }
+    if let Some(hsts) = hsts {
+        add(STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
+}
+
+fn is_page(headers: &HeaderMap) -> bool {
+    const PAGE: &[u8] = b"text/html";
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.and_then(|kind| kind.get(..PAGE.len()))
+        .is_some_and(|kind| kind.eq_ignore_ascii_case(PAGE))
+}
+
+/// The header that tells browsers to use TLS alone for so long.
+pub(super) fn strict_transport_security(max_age: Duration) -> HeaderValue {
+    HeaderValue::from_str(&format!("max-age={}", max_age.as_secs())).expect("digits are ASCII")
 }
 
 // === impl Watched ===
@@ -303,9 +389,10 @@ mod tests {
 
     use super::*;
 
-    fn with_headers(version: Version, hosts: &[&'static str]) -> Request {
+    fn asked(version: Version, uri: &str, hosts: &[&'static str]) -> Request {
         let mut request = Request::new(Body::empty());
         *request.version_mut() = version;
+        *request.uri_mut() = uri.parse().unwrap();
         for host in hosts {
             let host = HeaderValue::from_static(host);
             request.headers_mut().append(HOST, host);
@@ -314,22 +401,78 @@ mod tests {
     }
 
     #[test]
-    fn http_1_1_needs_one_valid_host() {
-        let cases: [(Version, &[&'static str], bool); 9] = [
-            (Version::HTTP_11, &["localhost:3141"], true),
-            (Version::HTTP_11, &["[::1]:80"], true),
-            (Version::HTTP_11, &[], false),
-            (Version::HTTP_11, &["a", "a"], false),
-            (Version::HTTP_11, &["a b"], false),
-            (Version::HTTP_11, &["user@a"], false),
-            (Version::HTTP_11, &["a/b"], false),
-            (Version::HTTP_10, &[], true),
-            (Version::HTTP_2, &[], true),
+    fn there_is_one_valid_host() {
+        let cases: [(Version, &str, &[&'static str], bool); 16] = [
+            (Version::HTTP_11, "/", &["localhost:3141"], true),
+            (Version::HTTP_11, "/", &["[::1]:80"], true),
+            (Version::HTTP_11, "/", &[], false),
+            (Version::HTTP_11, "/", &["a", "a"], false),
+            (Version::HTTP_11, "/", &["a b"], false),
+            (Version::HTTP_11, "/", &["user@a"], false),
+            (Version::HTTP_11, "/", &["a/b"], false),
+            (Version::HTTP_11, "http://a/", &["A"], true),
+            (Version::HTTP_11, "http://a/", &["b"], false),
+            (Version::HTTP_11, "http://a/", &[], false),
+            (Version::HTTP_10, "/", &[], true),
+            (Version::HTTP_2, "/", &[], false),
+            (Version::HTTP_2, "http://a/", &[], true),
+            (Version::HTTP_2, "http://a/", &["a"], true),
+            (Version::HTTP_2, "http://a/", &["b"], false),
+            (Version::HTTP_2, "http://u@a/", &[], false),
         ];
-        for (version, hosts, expected) in cases {
-            let request = with_headers(version, hosts);
-            assert_eq!(has_valid_host(&request), expected, "{version:?} {hosts:?}");
+        for (version, uri, hosts, expected) in cases {
+            let request = asked(version, uri, hosts);
+            let valid = has_valid_host(&request);
+            assert_eq!(valid, expected, "{version:?} {uri} {hosts:?}");
         }
+    }
+
+    #[test]
+    fn a_head_beyond_the_limits_is_refused() {
+        let limits = HeadLimits {
+            headers: 100,
+            uri: 10,
+        };
+        let status = |request: &Request| match check_head(request, limits) {
+            Ok(()) => 200,
+            Err(failure) => failure.into_response().status().as_u16(),
+        };
+        let mut request = asked(Version::HTTP_11, "/123?56789", &["a"]);
+        assert_eq!(status(&request), 200);
+        let filler = HeaderName::from_static("x");
+        let value = HeaderValue::from_str(&"x".repeat(94)).unwrap();
+        request.headers_mut().insert(&filler, value);
+        assert_eq!(status(&request), 200);
+        let value = HeaderValue::from_str(&"x".repeat(95)).unwrap();
+        request.headers_mut().insert(&filler, value);
+        assert_eq!(status(&request), 431);
+        let long = asked(Version::HTTP_11, "/123?567890", &["a"]);
+        assert_eq!(status(&long), 414);
+        let mut many = asked(Version::HTTP_11, "/", &["a"]);
+        for _ in 0..MOST_HEADERS {
+            let empty = HeaderValue::from_static("");
+            many.headers_mut()
+                .append(HeaderName::from_static("x"), empty);
+        }
+        assert_eq!(status(&many), 431);
+    }
+
+    #[test]
+    fn pages_are_protected_more_and_a_plugin_may_say_otherwise() {
+        let mut json = HeaderMap::new();
+        let hsts = strict_transport_security(Duration::from_secs(60));
+        add_protection(&mut json, Some(&hsts));
+        assert_eq!(json.len(), 2);
+        assert_eq!(json[STRICT_TRANSPORT_SECURITY], "max-age=60");
+        let mut page = HeaderMap::new();
+        page.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("Text/HTML; charset=utf-8"),
+        );
+        page.insert(X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
+        add_protection(&mut page, None);
+        assert_eq!(page.len(), 4);
+        assert_eq!(page[X_FRAME_OPTIONS], "SAMEORIGIN");
     }
 
     #[test]

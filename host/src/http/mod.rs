@@ -6,13 +6,17 @@
 //! [`router`] (all built-in routes on one page) and ends in [`routes`] or [`plugin_call`]. What
 //! fails on the way becomes a response in [`error`], and nowhere else.
 
+mod activity;
 mod auth;
 mod body;
+mod connections;
+mod cors;
 mod embedded;
 mod error;
 mod escapes;
 mod json;
 mod layers;
+mod listen;
 mod params;
 mod plugin_call;
 mod plugin_response;
@@ -20,11 +24,17 @@ mod plugin_routes;
 mod router;
 mod routes;
 mod schemas;
+mod sending;
 mod serve;
 mod sse;
 mod state;
+mod tls;
 
+pub(crate) use body::BodyLimits;
+pub(crate) use connections::Connections;
 pub use embedded::{HttpBody, HttpRouter, HttpService};
+pub(crate) use listen::{BindError, bind, bind_address};
 pub(crate) use plugin_routes::{RouteConflict, RouteTable};
-pub(crate) use serve::{BindError, Limits, bind, serve};
-pub(crate) use state::{HttpState, Settings};
+pub(crate) use serve::{Entrance, Limits, serve};
+pub(crate) use state::{HeadLimits, HttpState, Settings};
+pub(crate) use tls::Tls;

@@ -56,7 +56,7 @@ pub(super) async fn call(
     let_in(state, &mount, admission, &request).await?;
     state.pipeline.observe_request(&request);
 
-    let body = body::stream(&request.headers, body, state.body_limit)?;
+    let body = body::stream(&request.headers, body, state.body_limits)?;
     let answering = mount.capability.handle(endpoint, &request, body);
     let limit = state.endpoint_timeout.unwrap_or(Duration::MAX);
     let Ok(answer) = tokio::time::timeout(limit, answering).await else {

@@ -15,7 +15,7 @@ use http::{HeaderMap, Method};
 use mortise_plugin_api::{Principal, RequestKind};
 
 use super::auth::Entry;
-use super::body::{self, JsonBody};
+use super::body::{self, BodyLimits, JsonBody};
 use super::error::Failure;
 use super::plugin_routes::{Lookup, RequestPath};
 use super::state::HttpState;
@@ -124,7 +124,15 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
     let method = incoming.request.method().clone();
     let path = cut_base(uri.path(), &state.base_path);
 
-    let mut allowed = match destination(&method, path) {
+    let destination = match destination(&method, path) {
+        Destination::BuiltIn(..) | Destination::OtherMethods(_)
+            if !state.is_native && !is_probe(uri.path()) =>
+        {
+            Destination::Unknown
+        }
+        destination => destination,
+    };
+    let mut allowed = match destination {
         Destination::Probe => return routes::probe::answer(state, uri.path()),
         Destination::BuiltIn(handler, params) => {
             let answered = Box::pin(built_in(state, incoming, handler, params)).await;
@@ -183,7 +191,9 @@ async fn built_in(
     let (parts, body) = request.into_parts();
 
     let entry = state.door.check(&parts.headers, &state.pipeline)?;
-    let (bytes, body) = handler.read(&parts.headers, body, state.body_limit).await?;
+    let (bytes, body) = handler
+        .read(&parts.headers, body, state.body_limits)
+        .await?;
     let agent = params.iter().find(|(name, _)| *name == "name");
     let request = RequestView::new(RequestParts {
         id,
@@ -247,8 +257,13 @@ pub(super) async fn admit(
     }
 }
 
+/// Whether the path is for whoever watches the server.
+pub(super) fn is_probe(path: &str) -> bool {
+    PROBES.contains(&path)
+}
+
 fn destination<'p>(method: &Method, path: RequestPath<'p>) -> Destination<'p> {
-    if PROBES.contains(&path.whole) {
+    if is_probe(path.whole) {
         return match *method {
             Method::GET => Destination::Probe,
             _ => Destination::OtherMethods(vec![Method::GET]),
@@ -389,12 +404,12 @@ impl Handler {
         self,
         headers: &HeaderMap,
         body: Body,
-        limit: usize,
+        limits: BodyLimits,
     ) -> Result<(Bytes, JsonBody), Failure> {
         if !matches!(self, Self::Run | Self::ToolResult | Self::ToolApproval) {
             return Ok((Bytes::new(), JsonBody::Empty));
         }
-        let bytes = body::buffer(headers, body, limit).await?;
+        let bytes = body::buffer(headers, body, limits).await?;
         match JsonBody::parse(&bytes) {
             JsonBody::Object(object) => Ok((bytes, JsonBody::Object(object))),
             other => Ok((Bytes::new(), other)),

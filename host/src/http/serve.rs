@@ -1,10 +1,10 @@
 //! The loop that accepts connections, and what each connection is held to.
 
-use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,133 +12,129 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
+use super::activity::{Activity, Overdue, Waits, Watched};
+use super::connections::{Connections, Standing};
 use super::layers;
+use super::sending::{self, Answer, Streams};
 use super::state::HttpState;
-use crate::shutdown::Tasks;
+use super::tls::Tls;
 
 /// What a connection may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How long a client may take to send a request head.
+    /// How long a client may take to send a request head; for the first one, TLS included.
     pub(crate) header_timeout: Duration,
-    /// How many connections are open at once; more wait to be accepted.
-    pub(crate) max_connections: usize,
+    /// How long a connection may stay open between requests.
+    pub(crate) idle_timeout: Duration,
+    /// How long a client may take nothing of what is sent to it.
+    pub(crate) write_timeout: Duration,
+    /// The size of all headers of a request.
+    pub(crate) header_limit: usize,
+    pub(crate) uri_limit: usize,
 }
 
-/// Why the server cannot listen.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BindError {
-    #[error("port {port} of {host} is in use by another program")]
-    Busy { host: String, port: u16 },
-    #[error("none of the ports {ports:?} of {host} is free")]
-    AllBusy { host: String, ports: Vec<u16> },
-    #[error("{host}:{port} is no address to listen on")]
-    Refused {
-        host: String,
-        port: u16,
-        #[source]
-        source: std::io::Error,
-    },
+/// An address that is listened on, and what is served there.
+pub(crate) struct Entrance {
+    pub(crate) address: SocketAddr,
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) state: Arc<HttpState>,
 }
 
-/// Runs the requests of HTTP/2 connections, so that a shutdown waits for them too.
+impl std::fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entrance")
+            .field("address", &self.address)
+            .field("is_tls", &self.tls.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the connections of one entrance share.
+struct Shared {
+    tls: Option<Tls>,
+    state: Arc<HttpState>,
+    builder: auto::Builder<Streams>,
+    limits: Limits,
+}
+
+/// A connection that was accepted.
 #[derive(Clone)]
-struct TrackedStreams(Tasks);
+struct Connection {
+    peer: SocketAddr,
+    activity: Arc<Activity>,
+    standing: Standing,
+}
 
 /// How long the loop rests after an error of the system, such as too many open files.
 const REST: Duration = Duration::from_millis(100);
-/// How many requests one HTTP/2 connection may have under way.
-const MAX_STREAMS: u32 = 250;
-const MAX_HEADER_LIST: u32 = 16 * 1024;
 /// A peer that does not answer a ping for this long has gone.
 const PING: Duration = Duration::from_secs(20);
+/// How long a peer with HTTP/2 may take to see that its connection ends.
+const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Listens on the port, or on the first free one of `ports` where there are any.
-pub(crate) async fn bind(host: &str, port: u16, ports: &[u16]) -> Result<TcpListener, BindError> {
-    if ports.is_empty() {
-        return bind_one(host, port).await;
-    }
-    for &port in ports {
-        match bind_one(host, port).await {
-            Err(BindError::Busy { .. }) => {
-                tracing::warn!(host, port, "the port is in use; trying the next");
-            }
-            bound_or_refused => return bound_or_refused,
-        }
-    }
-    Err(BindError::AllBusy {
-        host: host.to_owned(),
-        ports: ports.to_vec(),
-    })
-}
-
-async fn bind_one(host: &str, port: u16) -> Result<TcpListener, BindError> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let name = bare.unwrap_or(host);
-    TcpListener::bind((name, port)).await.map_err(|source| {
-        let host = host.to_owned();
-        if source.kind() == std::io::ErrorKind::AddrInUse {
-            BindError::Busy { host, port }
-        } else {
-            BindError::Refused { host, port, source }
-        }
-    })
-}
+/// How many requests one HTTP/2 connection may have under way.
+const MAX_STREAMS: u32 = 100;
+/// How much a stream, and a whole connection, may send before it is read.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const SEND_BUFFER: usize = 256 * 1024;
+/// How many streams a peer may open and reset before they were looked at.
+const RESETS_BY_PEER: usize = 20;
+/// How many streams may be reset because of what a peer sends in them.
+const RESETS_BY_US: usize = 100;
+/// hyper reads at least so much of a head.
+const LEAST_HEAD: usize = 8 * 1024;
 
 /// Accepts connections until the server is told to stop.
 ///
 /// Connections are tasks of the state's [`Tasks`](crate::shutdown::Tasks): they end with the
 /// requests they have, or with the grace period.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<HttpState>, limits: Limits) {
-    let connections = Arc::new(Semaphore::new(
-        limits.max_connections.min(Semaphore::MAX_PERMITS),
-    ));
-    let builder = Arc::new(builder(limits, state.tasks.clone()));
-    let stopping = state.tasks.stopping().clone();
-    loop {
-        let accepted = stopping.run_until_cancelled(async {
-            // The place comes first: a connection that has none stays in the system's queue.
-            let place = Arc::clone(&connections).acquire_owned().await;
-            (place, listener.accept().await)
-        });
-        let (place, stream, peer) = match accepted.await {
-            None => return,
-            Some((place, Ok((stream, peer)))) => (place, stream, peer),
-            Some((_, Err(error))) if is_of_one_connection(&error) => continue,
-            Some((_, Err(error))) => {
+pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, limits: Limits) {
+    let Entrance {
+        address: _,
+        listener,
+        tls,
+        state,
+    } = entrance;
+    let tasks = state.tasks.clone();
+    let stopping = tasks.stopping().clone();
+    let shared = Arc::new(Shared {
+        tls,
+        builder: builder(limits, &state),
+        state,
+        limits,
+    });
+    while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
                 tracing::error!(%error, "cannot accept connections");
+                connections.make_room();
                 tokio::time::sleep(REST).await;
                 continue;
             }
         };
         // A socket for both families tells IPv4 peers in the form of IPv6.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let serving = connection(
-            stream,
+        let activity = Activity::new();
+        let Some(place) = connections.admit(peer.ip(), &activity) else {
+            tracing::debug!(%peer, "closed one connection too many");
+            continue;
+        };
+        let connection = Connection {
             peer,
-            Arc::clone(&builder),
-            Arc::clone(&state),
-            limits.header_timeout,
-        );
-        state.tasks.spawn(async move {
-            serving.await;
+            activity,
+            standing: place.standing,
+        };
+        let served = served(Arc::clone(&shared), stream, connection);
+        tasks.spawn(async move {
+            served.await;
             drop(place);
-        });
-    }
-}
-
-impl<F> hyper::rt::Executor<F> for TrackedStreams
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, request: F) {
-        self.0.spawn(async move {
-            request.await;
         });
     }
 }
@@ -151,12 +147,17 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
     )
 }
 
-fn builder(limits: Limits, tasks: Tasks) -> auto::Builder<TrackedStreams> {
-    let mut builder = auto::Builder::new(TrackedStreams(tasks));
+fn builder(limits: Limits, state: &HttpState) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams {
+        tasks: state.tasks.clone(),
+        patience: limits.write_timeout,
+    });
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        // Its timer would also run between requests; `Overdue` tells the two apart.
+        .header_read_timeout(None)
+        .max_buf_size((limits.header_limit + limits.uri_limit).max(LEAST_HEAD))
         .keep_alive(true)
         // A client that closes its side has gone: its request is dropped, and its run with it.
         .half_close(false);
@@ -166,51 +167,130 @@ fn builder(limits: Limits, tasks: Tasks) -> auto::Builder<TrackedStreams> {
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST);
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(RESETS_BY_PEER)
+        .max_local_error_reset_streams(RESETS_BY_US)
+        .max_header_list_size(u32::try_from(limits.header_limit).unwrap_or(u32::MAX));
     builder
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    builder: Arc<auto::Builder<TrackedStreams>>,
-    state: Arc<HttpState>,
-    header_timeout: Duration,
-) {
+async fn served(shared: Arc<Shared>, stream: TcpStream, connection: Connection) {
+    prepare(&stream, &connection, shared.limits.write_timeout);
+    let Some(tls) = &shared.tls else {
+        return Box::pin(drive(&shared, stream, &connection)).await;
+    };
+    let peer = connection.peer;
+    let handshake = tokio::select! {
+        handshake = Box::pin(tls.accept(stream)) => handshake,
+        () = tokio::time::sleep(shared.limits.header_timeout) => {
+            return tracing::debug!(%peer, "closed a connection that took too long for TLS");
+        }
+        () = connection.activity.evicted() => return,
+        () = shared.state.tasks.stopping().cancelled() => return,
+    };
+    match handshake {
+        Ok(stream) => Box::pin(drive(&shared, stream, &connection)).await,
+        Err(error) => tracing::debug!(%peer, %error, "no TLS with this peer"),
+    }
+}
+
+/// Sets what the system does for a connection.
+fn prepare(stream: &TcpStream, connection: &Connection, write_timeout: Duration) {
+    let peer = connection.peer;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
-    let stopping = state.tasks.stopping().clone();
-    let has_asked = AtomicBool::new(false);
-    let service = service_fn(|request: hyper::Request<Incoming>| {
-        has_asked.store(true, Ordering::Relaxed);
-        let answered = layers::answer(Arc::clone(&state), request.map(Body::new), peer);
-        async move { Ok::<_, Infallible>(answered.await) }
-    });
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    // hyper's timeout begins with the protocol, which it does not know before the first bytes.
-    let mut silence = pin!(tokio::time::sleep(header_timeout));
-    let mut is_watched = true;
-    let mut is_stopping = false;
+    // Also covers what this process has handed over already: an answer that nobody reads, and a
+    // peer that has vanished. A stream that is merely silent has nothing to be taken.
+    // The system counts in a signed number of 32 bits.
+    let timeout = u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX);
+    let timeout = timeout.min(i32::MAX.unsigned_abs());
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, timeout) {
+        tracing::debug!(%peer, %error, "cannot set TCP_USER_TIMEOUT");
+    }
+}
+
+/// What ends a connection, or begins to.
+enum Turn {
+    Ended(Result<(), Box<dyn std::error::Error + Send + Sync>>),
+    Overdue,
+    Evicted,
+    Stopping,
+}
+
+async fn drive<I>(shared: &Arc<Shared>, stream: I, connection: &Connection)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Connection {
+        peer,
+        activity,
+        standing,
+    } = connection;
+    let service = service_fn(|request| answer(Arc::clone(shared), request, connection.clone()));
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(activity)));
+    let mut serving = pin!(shared.builder.serve_connection(io, service));
+    let waits = Waits {
+        head: shared.limits.header_timeout,
+        idle: shared.limits.idle_timeout,
+    };
+    let mut overdue = Overdue::new(Arc::clone(activity), waits);
+    let mut is_ending = false;
     let ended = loop {
-        tokio::select! {
-            ended = serving.as_mut() => break ended,
-            () = silence.as_mut(), if is_watched => {
-                if !has_asked.load(Ordering::Relaxed) {
-                    tracing::debug!(%peer, "closed a silent connection");
-                    return;
+        let turn = tokio::select! {
+            biased;
+            turn = poll_fn(|context| {
+                if let Poll::Ready(ended) = serving.as_mut().poll(context) {
+                    return Poll::Ready(Turn::Ended(ended));
                 }
-                is_watched = false;
-            }
-            () = stopping.cancelled(), if !is_stopping => {
-                is_stopping = true;
+                // After the connection was polled, which changes its activity.
+                if *standing == Standing::Spare && activity.has_asked() && !is_ending {
+                    return Poll::Ready(Turn::Stopping);
+                }
+                overdue.poll(context).map(|()| Turn::Overdue)
+            }) => turn,
+            () = shared.state.tasks.stopping().cancelled(), if !is_ending => Turn::Stopping,
+            () = activity.evicted() => Turn::Evicted,
+        };
+        match turn {
+            Turn::Ended(ended) => break ended,
+            Turn::Stopping => {
+                is_ending = true;
                 serving.as_mut().graceful_shutdown();
+            }
+            Turn::Evicted if !activity.is_idle() => {
+                // A request came in between. It is answered, and is the last.
+                is_ending = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            Turn::Overdue | Turn::Evicted => {
+                tracing::debug!(%peer, has_asked = activity.has_asked(), "closed an idle connection");
+                serving.as_mut().graceful_shutdown();
+                // HTTP/2 says goodbye; HTTP/1 has nothing to say and has ended.
+                let _ = tokio::time::timeout(GOODBYE, serving).await;
+                return;
             }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, error = %cause_chain(&*error), "the connection broke");
     }
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    request: hyper::Request<Incoming>,
+    connection: Connection,
+) -> Answer {
+    let under_way = connection.activity.begin(request.version());
+    let mut request = request.map(Body::new);
+    if connection.standing == Standing::Spare {
+        request.extensions_mut().insert(Standing::Spare);
+    }
+    let answered = layers::answer(Arc::clone(&shared.state), request, connection.peer);
+    Ok(sending::watched(answered.await, under_way))
 }
 
 fn cause_chain(error: &(dyn std::error::Error + 'static)) -> String {
@@ -222,30 +302,4 @@ fn cause_chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_busy_port_is_named() {
-        let taken = bind("127.0.0.1", 0, &[]).await.unwrap();
-        let port = taken.local_addr().unwrap().port();
-        let error = bind("127.0.0.1", port, &[]).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("port {port} of 127.0.0.1 is in use by another program")
-        );
-        let next = bind("[127.0.0.1]", 1, &[port, 0]).await.unwrap();
-        assert_ne!(next.local_addr().unwrap().port(), port);
-        let error = bind("127.0.0.1", 0, &[port, port]).await.unwrap_err();
-        assert!(matches!(error, BindError::AllBusy { .. }));
-    }
-
-    #[tokio::test]
-    async fn an_address_of_others_is_refused() {
-        let error = bind("192.0.2.1", 0, &[]).await.unwrap_err();
-        assert!(matches!(error, BindError::Refused { .. }));
-    }
 }

@@ -11,7 +11,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::runtime::{EventBatch, ReadOutcome, Reader};
+use crate::runtime::{CutNotice, EventBatch, ReadOutcome, Reader};
 
 /// Ready frames share a write up to this size; a larger frame has one of its own.
 const WRITE: usize = 16 * 1024;
@@ -44,11 +44,20 @@ struct Sending<R> {
 pub(super) trait Source: Send + 'static {
     /// Waits for what comes next; nothing is lost when the wait is dropped.
     fn next(&mut self) -> impl Future<Output = ReadOutcome> + Send;
+
+    /// How to tell it that the server cuts the stream, if it wants to know.
+    fn cut_notice(&self) -> Option<CutNotice> {
+        None
+    }
 }
 
 impl Source for Reader {
     fn next(&mut self) -> impl Future<Output = ReadOutcome> + Send {
         Reader::next(self)
+    }
+
+    fn cut_notice(&self) -> Option<CutNotice> {
+        Reader::cut_notice(self)
     }
 }
 
@@ -59,9 +68,13 @@ pub(super) fn response(
     run_id: Option<Arc<str>>,
     heartbeat: Duration,
 ) -> Response {
+    let cut_notice = source.cut_notice();
     let chunks = chunks(source, framing, run_id, heartbeat);
     let mut response = Response::new(Body::from_stream(chunks));
     set_headers(&mut response);
+    if let Some(notice) = cut_notice {
+        response.extensions_mut().insert(notice);
+    }
     response
 }
 

@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use mortise_plugin_api::Principal;
 
 use super::auth::Door;
+use super::body::BodyLimits;
+use super::cors::Cors;
+use super::layers;
 use super::plugin_routes::RouteTable;
-use crate::config::{Auth, Secret};
+use crate::config::{self, Auth, Secret};
 use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
 use crate::plugin::Proxies;
@@ -28,9 +32,15 @@ pub(crate) struct HttpState {
     pub(super) proxies: Proxies,
     pub(super) door: Door,
     pub(super) base_path: Arc<str>,
-    pub(super) body_limit: usize,
+    pub(super) body_limits: BodyLimits,
+    pub(super) head_limits: HeadLimits,
     pub(super) sse_heartbeat: Duration,
     pub(super) endpoint_timeout: Option<Duration>,
+    /// Whether the built-in routes are served, and not mounts of plugins alone.
+    pub(super) is_native: bool,
+    pub(super) cors: Option<Cors>,
+    /// The value of `strict-transport-security`.
+    pub(super) hsts: Option<HeaderValue>,
 }
 
 /// The part of the configuration that requests need.
@@ -44,12 +54,26 @@ pub(crate) struct Settings {
     pub(crate) holder: Principal,
     /// Who may say whose requests they hand on.
     pub(crate) proxies: Proxies,
-    /// The largest request body, in bytes.
-    pub(crate) body_limit: usize,
+    pub(crate) body_limits: BodyLimits,
+    pub(crate) head_limits: HeadLimits,
     /// How often a silent event stream says that it is alive.
     pub(crate) sse_heartbeat: Duration,
     /// How long an endpoint of a plugin may take until its response begins.
     pub(crate) endpoint_timeout: Option<Duration>,
+    /// Whether the built-in routes are served, and not mounts of plugins alone.
+    pub(crate) is_native: bool,
+    pub(crate) cors: config::Cors,
+    /// How long browsers shall use TLS alone.
+    pub(crate) hsts: Option<Duration>,
+}
+
+/// What the head of a request may take, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadLimits {
+    /// All headers together.
+    pub(crate) headers: usize,
+    /// The path with its query.
+    pub(crate) uri: usize,
 }
 
 // === impl HttpState ===
@@ -70,8 +94,12 @@ impl HttpState {
             secret,
             holder,
             proxies,
-            body_limit,
+            body_limits,
+            head_limits,
             sse_heartbeat,
+            is_native,
+            cors,
+            hsts,
             endpoint_timeout,
         } = settings;
         Arc::new(Self {
@@ -84,9 +112,13 @@ impl HttpState {
             proxies,
             door: Door::new(auth, secret.as_ref(), holder),
             base_path: base_path.into(),
-            body_limit,
+            body_limits,
+            head_limits,
             sse_heartbeat,
             endpoint_timeout,
+            is_native,
+            cors: Cors::new(&cors),
+            hsts: hsts.map(layers::strict_transport_security),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! that are ready together are stored, shown, and written to a connection together.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -90,7 +91,12 @@ pub(crate) struct Reader {
     hears_failure: bool,
     /// Fires when this reader goes: its client has gone.
     on_gone: Option<CancellationToken>,
+    cut: CutNotice,
 }
+
+/// Tells a reader that its stream ends because the server cut it. That is no disconnect.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CutNotice(Arc<AtomicBool>);
 
 enum Source {
     Live(Arc<EventLog>),
@@ -445,6 +451,7 @@ impl Reader {
             next: 0,
             hears_failure: true,
             on_gone,
+            cut: CutNotice::default(),
         }
     }
 
@@ -455,6 +462,7 @@ impl Reader {
             next: first_after(after),
             hears_failure: false,
             on_gone: None,
+            cut: CutNotice::default(),
         }
     }
 
@@ -466,7 +474,15 @@ impl Reader {
             next: first_after(after),
             hears_failure: false,
             on_gone: None,
+            cut: CutNotice::default(),
         }
+    }
+
+    /// How to tell this reader of a cut; `None` where that makes no difference. Where no store holds
+    /// the run, nobody could come back to it, and it ends with its only reader.
+    pub(crate) fn cut_notice(&self) -> Option<CutNotice> {
+        let is_kept = matches!(&self.source, Source::Live(log) if log.store.is_some());
+        (is_kept && self.on_gone.is_some()).then(|| self.cut.clone())
     }
 
     /// Waits for what comes next.
@@ -491,9 +507,23 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if let Some(gone) = &self.on_gone {
+        if let Some(gone) = &self.on_gone
+            && !self.cut.was_given()
+        {
             gone.cancel();
         }
+    }
+}
+
+// === impl CutNotice ===
+
+impl CutNotice {
+    pub(crate) fn give(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn was_given(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -556,6 +586,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::clock::Clock;
 
     fn append(log: &Arc<EventLog>) {
         let _ = log.append(&json!({})).unwrap();
@@ -629,5 +660,21 @@ mod tests {
         let gone = CancellationToken::new();
         drop(Reader::live(log, Some(gone.clone())));
         assert!(gone.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_cut_is_a_disconnect_only_where_no_store_holds_the_run() {
+        let section = serde_json::from_value(json!({ "url": "memory:" })).unwrap();
+        let store = crate::store::of(&section, Clock::SYSTEM);
+        for (store, is_disconnect) in [(Some(store), false), (None, true)] {
+            let log = EventLog::new("r", store, 2);
+            let gone = CancellationToken::new();
+            let reader = Reader::live(log, Some(gone.clone()));
+            if let Some(cut) = reader.cut_notice() {
+                cut.give();
+            }
+            drop(reader);
+            assert_eq!(gone.is_cancelled(), is_disconnect);
+        }
     }
 }

@@ -30,6 +30,6 @@ pub(crate) use self::api::*;
 pub(crate) use self::engine::Engine;
 pub(crate) use self::history::RunQuery;
 pub(crate) use self::idempotency::{Claim, conflict};
-pub(crate) use self::log::Reader;
+pub(crate) use self::log::{CutNotice, Reader};
 pub(crate) use self::service::Runtime;
 pub(crate) use crate::store::{EventBatch, RunState};

@@ -1,6 +1,6 @@
 //! `server.auth`: the secret, keys and tokens together or as alternatives, and who is asking then.
 
-use integration_tests::{Reply, Server, ServerBuilder};
+use integration_tests::{Raw, Reply, Server, ServerBuilder};
 use serde_json::{Value, json};
 
 use crate::support::SCRIPTED;
@@ -394,4 +394,24 @@ fn quoted(value: &Value) -> String {
     let text = value.to_string();
     let quoted = json!(text).to_string();
     quoted.trim_matches('"').to_owned()
+}
+
+#[test]
+fn a_secret_beyond_ascii_is_compared_byte_by_byte() {
+    let config = format!("[server]\nsecret = \"gehéim\"\n{SCRIPTED}");
+    let server = ServerBuilder::new(&config).start();
+    let status = |secret: &[u8]| {
+        let mut request = b"GET /api/-/agents HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+                            authorization: Bearer "
+            .to_vec();
+        request.extend(secret);
+        request.extend(b"\r\n\r\n");
+        let answered = Raw::sending(server.address(), request).rest();
+        answered[9..12].to_owned()
+    };
+    assert_eq!(status("gehéim".as_bytes()), "200");
+    // The same letter in another encoding, and in another form.
+    assert_eq!(status(b"geh\xe9im"), "401");
+    assert_eq!(status("gehe\u{301}im".as_bytes()), "401");
+    assert_eq!(status(b""), "401");
 }

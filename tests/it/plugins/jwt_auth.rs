@@ -203,6 +203,7 @@ fn no_trick_of_the_header_opens_the_door() {
     let two = server
         .run("plain", "hi")
         .header("authorization", &format!("Bearer {good}"));
+    // The server itself refuses a credential that is there twice.
     let _ = two.header("authorization", "Bearer x").send().expect(401);
     let query = format!("/api/plain/run?access_token={good}");
     let elsewhere = server.post(&query).json(&json!({ "input": "hi" }));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{SECRET, assert_code, target};
+use crate::support::{SECRET, assert_code, plain, target};
 
 #[test]
 fn without_the_token_nothing_is_run() {
@@ -159,9 +159,15 @@ fn a_body_past_the_limit_is_refused() {
 
 #[test]
 fn a_body_with_a_key_twice_is_refused_and_guards_are_not_shown_it() {
-    let server = target("d");
+    let spy = r#"
+[[plugins.load]]
+name = "spy"
+library = "fixture_plugin"
+config = { spy = true }
+"#;
+    let server = plain(spy).start();
     let send = |path: &str, body: &str| {
-        let request = server.post(path).header("x-api-key", "k1");
+        let request = server.post(path);
         request
             .header("content-type", "application/json")
             .body(body)

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::active::Decision;
 use super::api::{Caller, ReadOutcome, RunRequest};
-use super::log::Reader;
+use super::reader::Reader;
 use super::service::{Runtime, internal, unknown_agent};
 use crate::plugin::capability::{BoxFuture, HostApi};
 use crate::store::{ConversationKey, Expected};

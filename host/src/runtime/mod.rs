@@ -1,7 +1,8 @@
 //! Runs: what the routes, the host services and the crate's users ask for.
 //!
 //! `service.rs` is the face; `driver.rs` takes a run from its first event to its last, `step.rs`
-//! asks the model, `tools.rs` executes its calls, `log.rs` remembers what was shown.
+//! asks the model, `tools.rs` executes its calls, `log.rs` remembers what was shown and `reader.rs`
+//! shows it, `checkpoint.rs` and `recovery.rs` let a run outlive the server.
 
 mod access;
 mod active;
@@ -17,6 +18,7 @@ mod host_api;
 mod idempotency;
 mod input;
 mod log;
+mod reader;
 mod recovery;
 mod service;
 mod step;
@@ -30,6 +32,6 @@ pub(crate) use self::api::*;
 pub(crate) use self::engine::Engine;
 pub(crate) use self::history::RunQuery;
 pub(crate) use self::idempotency::{Claim, conflict};
-pub(crate) use self::log::{CutNotice, Reader};
+pub(crate) use self::reader::{CutNotice, Reader};
 pub(crate) use self::service::Runtime;
 pub(crate) use crate::store::{EventBatch, RunState};

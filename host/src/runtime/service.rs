@@ -15,7 +15,8 @@ use super::api::{
 };
 use super::driver::{self, Begin};
 use super::engine::Engine;
-use super::log::{EventLog, Reader};
+use super::log::EventLog;
+use super::reader::Reader;
 use crate::config::OnRequestDisconnect;
 use crate::store::{ConversationKey, Finish, NewRun, RunState, StoreError};
 

@@ -1,0 +1,248 @@
+//! Readers of event logs: what is stored after a cursor, then what comes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use super::api::ReadOutcome;
+use super::log::{EventLog, Peek};
+use crate::store::{EventBatch, Store};
+
+/// How many events a reader takes from the store at once.
+const REPLAY_BATCH: u64 = 256;
+
+/// Follows a log: what is stored after a cursor, then what comes.
+pub(crate) struct Reader {
+    source: Source,
+    next: u64,
+    /// A reader of the live stream hears of the failure; a resumed one does not.
+    hears_failure: bool,
+    /// Fires when this reader goes: its client has gone.
+    on_gone: Option<CancellationToken>,
+    cut: CutNotice,
+}
+
+/// Tells a reader that its stream ends because the server cut it. That is no disconnect.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CutNotice(Arc<AtomicBool>);
+
+enum Source {
+    Live(Arc<EventLog>),
+    /// A run that is over: only the store knows it.
+    Stored {
+        run_id: String,
+        store: Arc<dyn Store>,
+    },
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// The reader of whoever started the run; `on_gone` fires when it is dropped.
+    pub(crate) fn live(log: Arc<EventLog>, on_gone: Option<CancellationToken>) -> Self {
+        Self {
+            source: Source::Live(log),
+            next: 0,
+            hears_failure: true,
+            on_gone,
+            cut: CutNotice::default(),
+        }
+    }
+
+    /// A reader that comes later to a run that is alive.
+    pub(crate) fn resumed(log: Arc<EventLog>, after: Option<u64>) -> Self {
+        Self {
+            source: Source::Live(log),
+            next: first_after(after),
+            hears_failure: false,
+            on_gone: None,
+            cut: CutNotice::default(),
+        }
+    }
+
+    /// A reader of a run that is over.
+    pub(crate) fn stored(run_id: String, store: Arc<dyn Store>, after: Option<u64>) -> Self {
+        let source = Source::Stored { run_id, store };
+        Self {
+            source,
+            next: first_after(after),
+            hears_failure: false,
+            on_gone: None,
+            cut: CutNotice::default(),
+        }
+    }
+
+    /// How to tell this reader of a cut; `None` where that makes no difference. Where no store holds
+    /// the run, nobody could come back to it, and it ends with its only reader.
+    pub(crate) fn cut_notice(&self) -> Option<CutNotice> {
+        let is_kept = matches!(&self.source, Source::Live(log) if log.store().is_some());
+        (is_kept && self.on_gone.is_some()).then(|| self.cut.clone())
+    }
+
+    /// Waits for what comes next.
+    pub(crate) async fn next(&mut self) -> ReadOutcome {
+        let outcome = match &mut self.source {
+            Source::Stored { run_id, store } => match replay(&**store, run_id, self.next).await {
+                Some(events) => ReadOutcome::Events(events),
+                None => ReadOutcome::End { failure: None },
+            },
+            Source::Live(log) => read_live(log, self.next, self.hears_failure).await,
+        };
+        match &outcome {
+            ReadOutcome::Events(batches) => {
+                self.next = batches.last().map_or(self.next, EventBatch::end);
+            }
+            // A cut by the server, or the end, is no disconnect.
+            ReadOutcome::Lagged { .. } | ReadOutcome::End { .. } => self.on_gone = None,
+        }
+        outcome
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(gone) = &self.on_gone
+            && !self.cut.was_given()
+        {
+            gone.cancel();
+        }
+    }
+}
+
+// === impl CutNotice ===
+
+impl CutNotice {
+    pub(crate) fn give(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn was_given(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+fn first_after(after: Option<u64>) -> u64 {
+    after.map_or(0, |after| after.saturating_add(1))
+}
+
+async fn read_live(log: &EventLog, next: u64, hears_failure: bool) -> ReadOutcome {
+    loop {
+        // Made before the look: an event that is shown in between wakes it.
+        let changed = log.changed();
+        let peeked = log.peek(next);
+        match peeked {
+            Peek::Events(batches) => return ReadOutcome::Events(batches),
+            Peek::Ended(failure) => {
+                return ReadOutcome::End {
+                    failure: failure.filter(|_| hears_failure),
+                };
+            }
+            Peek::Parked => {
+                return ReadOutcome::Lagged {
+                    last: next.checked_sub(1),
+                };
+            }
+            Peek::Passed => {
+                if let Some(store) = log.store()
+                    && let Some(batches) = replay(&**store, log.run_id(), next).await
+                {
+                    return ReadOutcome::Events(batches);
+                }
+                return ReadOutcome::Lagged {
+                    last: next.checked_sub(1),
+                };
+            }
+            Peek::Nothing => changed.await,
+        }
+    }
+}
+
+async fn replay(store: &dyn Store, run_id: &str, next: u64) -> Option<Vec<EventBatch>> {
+    let stored = store.events(run_id, next, REPLAY_BATCH).await;
+    let batches = stored.unwrap_or_else(|error| {
+        tracing::error!(run_id, %error, "a reader was cut");
+        Vec::new()
+    });
+    (!batches.is_empty()).then_some(batches)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    fn append(log: &Arc<EventLog>) {
+        let _ = log.append(&json!({})).unwrap();
+    }
+
+    fn numbers(outcome: ReadOutcome) -> Vec<u64> {
+        match outcome {
+            ReadOutcome::Events(batches) => {
+                let events = batches.into_iter().flatten();
+                events.map(|(number, _)| number).collect()
+            }
+            other => panic!("expected events, got {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_gets_every_event_once_and_then_the_end() {
+        let log = EventLog::new("r", None, 16);
+        let mut reader = Reader::live(Arc::clone(&log), None);
+        append(&log);
+        append(&log);
+        log.flush();
+        assert_eq!(numbers(reader.next().await), [0, 1]);
+        append(&log);
+        let last = log.last_words(&[json!({ "last": true })]).unwrap();
+        log.show_last_words(Some(last));
+        log.end(Some("it failed".into()));
+        assert_eq!(numbers(reader.next().await), [2, 3]);
+        let end = reader.next().await;
+        assert!(matches!(end, ReadOutcome::End { failure: Some(text) } if text == "it failed"));
+    }
+
+    #[tokio::test]
+    async fn without_a_store_a_reader_past_the_window_is_cut_and_that_is_no_disconnect() {
+        let log = EventLog::new("r", None, 2);
+        let gone = CancellationToken::new();
+        let mut reader = Reader::live(Arc::clone(&log), Some(gone.clone()));
+        for _ in 0..4 {
+            append(&log);
+            log.flush();
+        }
+        assert!(matches!(
+            reader.next().await,
+            ReadOutcome::Lagged { last: None }
+        ));
+        drop(reader);
+        assert!(!gone.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_dropped_early_is_a_disconnect() {
+        let log = EventLog::new("r", None, 2);
+        let gone = CancellationToken::new();
+        drop(Reader::live(log, Some(gone.clone())));
+        assert!(gone.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_cut_is_a_disconnect_only_where_no_store_holds_the_run() {
+        let section = serde_json::from_value(json!({ "url": "memory:" })).unwrap();
+        let store = crate::store::of(&section, Clock::SYSTEM);
+        for (store, is_disconnect) in [(Some(store), false), (None, true)] {
+            let log = EventLog::new("r", store, 2);
+            let gone = CancellationToken::new();
+            let reader = Reader::live(log, Some(gone.clone()));
+            if let Some(cut) = reader.cut_notice() {
+                cut.give();
+            }
+            drop(reader);
+            assert_eq!(gone.is_cancelled(), is_disconnect);
+        }
+    }
+}

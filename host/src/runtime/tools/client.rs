@@ -1,0 +1,88 @@
+//! Client tools: the client runs them and sends the result.
+
+use mortise_plugin_api::{Error, Result, ToolErrorKind};
+
+use super::{CallError, Ended, Execution, passed};
+use crate::config::Deadline;
+use crate::runtime::active::ClientResult;
+use crate::runtime::checkpoint::Happened;
+use crate::runtime::failure;
+
+// === impl Execution ===
+
+impl Execution<'_> {
+    pub(super) async fn await_client(&mut self) -> Result<Result<Ended, CallError>> {
+        let mut answer = match self.call.early_result.take() {
+            Some(answer) => answer,
+            None => self.run.expect_result(&self.call.call_id),
+        };
+        if let Some(result) = self.progress.client_result.take() {
+            self.run.expect_nothing(&self.call.call_id);
+            return Ok(client_answered(result));
+        }
+        let requested = self
+            .run
+            .request
+            .client_tool_result_timeout
+            .map(Deadline::After);
+        let timeout = requested
+            .or(self.tool.result_timeout)
+            .or(self.run.agent.client_tool_result_timeout)
+            .unwrap_or(self.engine.limits.client_tool_result_timeout);
+        let until = match self.progress.awaited.take() {
+            Some(until) => until,
+            None => {
+                let until = self.deadline(timeout);
+                let mark = self.happened(Happened::ClientAwaited(until));
+                self.run.log.mark(&mark)?;
+                until
+            }
+        };
+        self.run.log.flush();
+        let answered = tokio::select! {
+            biased;
+            answered = &mut answer => answered.ok(),
+            () = self.run.cancel.cancelled() => {
+                let message = format!(
+                    "Run '{}' was aborted while waiting for the result of '{}'.",
+                    self.run.id, self.call.name,
+                );
+                return Err(self.about_this_call(Error::aborted(message)));
+            }
+            () = self.engine.parked(self.run) => return Err(failure::parked()),
+            () = passed(self.time_left(until)) => {
+                if self.run.expect_nothing(&self.call.call_id) {
+                    None
+                } else {
+                    answer.await.ok()
+                }
+            }
+        };
+        Ok(match answered {
+            Some(result) => client_answered(result),
+            None => {
+                let message = format!(
+                    "Timed out waiting for client tool result for '{}'.",
+                    self.call.name
+                );
+                let cause = self.about_this_call(Error::timeout(message.as_str()));
+                let kind = ToolErrorKind::Execution;
+                Err(CallError {
+                    kind,
+                    message,
+                    retryable: Some(true),
+                    cause,
+                })
+            }
+        })
+    }
+}
+
+fn client_answered(result: ClientResult) -> Result<Ended, CallError> {
+    result.map(Ended::Fine).map_err(|message| CallError {
+        kind: ToolErrorKind::Execution,
+        cause: Error::new("TOOL_EXECUTION_FAILED", message.as_str()),
+        message,
+        retryable: Some(false),
+    })
+}

@@ -19,6 +19,7 @@ use crate::http::{BodyLimits, HeadLimits, HttpState, Settings};
 use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
+use crate::plugin::capability::Catalog;
 use crate::plugin::{self, HostApiSlot, LinkedPlugin, Loaded, Proxies};
 use crate::runtime::{ActiveRuns, Agents, Engine, Runtime};
 use crate::shutdown::Tasks;
@@ -96,14 +97,7 @@ impl AppBuilder {
         let host_api = HostApiSlot::new();
         let loaded = plugin::load(&config, linked, &files, &host_api, clock).await;
         let Loaded { catalog, instances } = loaded.map_err(StartCause::Plugins)?;
-        let agents = Agents::build(&config, &catalog).map_err(|errors| {
-            StartCause::Agents(
-                errors
-                    .into_iter()
-                    .map(|error| config.error_at(&error.pointer, error.message, error.help))
-                    .collect(),
-            )
-        })?;
+        let agents = agents(&config, &catalog)?;
         let hook_timeout = config.runs.hook_timeout.0;
         let pipeline = Arc::new(Pipeline::new(catalog.hooks, hook_timeout, &observer_tasks));
         check_door(&config, &pipeline)?;
@@ -184,6 +178,15 @@ impl AppBuilder {
             entrances,
         })
     }
+}
+
+fn agents(config: &Config, catalog: &Catalog) -> Result<Agents, StartCause> {
+    Agents::build(config, catalog).map_err(|errors| {
+        let errors = errors
+            .into_iter()
+            .map(|error| config.error_at(&error.pointer, error.message, error.help));
+        StartCause::Agents(errors.collect())
+    })
 }
 
 // === impl BuiltApp ===

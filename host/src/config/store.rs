@@ -102,8 +102,8 @@ impl Store {
     pub fn finished_for(&self) -> Duration {
         self.keep_finished_for.map_or(
             match self.url() {
-                StoreUrl::Sqlite(_) => Duration::from_secs(30 * 24 * 60 * 60),
-                StoreUrl::Memory | StoreUrl::None => Duration::from_secs(15 * 60),
+                StoreUrl::Sqlite(_) => Duration::from_hours(30 * 24),
+                StoreUrl::Memory | StoreUrl::None => Duration::from_mins(15),
             },
             |period| period.0,
         )

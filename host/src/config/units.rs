@@ -26,7 +26,7 @@ pub enum Deadline {
 pub struct Size(pub u64);
 
 /// Timers overflow far beyond this, and who wants more means `"never"`.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 const PERIOD_HELP: &str =
     "write a whole number and a unit in quotes: \"150ms\", \"30s\", \"5m\" or \"2h\"";

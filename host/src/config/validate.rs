@@ -49,7 +49,9 @@ impl Checks<'_> {
 
     fn server(&mut self, config: &Config) {
         let server = &config.server;
-        if !server.has_valid_host() {
+        if server.has_valid_host() {
+            self.reachable(server);
+        } else {
             self.report(
                 "/server/host",
                 format!(
@@ -58,8 +60,6 @@ impl Checks<'_> {
                 ),
                 "write the host alone, such as \"127.0.0.1\"; the port is `server.port`",
             );
-        } else {
-            self.reachable(server);
         }
         self.holder(&server.principal);
         self.listen(server);

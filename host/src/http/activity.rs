@@ -281,7 +281,7 @@ mod tests {
 
     const WAITS: Waits = Waits {
         head: Duration::from_secs(10),
-        idle: Duration::from_secs(60),
+        idle: Duration::from_mins(1),
     };
 
     async fn closed_after(activity: &Arc<Activity>) -> Duration {
@@ -302,7 +302,7 @@ mod tests {
         let activity = Activity::new();
         let request = activity.begin(Version::HTTP_11);
         let ending = async {
-            tokio::time::sleep(Duration::from_secs(300)).await;
+            tokio::time::sleep(Duration::from_mins(5)).await;
             drop(request);
         };
         let (closed, ()) = tokio::join!(closed_after(&activity), ending);

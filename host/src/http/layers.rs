@@ -460,7 +460,7 @@ mod tests {
     #[test]
     fn pages_are_protected_more_and_a_plugin_may_say_otherwise() {
         let mut json = HeaderMap::new();
-        let hsts = strict_transport_security(Duration::from_secs(60));
+        let hsts = strict_transport_security(Duration::from_mins(1));
         add_protection(&mut json, Some(&hsts));
         assert_eq!(json.len(), 2);
         assert_eq!(json[STRICT_TRANSPORT_SECURITY], "max-age=60");

@@ -63,7 +63,7 @@ const KEYS: usize = 1 << 18;
 /// Many more than there are threads, so that they rarely want the same one.
 const SHARDS: usize = 64;
 /// Ten years, as everywhere.
-const LONGEST_PERIOD: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const LONGEST_PERIOD: Duration = Duration::from_hours(10 * 365 * 24);
 
 // === impl Ledger ===
 

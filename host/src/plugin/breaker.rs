@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// This many panics …
 pub(super) const PANICS: usize = 5;
 /// … within this time …
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// … switch a plugin off for this long.
 const PAUSE: Duration = Duration::from_secs(30);
 

@@ -288,9 +288,9 @@ impl<T> Drop for Delivery<T> {
 impl ActiveRuns {
     pub(crate) fn insert(&self, run: &Arc<ActiveRun>) {
         let mut table = self.table();
-        table.by_id.insert(run.id.clone(), Arc::clone(run));
+        table.by_id.insert(Arc::clone(&run.id), Arc::clone(run));
         if let (Mode::Stream, Some(key)) = (run.mode, conversation_key(run)) {
-            table.by_conversation.insert(key, run.id.clone());
+            table.by_conversation.insert(key, Arc::clone(&run.id));
         }
     }
 

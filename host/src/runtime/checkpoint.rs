@@ -36,6 +36,18 @@ pub(crate) struct Answered {
     pub(crate) calls: Vec<PendingCall>,
 }
 
+// === impl Until ===
+
+impl Until {
+    /// The time, in milliseconds since 1970, if it ever comes.
+    pub(crate) fn time(self) -> Option<u64> {
+        match self {
+            Self::At(time) => Some(time),
+            Self::Never => None,
+        }
+    }
+}
+
 // === impl Progress ===
 
 impl Progress {
@@ -62,16 +74,33 @@ pub(crate) enum Happened {
     ApprovalRequested(RequestedApproval),
     /// Somebody has decided; it may not be shown yet.
     Decided(Decision),
-    /// The decision was shown; none is an approval that has expired.
-    DecisionShown(Option<Decision>),
+    /// What came of the approval was shown.
+    ApprovalEnded(ApprovalEnd),
     /// The client was asked for a result, until this time.
-    ClientAwaited(Option<u64>),
+    ClientAwaited(Until),
     /// The client has answered.
     ClientAnswered(ClientResult),
     /// The body of the tool runs: it must not be run again.
     Started,
     /// The call has its result, and it was shown.
     Ended(CallOutcome),
+}
+
+/// What came of an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ApprovalEnd {
+    Decided(Decision),
+    Expired,
+}
+
+/// When a wait ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Until {
+    /// In milliseconds since 1970.
+    At(u64),
+    Never,
 }
 
 /// An approval that was asked for.
@@ -82,8 +111,7 @@ pub(crate) struct RequestedApproval {
     pub(crate) meta: Option<Value>,
     /// In milliseconds since 1970.
     pub(crate) requested_at: u64,
-    /// When it expires, in milliseconds since 1970.
-    pub(crate) expires_at: Option<u64>,
+    pub(crate) expires: Until,
 }
 
 /// What has happened to a call before the crash.
@@ -91,10 +119,10 @@ pub(crate) struct RequestedApproval {
 pub(crate) struct CallProgress {
     pub(crate) requested: Option<RequestedApproval>,
     pub(crate) decision: Option<Decision>,
-    /// The decision that was shown; the inner none is an approval that has expired.
-    pub(crate) shown: Option<Option<Decision>>,
-    /// Until when the client may answer; the inner none is for ever.
-    pub(crate) awaited: Option<Option<u64>>,
+    /// What was shown to have come of the approval.
+    pub(crate) shown: Option<ApprovalEnd>,
+    /// Until when the client may answer.
+    pub(crate) awaited: Option<Until>,
     pub(crate) client_result: Option<ClientResult>,
     pub(crate) is_started: bool,
     pub(crate) ended: Option<CallOutcome>,
@@ -111,7 +139,7 @@ pub(crate) fn progress_of_calls(
         match happened {
             Happened::ApprovalRequested(requested) => call.requested = Some(requested),
             Happened::Decided(decision) => call.decision = Some(decision),
-            Happened::DecisionShown(decision) => call.shown = Some(decision),
+            Happened::ApprovalEnded(end) => call.shown = Some(end),
             Happened::ClientAwaited(until) => call.awaited = Some(until),
             Happened::ClientAnswered(result) => call.client_result = Some(result),
             Happened::Started => call.is_started = true,
@@ -133,7 +161,7 @@ mod tests {
             arguments: json!({ "path": "/" }),
             meta: None,
             requested_at: 4,
-            expires_at: Some(5),
+            expires: Until::At(5),
         };
         let decision = Decision {
             approved: true,
@@ -143,7 +171,7 @@ mod tests {
         let happened = [
             Happened::ApprovalRequested(requested),
             Happened::Decided(decision.clone()),
-            Happened::DecisionShown(Some(decision)),
+            Happened::ApprovalEnded(ApprovalEnd::Decided(decision.clone())),
             Happened::Started,
         ];
         let marks = happened.map(|happened| {
@@ -154,7 +182,7 @@ mod tests {
             .unwrap()
         });
         let other = [
-            Happened::ClientAwaited(None),
+            Happened::ClientAwaited(Until::Never),
             Happened::ClientAnswered(Err("no".into())),
         ];
         let other = other.map(|happened| {
@@ -166,11 +194,11 @@ mod tests {
         });
         let calls = progress_of_calls(&[&marks[..], &other[..]].concat()).unwrap();
         let first = &calls["call_1"];
-        assert_eq!(first.requested.as_ref().unwrap().expires_at, Some(5));
+        assert_eq!(first.requested.as_ref().unwrap().expires, Until::At(5));
         assert!(first.is_started && first.ended.is_none());
-        assert!(first.shown.as_ref().unwrap().as_ref().unwrap().approved);
+        assert_eq!(first.shown, Some(ApprovalEnd::Decided(decision)));
         let second = &calls["call_2"];
-        assert_eq!(second.awaited, Some(None));
+        assert_eq!(second.awaited, Some(Until::Never));
         assert_eq!(second.client_result, Some(Err("no".into())));
     }
 }

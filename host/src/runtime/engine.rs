@@ -58,7 +58,7 @@ impl Engine {
         if run.log.keeps_marks() && matches!(run.agent.kind, AgentKind::Declared(_)) {
             self.parking.cancelled().await;
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

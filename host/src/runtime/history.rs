@@ -114,7 +114,7 @@ impl Runtime {
                     tool_input: waiting.requested.arguments,
                     meta: waiting.requested.meta,
                     requested_at: waiting.requested.requested_at,
-                    expires_at: waiting.requested.expires_at,
+                    expires_at: waiting.requested.expires.time(),
                 });
             }
         }

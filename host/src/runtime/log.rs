@@ -157,7 +157,7 @@ impl EventLog {
     /// Whether marks are kept: whether the run can go on after a crash.
     pub(crate) fn keeps_marks(&self) -> bool {
         let store = self.store.as_ref();
-        store.is_some_and(|store| store.keeps().is_durable)
+        store.is_some_and(|store| store.is_durable())
     }
 
     /// Remembers what the run needs to go on after a crash.

@@ -91,7 +91,7 @@ impl Runtime {
         let on_gone = self.watch_client(&run);
         let reader = Reader::live(Arc::clone(&run.log), on_gone);
         let streamed = Streamed {
-            run_id: run.id.clone(),
+            run_id: Arc::clone(&run.id),
             reader,
             usage: Arc::clone(&run.usage),
         };
@@ -109,7 +109,7 @@ impl Runtime {
         let agent = self.agent(agent)?;
         let run = self.open(agent, request, caller, Mode::Stream);
         let watched = Watched {
-            run_id: run.id.clone(),
+            run_id: Arc::clone(&run.id),
             reader: Reader::live(Arc::clone(&run.log), None),
             gone: self.watch_client(&run),
             result: {
@@ -283,7 +283,7 @@ impl Runtime {
         caller: Caller,
     ) -> Arc<str> {
         let run = self.open(agent, request, caller, Mode::Stream);
-        let run_id = run.id.clone();
+        let run_id = Arc::clone(&run.id);
         self.start(run, Begin::Anew, None).await;
         run_id
     }

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::access::Place;
 use super::active::{ActiveRun, ClientResult, Decision};
 use super::agents::{ToolBody, ToolEntry};
-use super::checkpoint::{CallMark, CallProgress, Happened};
+use super::checkpoint::{CallMark, CallProgress, Happened, Until};
 use super::engine::Engine;
 use super::failure;
 use super::step::{call_ref, stoppable};
@@ -354,17 +354,23 @@ impl Execution<'_> {
 
     // === waiting ===
 
-    /// In milliseconds since 1970; `None` is never.
-    fn deadline(&self, timeout: Deadline) -> Option<u64> {
-        let limit = timeout.limit()?;
+    fn deadline(&self, timeout: Deadline) -> Until {
+        let Some(limit) = timeout.limit() else {
+            return Until::Never;
+        };
         let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        Some(self.engine.clock.now_millis().saturating_add(millis))
+        Until::At(self.engine.clock.now_millis().saturating_add(millis))
     }
 
-    /// How long it is until then.
-    fn time_left(&self, deadline: Option<u64>) -> Option<Duration> {
-        let left = deadline?.saturating_sub(self.engine.clock.now_millis());
-        Some(Duration::from_millis(left))
+    /// Waits until then.
+    async fn passed(&self, deadline: Until) {
+        match deadline {
+            Until::Never => std::future::pending().await,
+            Until::At(time) => {
+                let left = time.saturating_sub(self.engine.clock.now_millis());
+                tokio::time::sleep(Duration::from_millis(left)).await;
+            }
+        }
     }
 
     fn about_this_call(&self, error: Error) -> Error {
@@ -611,12 +617,5 @@ fn parse_error(tool: &str) -> CallError {
         cause: Error::invalid(message.as_str()),
         message,
         retryable: Some(false),
-    }
-}
-
-async fn passed(timeout: Option<Duration>) {
-    match timeout {
-        Some(timeout) => tokio::time::sleep(timeout).await,
-        None => std::future::pending().await,
     }
 }

@@ -1,5 +1,6 @@
 //! What every store must do: one suite, run against each backend.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,20 +25,17 @@ fn limits() -> Limits {
             streams: true,
             conversations: true,
             runtime_state: true,
-            is_durable: false,
         },
         is_synced: false,
         finished_runs: 10,
-        finished_for: Duration::from_secs(900),
+        finished_for: Duration::from_mins(15),
         conversations: 10,
         state_keys: 2,
     }
 }
 
 async fn sqlite(folder: &Path) -> SqliteStore {
-    let mut limits = limits();
-    limits.keeps.is_durable = true;
-    let store = SqliteStore::new(&folder.join("runs.db"), limits, clock());
+    let store = SqliteStore::new(&folder.join("runs.db"), limits(), clock());
     store.open().await.unwrap();
     store
 }
@@ -80,10 +78,10 @@ impl Acknowledge for Heard {
 }
 
 fn batch(numbers: Range<u64>) -> EventBatch {
-    let lines: String = numbers
-        .clone()
-        .map(|n| format!("{{\"n\":{n}}}\n"))
-        .collect();
+    let mut lines = String::new();
+    for number in numbers.clone() {
+        writeln!(lines, "{{\"n\":{number}}}").unwrap();
+    }
     EventBatch::new(numbers.start, Bytes::from(lines))
 }
 
@@ -163,8 +161,10 @@ async fn a_run_ends_once_with_its_last_words() {
     each(async |store| {
         store.open_run(new_run("r"));
         append(store, "r", 0..2, vec![]).await;
-        let mut usage = Usage::default();
-        usage.total_tokens = Some(8);
+        let usage = Usage {
+            total_tokens: Some(8),
+            ..Usage::default()
+        };
         let last = Finish {
             last_words: Some(batch(2..3)),
             usage: Some(usage),

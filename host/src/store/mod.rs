@@ -42,8 +42,6 @@ pub(crate) struct Keeps {
     pub(crate) conversations: bool,
     /// Which run of a conversation is active.
     pub(crate) runtime_state: bool,
-    /// Whether all that outlives the process.
-    pub(crate) is_durable: bool,
 }
 
 /// What became of an entry.
@@ -74,6 +72,10 @@ pub(crate) trait Store: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
     fn keeps(&self) -> Keeps;
+    /// Whether what is stored outlives the process, so that runs can go on after a crash.
+    fn is_durable(&self) -> bool {
+        false
+    }
     /// Why nothing can be stored at present, where that is so.
     fn failure(&self) -> Option<StoreError>;
 
@@ -147,7 +149,6 @@ pub(crate) fn of(section: &config::Store, clock: Clock) -> Arc<dyn Store> {
             streams: section.streams,
             conversations: section.conversations,
             runtime_state: section.runtime_state,
-            is_durable: matches!(section.url(), StoreUrl::Sqlite(_)),
         },
         is_synced: section.durability == Durability::Full,
         finished_runs: section.finished_runs(),

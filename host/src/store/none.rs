@@ -31,7 +31,6 @@ impl Store for NoStore {
             streams: false,
             conversations: false,
             runtime_state: false,
-            is_durable: false,
         }
     }
 

@@ -43,7 +43,7 @@ impl Plugin for Odd {
             match does.as_str() {
                 "panic in create" => panic!("the drawer is stuck"),
                 "fail in create" => return Err(Error::internal("the drawer is locked")),
-                "hang in create" => std::thread::sleep(Duration::from_secs(3600)),
+                "hang in create" => std::thread::sleep(Duration::from_hours(1)),
                 _ => {}
             }
         }
@@ -173,7 +173,7 @@ impl Hook for Counter {
         assert_eq!(client, "192.0.2.7");
         let taken = match request.path() {
             "/take" => {
-                let limit = Limit::window(2, Duration::from_secs(3600));
+                let limit = Limit::window(2, Duration::from_hours(1));
                 self.0.take_now(&client, limit, 1)?
             }
             _ => self.0.hold(request, &client, 2)?,

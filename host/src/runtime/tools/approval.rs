@@ -7,10 +7,10 @@ use mortise_plugin_api::{ApprovalDecision, ApprovalState, ApprovalStatus, Error,
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{Execution, passed};
+use super::Execution;
 use crate::config::Deadline;
 use crate::runtime::active::{Decision, WaitingApproval};
-use crate::runtime::checkpoint::{Happened, RequestedApproval};
+use crate::runtime::checkpoint::{ApprovalEnd, Happened, RequestedApproval};
 use crate::runtime::failure;
 use crate::runtime::step::stoppable;
 
@@ -47,7 +47,7 @@ impl Execution<'_> {
             arguments: arguments.clone(),
             meta: decided.meta.or_else(|| approval.meta.clone()),
             requested_at: self.engine.clock.now_millis(),
-            expires_at: self.deadline(timeout),
+            expires: self.deadline(timeout),
         };
         self.show_request(&requested).await?;
         Ok(Some(requested))
@@ -97,30 +97,32 @@ impl Execution<'_> {
         if let Some(shown) = self.progress.shown.take() {
             return self.outcome_of(shown);
         }
-        let waited = match self.progress.decision.take() {
-            Some(decision) => Some(decision),
+        let end = match self.progress.decision.take() {
+            Some(decision) => ApprovalEnd::Decided(decision),
             None => self.await_decision(&requested).await?,
         };
-        let status = match &waited {
-            Some(decision) if decision.approved => ApprovalStatus::Approved,
-            Some(_) => ApprovalStatus::Denied,
-            None => ApprovalStatus::Expired,
+        let (status, decision) = match &end {
+            ApprovalEnd::Expired => (ApprovalStatus::Expired, None),
+            ApprovalEnd::Decided(decision) if decision.approved => {
+                (ApprovalStatus::Approved, Some(decision))
+            }
+            ApprovalEnd::Decided(decision) => (ApprovalStatus::Denied, Some(decision)),
         };
         // The client of a client tool may answer as soon as it sees the approval.
         if status == ApprovalStatus::Approved && self.tool.is_client() {
             self.call.early_result = Some(self.run.expect_result(&self.call.call_id));
         }
-        self.mark_with_next(Happened::DecisionShown(waited.clone()))?;
+        self.mark_with_next(Happened::ApprovalEnded(end.clone()))?;
         let updated = Event::ToolApprovalUpdated {
             call: self.reference(),
-            approval: state_of(&requested, status, waited.as_ref()),
+            approval: state_of(&requested, status, decision),
             timestamp: self.engine.clock.now_millis(),
         };
         self.emit(updated).await?;
-        self.outcome_of(waited)
+        self.outcome_of(end)
     }
 
-    async fn await_decision(&mut self, requested: &RequestedApproval) -> Result<Option<Decision>> {
+    async fn await_decision(&mut self, requested: &RequestedApproval) -> Result<ApprovalEnd> {
         let call_id = &self.call.call_id;
         let mut decision = match self.decision.take() {
             Some(decision) => decision,
@@ -138,7 +140,7 @@ impl Execution<'_> {
                 return Err(self.about_this_call(Error::aborted(message)));
             }
             () = self.engine.parked(self.run) => return Err(failure::parked()),
-            () = passed(self.time_left(requested.expires_at)) => {
+            () = self.passed(requested.expires) => {
                 if self.run.expect_nothing(call_id) {
                     None
                 } else {
@@ -146,14 +148,14 @@ impl Execution<'_> {
                 }
             }
         };
-        Ok(decided)
+        Ok(decided.map_or(ApprovalEnd::Expired, ApprovalEnd::Decided))
     }
 
     /// `Some` is the result of a denied call; an approval that expired fails the run.
-    fn outcome_of(&self, decision: Option<Decision>) -> Result<Option<Value>> {
-        match decision {
-            Some(Decision { approved: true, .. }) => Ok(None),
-            Some(Decision { note, .. }) => {
+    fn outcome_of(&self, end: ApprovalEnd) -> Result<Option<Value>> {
+        match end {
+            ApprovalEnd::Decided(Decision { approved: true, .. }) => Ok(None),
+            ApprovalEnd::Decided(Decision { note, .. }) => {
                 let reason = note
                     .map(|note| format!(" Reason: {note}"))
                     .unwrap_or_default();
@@ -163,7 +165,7 @@ impl Execution<'_> {
                 );
                 Ok(Some(denied.into()))
             }
-            None => {
+            ApprovalEnd::Expired => {
                 let message = format!("Timed out waiting for approval of '{}'.", self.call.name);
                 Err(self.about_this_call(Error::timeout(message)))
             }

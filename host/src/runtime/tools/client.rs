@@ -2,7 +2,7 @@
 
 use mortise_plugin_api::{Error, Result, ToolErrorKind};
 
-use super::{CallError, Ended, Execution, passed};
+use super::{CallError, Ended, Execution};
 use crate::config::Deadline;
 use crate::runtime::active::ClientResult;
 use crate::runtime::checkpoint::Happened;
@@ -29,14 +29,13 @@ impl Execution<'_> {
             .or(self.tool.result_timeout)
             .or(self.run.agent.client_tool_result_timeout)
             .unwrap_or(self.engine.limits.client_tool_result_timeout);
-        let until = match self.progress.awaited.take() {
-            Some(until) => until,
-            None => {
-                let until = self.deadline(timeout);
-                let mark = self.happened(Happened::ClientAwaited(until));
-                self.run.log.mark(&mark)?;
-                until
-            }
+        let until = if let Some(until) = self.progress.awaited.take() {
+            until
+        } else {
+            let until = self.deadline(timeout);
+            let mark = self.happened(Happened::ClientAwaited(until));
+            self.run.log.mark(&mark)?;
+            until
         };
         self.run.log.flush();
         let answered = tokio::select! {
@@ -50,7 +49,7 @@ impl Execution<'_> {
                 return Err(self.about_this_call(Error::aborted(message)));
             }
             () = self.engine.parked(self.run) => return Err(failure::parked()),
-            () = passed(self.time_left(until)) => {
+            () = self.passed(until) => {
                 if self.run.expect_nothing(&self.call.call_id) {
                     None
                 } else {
@@ -58,22 +57,21 @@ impl Execution<'_> {
                 }
             }
         };
-        Ok(match answered {
-            Some(result) => client_answered(result),
-            None => {
-                let message = format!(
-                    "Timed out waiting for client tool result for '{}'.",
-                    self.call.name
-                );
-                let cause = self.about_this_call(Error::timeout(message.as_str()));
-                let kind = ToolErrorKind::Execution;
-                Err(CallError {
-                    kind,
-                    message,
-                    retryable: Some(true),
-                    cause,
-                })
-            }
+        Ok(if let Some(result) = answered {
+            client_answered(result)
+        } else {
+            let message = format!(
+                "Timed out waiting for client tool result for '{}'.",
+                self.call.name
+            );
+            let cause = self.about_this_call(Error::timeout(message.as_str()));
+            let kind = ToolErrorKind::Execution;
+            Err(CallError {
+                kind,
+                message,
+                retryable: Some(true),
+                cause,
+            })
         })
     }
 }

@@ -174,6 +174,10 @@ impl Store for SqliteStore {
         self.limits.keeps
     }
 
+    fn is_durable(&self) -> bool {
+        true
+    }
+
     fn open(&self) -> Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + '_>> {
         Box::pin(async {
             let writer = self.connect().await?;

@@ -27,7 +27,7 @@ const ROWS: usize = 256;
 const FORGET_EVERY: Duration = Duration::from_secs(30);
 const FORGET_AT_ONCE: i64 = 1000;
 /// How long a client may repeat a request with its key.
-const KEYS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const KEYS_KEPT: Duration = Duration::from_hours(24);
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 

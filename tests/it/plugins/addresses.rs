@@ -114,7 +114,8 @@ fn behind_trusted_proxies_the_last_address_that_is_none_of_theirs_counts() {
     let _ = two.send().expect(403);
     let _ = agents(&server).send().expect(403);
 
-    let many = "8.8.8.8, ".to_owned() + &"10.0.0.1,".repeat(10_000);
+    // As many as fit into the headers of a request.
+    let many = "8.8.8.8, ".to_owned() + &"10.0.0.1,".repeat(3_000);
     let _ = forwarded(&server, &many).send().expect(200);
     let broken = "x,".repeat(10_000);
     let _ = forwarded(&server, &broken).send().expect(403);

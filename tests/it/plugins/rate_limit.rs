@@ -222,7 +222,8 @@ fn headers_come_with_refusals_and_with_every_reply_where_that_is_asked_for() {
 fn hostile_keys_are_keys_like_any_other() {
     let rule = r#"{ max = 1, window = "3650 days", key = ["header:x-user", "agent"] }"#;
     let mut server = limited(rule);
-    let long = "k".repeat(60_000);
+    // As long as a header may be.
+    let long = "k".repeat(30_000);
     for key in [
         "a",
         "a:b",

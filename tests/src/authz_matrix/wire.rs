@@ -94,9 +94,12 @@ impl Connection {
 
 impl Wire<'_> {
     fn bytes(&self, address: SocketAddr) -> Vec<u8> {
-        // Writing to a string cannot fail.
+        // Beside a target that names a host, another `host` would be refused before anything else.
+        let named = self.target.strip_prefix("http://");
+        let named = named.and_then(|rest| rest.split('/').next());
+        let host = named.map_or_else(|| address.to_string(), str::to_owned);
         let mut head = format!(
-            "{} {} {}\r\nhost: {address}\r\n",
+            "{} {} {}\r\nhost: {host}\r\n",
             self.method, self.target, self.version
         );
         for header in &self.headers {
@@ -106,6 +109,7 @@ impl Wire<'_> {
         if !self.body.is_empty() {
             head.push_str("content-type: application/json\r\n");
         }
+        // Writing to a string cannot fail.
         let _ = write!(
             head,
             "content-length: {}\r\n\r\n{}",

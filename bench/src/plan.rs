@@ -1,92 +1,44 @@
 //! What is measured, in which turns.
 
-use std::{fs, net::SocketAddr, process::Command};
+use std::process::Command;
 
 use crate::{
-    complain,
-    load::{Kind, fetch},
-    rival::Writes,
-    sample::{Sample, median},
-    say,
-    subjects::{Rival, server},
-    table::Table,
+    complain, floor, gatekeepers, idle, load::Kind, resume, sample::Sample, say, store,
+    subjects::Subject, table::Table,
 };
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
-struct Options {
-    rounds: u32,
-    seconds: u32,
-    connections: u32,
+pub(crate) struct Options {
+    pub(crate) rounds: u32,
+    pub(crate) seconds: u32,
+    pub(crate) connections: u32,
+    /// The only part that is measured.
+    only: Option<&'static str>,
 }
 
-/// How many events a run of 64 tokens shows: its tokens and what stands round them.
-const EVENTS: f64 = 64.0 + 6.0;
+/// Measures some rows of the table.
+type Part = fn(Options, &mut Table) -> Result<(), String>;
+
+const PARTS: [(&str, Part); 5] = [
+    ("floor", floor::measure),
+    ("gatekeepers", gatekeepers::measure),
+    ("store", store::measure),
+    ("resume", resume::measure),
+    ("idle", idle::measure),
+];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let options = Options::parse(arguments)?;
-    complain("starting the servers");
-    let bare = server(0, false);
-    let one_guard = server(1, false);
-    let ten_guards = server(10, false);
-    let event_hook = server(1, true);
-    let folder = bare.folder();
-    write_answers(one_guard.address(), folder)?;
-    let rival = Rival::start(folder, Writes::Frames)?;
-    let whole = Rival::start(folder, Writes::Whole)?;
-
     let mut table = Table::default();
-    let [floor, ours] = options.compare(Kind::Json, [rival.address(), one_guard.address()])?;
-    table.rate(
-        "JSON run, guard and observer",
-        &floor,
-        &ours,
-        "at least 0.50",
-    );
-    let [floor, whole, ours] = options.compare(
-        Kind::Stream,
-        [rival.address(), whole.address(), one_guard.address()],
-    )?;
-    table.p50("64-token stream, p50", &floor, &ours, "at most 2.00");
-    table.rate("64-token stream, streams/s", &floor, &ours, "");
-    table.p50("the same, floor without frames", &whole, &ours, "");
-    let [none, one, ten] = options.compare(
-        Kind::Json,
-        [bare.address(), one_guard.address(), ten_guards.address()],
-    )?;
-    table.rate("one guard against none", &none, &one, "");
-    table.rate("ten guards against none", &none, &ten, "at least 0.98");
-    let guard = (nanoseconds(&ten) - nanoseconds(&none)) / 10.0;
-    let [without, with] =
-        options.compare(Kind::Stream, [one_guard.address(), event_hook.address()])?;
-    table.rate("one event hook against none", &without, &with, "");
-    let hook = (nanoseconds(&with) - nanoseconds(&without)) / EVENTS;
-    table.note(&format!(
-        "a guard: {guard:.0} ns of a request's share of the machine"
-    ));
-    table.note(&format!("an event hook: {hook:.0} ns for each event"));
-    let shown = median(with.iter().map(|it| it.rate * EVENTS).collect());
-    table.note(&format!("{shown:.0} events/s through one event hook"));
+    for (name, measure) in PARTS {
+        if options.only.is_none_or(|only| only == name) {
+            complain(&format!("{name}: starting what is measured"));
+            measure(options, &mut table)?;
+        }
+    }
     say(&table.to_string());
     Ok(())
-}
-
-/// The rival answers what the server answered.
-fn write_answers(address: SocketAddr, folder: &std::path::Path) -> Result<(), String> {
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-    for kind in [Kind::Json, Kind::Stream] {
-        let body = runtime
-            .block_on(fetch(address, kind))
-            .map_err(|error| format!("the server does not answer: {error}"))?;
-        fs::write(folder.join(kind.name()), body)
-            .map_err(|error| format!("cannot keep an answer: {error}"))?;
-    }
-    Ok(())
-}
-
-/// The time between two answers.
-fn nanoseconds(samples: &[Sample]) -> f64 {
-    1e9 / median(samples.iter().map(|it| it.rate).collect())
 }
 
 // === impl Options ===
@@ -95,17 +47,22 @@ impl Options {
     fn parse(arguments: &[&str]) -> Result<Self, String> {
         let mut options = Self {
             rounds: 5,
-            seconds: 3,
+            seconds: 1,
             connections: 16,
+            only: None,
         };
         for pair in arguments.chunks(2) {
             let [name, value] = pair else {
-                return Err(format!("{} needs a number", pair[0]));
+                return Err(format!("{} needs a value", pair[0]));
             };
             let place = match *name {
                 "--rounds" => &mut options.rounds,
                 "--seconds" => &mut options.seconds,
                 "--connections" => &mut options.connections,
+                "--only" => {
+                    options.only = Some(part(value)?);
+                    continue;
+                }
                 other => return Err(format!("there is no option {other}")),
             };
             *place = value
@@ -117,16 +74,16 @@ impl Options {
         Ok(options)
     }
 
-    /// Measures each address once in each round, so that what disturbs the machine disturbs all.
-    fn compare<const N: usize>(
+    /// Measures each subject once in each round, so that what disturbs the machine disturbs all.
+    pub(crate) fn compare<const N: usize>(
         self,
         kind: Kind,
-        addresses: [SocketAddr; N],
+        subjects: [&Subject; N],
     ) -> Result<[Vec<Sample>; N], String> {
-        let mut samples = addresses.map(|_| Vec::new());
-        for address in addresses {
+        let mut samples = subjects.map(|_| Vec::new());
+        for subject in subjects {
             // The first requests fill caches and pools.
-            self.measure(kind, address, 1)?;
+            self.measure(kind, subject, 1)?;
         }
         for round in 1..=self.rounds {
             complain(&format!(
@@ -134,18 +91,17 @@ impl Options {
                 kind.name(),
                 self.rounds
             ));
-            for (address, samples) in addresses.iter().zip(&mut samples) {
-                samples.push(self.measure(kind, *address, self.seconds)?);
+            for (subject, samples) in subjects.iter().zip(&mut samples) {
+                samples.push(self.measure(kind, subject, self.seconds)?);
             }
         }
         Ok(samples)
     }
 
-    fn measure(self, kind: Kind, address: SocketAddr, seconds: u32) -> Result<Sample, String> {
+    fn measure(self, kind: Kind, subject: &Subject, seconds: u32) -> Result<Sample, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let ran = Command::new(program)
-            .args(["load", &address.to_string(), kind.name()])
-            .args([self.connections.to_string(), seconds.to_string()])
+            .args(subject.arguments(kind, self.connections, seconds))
             .output()
             .map_err(|error| format!("the load cannot be run: {error}"))?;
         if !ran.status.success() {
@@ -153,4 +109,13 @@ impl Options {
         }
         String::from_utf8_lossy(&ran.stdout).parse()
     }
+}
+
+fn part(wanted: &str) -> Result<&'static str, String> {
+    let names = PARTS.map(|(name, _)| name);
+    let found = names.into_iter().find(|name| *name == wanted);
+    found.ok_or_else(|| {
+        let names = names.join(", ");
+        format!("there is no part {wanted:?}: there are {names}")
+    })
 }

@@ -3,11 +3,13 @@
 use crate::tools::{Done, cargo, finish, shipped_libraries};
 
 /// What is measured: the server, its libraries, and the program that measures.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 8] = [
     "mortise-host",
     "mortise-plugin-scripted-model",
     "mortise-plugin-request-log",
-    "mortise-plugin-auth",
+    "mortise-plugin-ip-allowlist",
+    "mortise-plugin-jwt-auth",
+    "mortise-plugin-rate-limit",
     "mortise-test-fixture-plugin",
     "mortise-bench",
 ];

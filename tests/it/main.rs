@@ -12,5 +12,6 @@ mod recovery;
 mod routes;
 mod secrets;
 mod shutdown;
+mod soak;
 mod support;
 mod tidy;

@@ -1,7 +1,7 @@
 //! What the tests over HTTP are written with: a real server, a client that reads streams frame by
 //! frame, and the set-up of the conformance targets.
 //!
-//! The tests themselves are in `it/`. `cargo xtask fixture` and `bench` use the same pieces.
+//! The tests themselves are in `it/`. `cargo xtask fixture`, `soak` and `bench` use the same pieces.
 
 mod abi_variants;
 pub mod authz_matrix;
@@ -10,6 +10,7 @@ mod http;
 mod outside;
 mod places;
 mod server;
+pub mod soak;
 mod sse;
 pub mod tokens;
 

@@ -13,5 +13,6 @@ mod recovery;
 mod routes;
 mod secrets;
 mod shutdown;
+mod soak;
 mod support;
 mod tidy;

@@ -122,15 +122,19 @@ impl Request {
     /// When the answer is no event stream.
     #[track_caller]
     pub fn open(self) -> SseReader {
+        self.try_open().expect("the server answers with a stream")
+    }
+
+    /// The same; an error where the connection is refused or cut, or the answer is no stream.
+    pub fn try_open(self) -> io::Result<SseReader> {
         let request = self.header("accept", "text/event-stream");
-        let (head, mut reader) = request.begin().expect("the server answers");
-        if head.status != 200 {
+        let (head, mut reader) = request.begin()?;
+        if head.status != 200 || head.header("content-type") != Some("text/event-stream") {
             let mut body = String::new();
-            let _ = reader.read_to_string(&mut body);
-            panic!("{} instead of a stream: {body}", head.status);
+            reader.read_to_string(&mut body)?;
+            return Err(invalid(format!("{} and no stream: {body}", head.status)));
         }
-        assert_eq!(head.header("content-type"), Some("text/event-stream"));
-        SseReader::new(head, reader)
+        Ok(SseReader::new(head, reader))
     }
 
     /// Sends it; an error where the connection is refused or cut.

@@ -1,7 +1,7 @@
 //! What the tests over HTTP are written with: a real server, a client that reads streams frame by
 //! frame, and the set-up of the conformance targets.
 //!
-//! The tests themselves are in `it/`. `cargo xtask fixture` and `bench` use the same pieces.
+//! The tests themselves are in `it/`. `cargo xtask fixture`, `soak` and `bench` use the same pieces.
 
 mod abi_variants;
 pub mod authz_matrix;
@@ -12,6 +12,7 @@ mod outside;
 mod places;
 mod raw;
 mod server;
+pub mod soak;
 mod sse;
 mod stopwatch;
 pub mod tokens;

@@ -284,11 +284,23 @@ impl Server {
     #[track_caller]
     #[must_use]
     pub fn restart(mut self) -> Server {
+        let token = self.token.take();
+        let mut server = self.stop().start();
+        server.token = token;
+        server
+    }
+
+    /// Ends it in order. Its folder is there as long as what is returned.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[track_caller]
+    pub fn stop(mut self) -> ServerBuilder {
         self.signal(Signal::TERM);
         let folder = self.folder().to_owned();
         let ended = ended(&mut self.child, &folder, PATIENCE);
         assert!(ended.status.success(), "{ended:#?}");
-        self.again()
+        self.builder.take().expect("it was started")
     }
 
     #[track_caller]

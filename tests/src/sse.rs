@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read as _},
 };
 
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::http::{BodyReader, Head};
 /// A stream that is being read. Dropping it hangs up.
 pub struct SseReader {
     head: Head,
-    lines: BufReader<BodyReader>,
+    lines: BufReader<io::Take<BodyReader>>,
     /// What was read until now, comments left out.
     seen: Vec<Frame>,
 }
@@ -36,7 +36,7 @@ impl SseReader {
     pub(crate) fn new(head: Head, body: BodyReader) -> Self {
         Self {
             head,
-            lines: BufReader::new(body),
+            lines: BufReader::new(body.take(u64::MAX)),
             seen: Vec::new(),
         }
     }
@@ -57,25 +57,41 @@ impl SseReader {
             .to_owned()
     }
 
+    /// Reads no more than so many bytes of what comes: the stream is cut there.
+    #[must_use]
+    pub fn cut_after(mut self, bytes: u64) -> Self {
+        self.lines.get_mut().set_limit(bytes);
+        self
+    }
+
+    /// Whether as much was read as may be.
+    pub fn is_cut(&self) -> bool {
+        self.lines.get_ref().limit() == 0
+    }
+
     /// The next frame, comments included; `None` when the server has closed the stream.
     ///
     /// # Panics
     /// When the stream is cut, or silent for too long.
     #[track_caller]
     pub fn next_frame(&mut self) -> Option<Frame> {
+        let next = self.try_next_frame();
+        next.expect("the stream goes on or is closed in order")
+    }
+
+    /// The same; an error where the stream is cut, also within a frame, or silent for too long.
+    pub fn try_next_frame(&mut self) -> io::Result<Option<Frame>> {
         let mut frame = Frame::default();
         let mut is_empty = true;
         loop {
             let mut line = String::new();
-            let count = self
-                .lines
-                .read_line(&mut line)
-                .expect("the stream goes on or is closed in order");
-            if count == 0 {
-                assert!(is_empty, "the stream ends inside of {frame:?}");
-                return None;
+            let count = self.lines.read_line(&mut line)?;
+            if count == 0 && is_empty {
+                return Ok(None);
             }
-            let line = line.trim_end_matches('\n');
+            let Some(line) = line.strip_suffix('\n') else {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            };
             if line.is_empty() {
                 if is_empty {
                     continue;
@@ -83,7 +99,7 @@ impl SseReader {
                 if frame.comment.is_none() {
                     self.seen.push(frame.clone());
                 }
-                return Some(frame);
+                return Ok(Some(frame));
             }
             is_empty = false;
             frame.add(line);

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod fixture;
 mod run;
+mod soak;
 mod tools;
 
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ cargo xtask COMMAND
   ci                      test, then lint
   authz-matrix            every route with every credential, written in every way
   fixture better-agent    serve the six conformance targets on ports 4101 to 4106
+  soak                    kill the server under load and cut readers, in vain if all is well;
+                          --kills N (100), --cuts N (10000), --seconds S: each for S at least
   bench                   compare with a bare HTTP server, in release mode
 ";
 
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         ["ci"] => check::test().and_then(|()| check::lint()),
         ["authz-matrix"] => authz_matrix::authz_matrix(),
         ["fixture", "better-agent"] => fixture::better_agent(),
+        ["soak", ..] => soak::soak(&arguments[1..]),
         ["bench", ..] => bench::bench(&arguments[1..]),
         _ => Err(USAGE.to_owned()),
     };

@@ -12,8 +12,11 @@ mod pass;
 mod spy;
 mod tokens;
 mod tools;
+mod trace;
 mod tracker;
 mod who;
+
+use std::path::PathBuf;
 
 use mortise_plugin_api::prelude::*;
 
@@ -33,6 +36,8 @@ pub struct Config {
     pub tools: bool,
     /// `GET /health`, `/ops/:thing`, and two endpoints that fail.
     pub endpoints: bool,
+    /// Tools that leave a line in this file for each call: `trace`, `trace_again`, `trace_approved`.
+    pub trace: Option<PathBuf>,
     /// Remembers the id of the run that began last, for `GET /last-run`.
     pub tracker: bool,
     /// Remembers what guards are told, for `GET /spy`.
@@ -70,6 +75,9 @@ impl Plugin for Fixture {
         }
         if self.config.endpoints {
             registrar.mount(ops::mount());
+        }
+        if let Some(file) = &self.config.trace {
+            trace::register(registrar, file);
         }
         if self.config.tracker {
             tracker::register(registrar);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::entrances::{self, Planned};
+use super::entrances::{self, Planned, Served};
 use super::error::{StartCause, StartError};
 use super::server::{Server, Signals};
 use super::{App, Inner};
@@ -101,7 +101,6 @@ impl AppBuilder {
         let hook_timeout = config.runs.hook_timeout.0;
         let pipeline = Arc::new(Pipeline::new(catalog.hooks, hook_timeout, &observer_tasks));
         check_door(&config, &pipeline)?;
-        let base_path = config.server.base_path.as_str().to_owned();
         let ledger = Ledger::new(clock);
         let store = store::of(&config.store, clock);
         let runtime = Runtime::new(Engine {
@@ -117,34 +116,13 @@ impl AppBuilder {
             parking: CancellationToken::new(),
         });
         host_api.attach(Arc::new(runtime.clone()));
-        let section = &config.server;
         let shared = Arc::new(runtime.clone());
         let request_ids = ids.clone();
         let request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync> =
             Arc::new(move || request_ids.request().into());
         let entrances = entrances::plan(&config, &catalog.mounts, |served| {
-            let settings = Settings {
-                base_path: base_path.clone(),
-                auth: section.auth,
-                secret: section.secret.clone(),
-                holder: section.principal.clone().into(),
-                proxies: Proxies::new(section),
-                body_limits: BodyLimits {
-                    size: section.body_limit.in_memory(),
-                    timeout: section.body_timeout.0,
-                },
-                head_limits: HeadLimits {
-                    headers: section.header_limit.in_memory(),
-                    uri: section.uri_limit.in_memory(),
-                },
-                sse_heartbeat: config.runs.sse_heartbeat.0,
-                endpoint_timeout: config.plugins.endpoint_timeout.limit(),
-                is_native: served.is_native,
-                cors: section.cors.clone(),
-                hsts: served.hsts,
-            };
             HttpState::new(
-                settings,
+                settings(&config, &served),
                 Arc::clone(&shared),
                 Arc::clone(&pipeline),
                 served.mounts,
@@ -237,6 +215,31 @@ impl BuiltApp {
     /// Lets everything go without having started: what `mortise check` does.
     pub async fn discard(self) {
         self.app.inner.discard().await;
+    }
+}
+
+/// The part of the configuration that requests at one address need.
+fn settings(config: &Config, served: &Served) -> Settings {
+    let section = &config.server;
+    Settings {
+        base_path: section.base_path.as_str().to_owned(),
+        auth: section.auth,
+        secret: section.secret.clone(),
+        holder: section.principal.clone().into(),
+        proxies: Proxies::new(section),
+        body_limits: BodyLimits {
+            size: section.body_limit.in_memory(),
+            timeout: section.body_timeout.0,
+        },
+        head_limits: HeadLimits {
+            headers: section.header_limit.in_memory(),
+            uri: section.uri_limit.in_memory(),
+        },
+        sse_heartbeat: config.runs.sse_heartbeat.0,
+        endpoint_timeout: config.plugins.endpoint_timeout.limit(),
+        is_native: served.is_native,
+        cors: section.cors.clone(),
+        hsts: served.hsts,
     }
 }
 

@@ -82,7 +82,7 @@ impl PendingCall {
         };
         if tool.info.approval.is_some() {
             self.end_is_held = true;
-        } else {
+        } else if !run.was_answered(&self.call_id) {
             self.early_result = Some(run.expect_result(&self.call_id));
         }
     }
@@ -533,14 +533,13 @@ impl Execution<'_> {
     // === client tools ===
 
     async fn await_client(&mut self) -> Result<Result<Ended, CallError>> {
+        if let Some(result) = self.progress.client_result.take() {
+            return Ok(client_answered(result));
+        }
         let mut answer = match self.call.early_result.take() {
             Some(answer) => answer,
             None => self.run.expect_result(&self.call.call_id),
         };
-        if let Some(result) = self.progress.client_result.take() {
-            self.run.expect_nothing(&self.call.call_id);
-            return Ok(client_answered(result));
-        }
         let requested = self
             .run
             .request

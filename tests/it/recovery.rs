@@ -143,6 +143,30 @@ fn a_client_answers_its_tool_after_a_crash() {
 }
 
 #[test]
+fn what_a_client_has_answered_before_a_crash_is_not_answered_again() {
+    let server = start();
+    let mut run = numbered(&server, r#"call wipe {"path":"a"} && confirm {"q":"?"}"#);
+    run.wait_for("TOOL_APPROVAL_UPDATED");
+    let run_id = run.run_id();
+    // The second call has not got its turn, and may be answered all the same.
+    let says = |server: &Server, result: &str| {
+        let body = json!({
+            "runId": run_id, "toolCallId": "call_2", "status": "success", "result": result
+        });
+        let request = server.post("/api/interactive/run/tool-result").json(&body);
+        request.send().status()
+    };
+    assert_eq!(says(&server, "first"), 204);
+
+    let server = server.crash_and_restart();
+    assert_eq!(says(&server, "second"), 404);
+    answer(&server, "tool-approval", &run_id, &approved());
+
+    let frames = whole(&server, &run_id);
+    assert_eq!(text_of(&frames), r#"Tool said: "first""#);
+}
+
+#[test]
 fn an_end_in_order_parks_a_run_that_waits_and_tells_its_reader_to_come_back() {
     let server = start();
     let mut run = numbered(&server, r#"call confirm {"q":"sure?"}"#);

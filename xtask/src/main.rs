@@ -19,7 +19,7 @@ cargo xtask COMMAND
   ci                      test, then lint
   authz-matrix            every route with every credential, written in every way
   fixture better-agent    serve the six conformance targets on ports 4101 to 4106
-  soak                    kill the server under load and cut readers, in vain if all is well;
+  soak                    kill the server under load, and cut readers of its streams;
                           --kills N (100), --cuts N (10000), --seconds S: each for S at least
   bench                   compare with a bare HTTP server, in release mode
 ";

@@ -244,6 +244,13 @@ impl ActiveRun {
         Ok(delivery.deliver())
     }
 
+    /// Whether the client had answered this call before the crash.
+    pub(crate) fn was_answered(&self, call_id: &str) -> bool {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let call = progress.get(call_id);
+        call.is_some_and(|call| call.client_result.is_some())
+    }
+
     /// What had happened to a call before the crash that the run goes on after.
     pub(crate) fn take_progress(&self, call_id: &str) -> CallProgress {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);

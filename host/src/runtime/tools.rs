@@ -85,7 +85,7 @@ impl PendingCall {
         };
         if tool.info.approval.is_some() {
             self.end_is_held = true;
-        } else {
+        } else if !run.was_answered(&self.call_id) {
             self.early_result = Some(run.expect_result(&self.call_id));
         }
     }

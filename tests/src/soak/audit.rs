@@ -40,7 +40,9 @@ pub(super) fn finish_the_rest(arena: &Arena) -> Result<Vec<Record>, String> {
     let place = arena.place()?;
     let mut client = Client::new(arena, usize::MAX);
     for run in runs(place, "running")? {
-        client.follow(Record::new(text(&run, "runId")), None)?;
+        if let Err(finding) = client.follow(Record::new(text(&run, "runId")), None) {
+            arena.findings().add(finding);
+        }
     }
     for run in runs(place, "running")? {
         arena.findings().add(format!("left under way: {run}"));

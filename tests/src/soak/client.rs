@@ -26,7 +26,7 @@ const PROMPTS: [&str; 7] = [
     r#"call confirm {"q":"?"} && trace {}"#,
     r#"call trace_approved {} && confirm {"q":"?"}"#,
     r#"call trace_again {"ms":50} && confirm {"q":"?"} && trace_approved {"ms":10}"#,
-    r#"call confirm_gate {} && trace {}"#,
+    "call confirm_gate {} && trace {}",
     "loop",
 ];
 
@@ -149,12 +149,11 @@ impl<'a> Client<'a> {
         mut opened: Option<(Place, SseReader)>,
     ) -> Result<Option<End>, String> {
         loop {
-            let (place, reader) = match opened.take() {
-                Some((place, reader)) => (place, Ok((reader, 0))),
-                None => {
-                    let place = self.arena.place()?;
-                    (place, self.resume(record, place))
-                }
+            let (place, reader) = if let Some((place, reader)) = opened.take() {
+                (place, Ok((reader, 0)))
+            } else {
+                let place = self.arena.place()?;
+                (place, self.resume(record, place))
             };
             record.server_count += 1;
             let read = match reader {

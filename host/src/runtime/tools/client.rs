@@ -12,14 +12,13 @@ use crate::runtime::failure;
 
 impl Execution<'_> {
     pub(super) async fn await_client(&mut self) -> Result<Result<Ended, CallError>> {
+        if let Some(result) = self.progress.client_result.take() {
+            return Ok(client_answered(result));
+        }
         let mut answer = match self.call.early_result.take() {
             Some(answer) => answer,
             None => self.run.expect_result(&self.call.call_id),
         };
-        if let Some(result) = self.progress.client_result.take() {
-            self.run.expect_nothing(&self.call.call_id);
-            return Ok(client_answered(result));
-        }
         let requested = self
             .run
             .request

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::layers;
 use super::state::HttpState;
@@ -118,17 +118,14 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<HttpState>, limits: 
         };
         // A socket for both families tells IPv4 peers in the form of IPv6.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let serving = connection(
+        state.tasks.spawn(connection(
             stream,
             peer,
             Arc::clone(&builder),
             Arc::clone(&state),
             limits.header_timeout,
-        );
-        state.tasks.spawn(async move {
-            serving.await;
-            drop(place);
-        });
+            place,
+        ));
     }
 }
 
@@ -176,6 +173,7 @@ async fn connection(
     builder: Arc<auto::Builder<TrackedStreams>>,
     state: Arc<HttpState>,
     header_timeout: Duration,
+    _place: Result<OwnedSemaphorePermit, AcquireError>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");

@@ -27,6 +27,8 @@ impl Tasks {
     /// A task that should end earlier watches [`stopping`](Self::stopping).
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         let dropping = self.dropping.clone();
+        // Each future around another has room for it twice: where it comes from, and where it runs.
+        let future = Box::pin(future);
         self.tracker.spawn(async move {
             dropping.run_until_cancelled_owned(future).await;
         });

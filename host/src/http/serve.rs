@@ -131,7 +131,8 @@ pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, lim
             activity,
             standing: place.standing,
         };
-        let served = served(Arc::clone(&shared), stream, connection);
+        // In a box: a future around it would have room for it twice.
+        let served = Box::pin(served(Arc::clone(&shared), stream, connection));
         tasks.spawn(async move {
             served.await;
             drop(place);

@@ -310,7 +310,7 @@ impl Driver<'_> {
             return Ok(answered);
         }
         progress.pending = Some(answered);
-        let marked = run.log.checkpoint(progress);
+        let marked = run.log.checkpoint_in_step(progress);
         let answered = progress.pending.take();
         marked?;
         answered.ok_or_else(|| Error::internal("the model's answer was lost"))

@@ -179,13 +179,14 @@ impl EventLog {
         Ok(())
     }
 
-    /// Remembers where the run can go on from.
-    pub(crate) fn checkpoint(&self, checkpoint: &impl Serialize) -> Result<(), Error> {
+    /// Remembers where the run can go on from within a step. A client may have answered a call of
+    /// it already.
+    pub(crate) fn checkpoint_in_step(&self, checkpoint: &impl Serialize) -> Result<(), Error> {
         if self.keeps_marks() {
             let json = serde_json::to_string(checkpoint)?;
             let mut live = self.live();
             let next = live.next;
-            live.marks.push(Mark::Checkpoint { json, next });
+            live.marks.push(Mark::CheckpointInStep { json, next });
         }
         Ok(())
     }

@@ -470,6 +470,23 @@ async fn everything_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_within_a_step_forgets_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    store.open_run(new_run("r"));
+    append(&store, "r", 0..1, vec![Mark::Since("answered".into())]).await;
+    let within = Mark::CheckpointInStep {
+        json: "{}".into(),
+        next: 1,
+    };
+    append(&store, "r", 1..1, vec![within]).await;
+    let unfinished = store.unfinished_runs().await.unwrap();
+    let checkpoint = unfinished[0].checkpoint.as_ref().unwrap();
+    assert_eq!(checkpoint.since, ["answered"]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_second_server_is_refused_with_the_number_of_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let store = sqlite(folder.path()).await;

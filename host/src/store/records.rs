@@ -81,6 +81,8 @@ pub(crate) enum Mark {
         /// The number of the event that comes next.
         next: u64,
     },
+    /// The same within a step: what has happened to its calls is remembered.
+    CheckpointInStep { json: String, next: u64 },
     /// What has happened since.
     Since(String),
 }

@@ -323,14 +323,25 @@ impl Group<'_> {
                     .bind(run_id)
                     .execute(&mut *self.transaction)
                     .await?;
-                sqlx::query("update runs set checkpoint = ?, checkpoint_next = ? where run_id = ?")
-                    .bind(json)
-                    .bind(signed(next))
-                    .bind(run_id)
-                    .execute(&mut *self.transaction)
-                    .await?;
+                self.checkpoint(run_id, json, next).await?;
             }
+            Mark::CheckpointInStep { json, next } => self.checkpoint(run_id, json, next).await?,
         }
+        Ok(())
+    }
+
+    async fn checkpoint(
+        &mut self,
+        run_id: &str,
+        json: String,
+        next: u64,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query("update runs set checkpoint = ?, checkpoint_next = ? where run_id = ?")
+            .bind(json)
+            .bind(signed(next))
+            .bind(run_id)
+            .execute(&mut *self.transaction)
+            .await?;
         Ok(())
     }
 

@@ -88,6 +88,12 @@ impl Engine {
         });
     }
 
+    /// Whether it is stored that there was such a run. In memory only those are that somebody may
+    /// come back to, so that they are not driven out by the others.
+    pub(crate) fn is_recorded(&self, run: &ActiveRun) -> bool {
+        run.keeps_last_words() || run.request.conversation_id.is_some() || self.store.is_durable()
+    }
+
     /// Whether anybody sees the events of a run: its client, a hook, an observer.
     pub(crate) fn is_watched(&self, run: &ActiveRun) -> bool {
         run.mode == Mode::Stream
@@ -139,21 +145,21 @@ impl Engine {
             None
         };
         let has_conversation = end.conversation.is_some();
-        let stored = self.store.finish_run(
-            &run.id,
-            Finish {
-                state: end.state,
-                ended_at: self.clock.now_millis(),
-                usage: end.usage,
-                last_words: last_words.clone(),
-                conversation: end.conversation,
-            },
-        );
-        // Nothing depends on how a run is remembered that showed no events and saved nothing.
+        let finish = Finish {
+            state: end.state,
+            ended_at: self.clock.now_millis(),
+            usage: end.usage,
+            last_words: last_words.clone(),
+            conversation: end.conversation,
+        };
         let finished = if is_kept || has_conversation {
-            let stored = stored.await;
+            let stored = self.store.finish_run(&run.id, finish).await;
             stored.map_err(|error| Error::internal(error.to_string()))?
         } else {
+            // Nothing depends on how a run is remembered that showed no events and saved nothing.
+            if self.is_recorded(run) {
+                drop(self.store.finish_run(&run.id, finish));
+            }
             Finished::Won
         };
         if finished == Finished::Won {

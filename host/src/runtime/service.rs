@@ -342,15 +342,17 @@ impl Runtime {
             progress: HashMap::new(),
         });
         engine.active.insert(&run);
-        engine.store.open_run(NewRun {
-            id: Arc::clone(&run.id),
-            owner: Arc::clone(&run.owner),
-            agent: Arc::clone(&run.agent.name),
-            conversation_id: run.request.conversation_id.clone(),
-            answer: mode.answer(),
-            created_at,
-            request: stored_request(&run),
-        });
+        if engine.is_recorded(&run) {
+            engine.store.open_run(NewRun {
+                id: Arc::clone(&run.id),
+                owner: Arc::clone(&run.owner),
+                agent: Arc::clone(&run.agent.name),
+                conversation_id: run.request.conversation_id.clone(),
+                answer: mode.answer(),
+                created_at,
+                request: stored_request(&run),
+            });
+        }
         run
     }
 

@@ -230,11 +230,18 @@ impl Store for SqliteStore {
 
     fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>> {
         let run_id = run_id.to_owned();
-        Box::pin(async move { Ok(reads::run(&self.readers, &run_id).await?) })
+        Box::pin(async move {
+            self.ask(|answer| Command::Settle { answer }).await?;
+            Ok(reads::run(&self.readers, &run_id).await?)
+        })
     }
 
     fn runs(&self, filter: RunFilter) -> StoreFuture<'_, Vec<StoredRun>> {
-        Box::pin(async move { Ok(reads::runs(&self.readers, &filter).await?) })
+        Box::pin(async move {
+            // A run whose answer was read is in the list.
+            self.ask(|answer| Command::Settle { answer }).await?;
+            Ok(reads::runs(&self.readers, &filter).await?)
+        })
     }
 
     fn unfinished_runs(&self) -> StoreFuture<'_, Vec<UnfinishedRun>> {

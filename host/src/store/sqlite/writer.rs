@@ -54,6 +54,10 @@ pub(super) enum Command {
         answer: Answer<Option<KeyedRun>>,
     },
     Audit(AuditRecord),
+    /// Nothing: the answer comes when all that was queued before is committed.
+    Settle {
+        answer: Answer<()>,
+    },
     SetState {
         instance: String,
         key: String,
@@ -206,7 +210,7 @@ impl Command {
                 drop(answer.send(Err(error)));
             }
             Self::Claim { answer, .. } => drop(answer.send(Err(error))),
-            Self::Close { answer } => drop(answer.send(Err(error))),
+            Self::Settle { answer } | Self::Close { answer } => drop(answer.send(Err(error))),
         }
     }
 }
@@ -470,6 +474,7 @@ impl Group<'_> {
                 Err(error) => self.answer(answer, Err(error)),
             },
             Command::Audit(record) => self.audit(&record).await,
+            Command::Settle { answer } => self.answer(answer, Ok(())),
             // The others were taken out before.
             _ => Ok(()),
         }

@@ -27,15 +27,6 @@ pub(crate) struct Decision {
     pub(crate) actor_id: Option<String>,
 }
 
-/// How a run is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// As one JSON value: nothing is stored, nobody watches.
-    Json,
-    /// As a stream of events.
-    Stream,
-}
-
 /// The scope that lets somebody decide on the approvals of others of the same tenant.
 const APPROVE: &str = "runs:approve";
 
@@ -44,7 +35,7 @@ pub(crate) struct ActiveRun {
     pub(crate) id: Arc<str>,
     pub(crate) agent: Arc<AgentSpec>,
     pub(crate) request: RunRequest,
-    pub(crate) mode: Mode,
+    pub(crate) answer: AnswerKind,
     pub(crate) owner: Arc<Principal>,
     pub(crate) request_id: Arc<str>,
     /// In milliseconds since 1970.
@@ -66,7 +57,7 @@ pub(crate) struct Beginning {
     pub(crate) id: Arc<str>,
     pub(crate) agent: Arc<AgentSpec>,
     pub(crate) request: RunRequest,
-    pub(crate) mode: Mode,
+    pub(crate) answer: AnswerKind,
     pub(crate) caller: Caller,
     pub(crate) created_at: u64,
     pub(crate) log: Arc<EventLog>,
@@ -101,17 +92,6 @@ struct Table {
 
 type Owner = (String, String);
 
-// === impl Mode ===
-
-impl Mode {
-    pub(crate) fn answer(self) -> AnswerKind {
-        match self {
-            Self::Json => AnswerKind::Json,
-            Self::Stream => AnswerKind::Stream,
-        }
-    }
-}
-
 // === impl ActiveRun ===
 
 impl ActiveRun {
@@ -120,7 +100,7 @@ impl ActiveRun {
             id: beginning.id,
             agent: beginning.agent,
             request: beginning.request,
-            mode: beginning.mode,
+            answer: beginning.answer,
             owner: beginning.caller.principal,
             request_id: beginning.caller.request_id,
             created_at: beginning.created_at,
@@ -137,7 +117,7 @@ impl ActiveRun {
     /// Whether the last events are stored: those of a stream, and the answer for whoever repeats
     /// its request.
     pub(crate) fn keeps_last_words(&self) -> bool {
-        self.mode == Mode::Stream || self.request.claimed_id.is_some()
+        self.answer == AnswerKind::Stream || self.request.claimed_id.is_some()
     }
 
     pub(crate) fn conversation_id(&self) -> Option<&str> {
@@ -296,7 +276,7 @@ impl ActiveRuns {
     pub(crate) fn insert(&self, run: &Arc<ActiveRun>) {
         let mut table = self.table();
         table.by_id.insert(Arc::clone(&run.id), Arc::clone(run));
-        if let (Mode::Stream, Some(key)) = (run.mode, conversation_key(run)) {
+        if let (AnswerKind::Stream, Some(key)) = (run.answer, conversation_key(run)) {
             table.by_conversation.insert(key, Arc::clone(&run.id));
         }
     }

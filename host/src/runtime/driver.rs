@@ -11,7 +11,7 @@ use mortise_plugin_api::{
 use serde_json::{Map, Value, json};
 
 use super::access::Place;
-use super::active::{ActiveRun, Mode};
+use super::active::ActiveRun;
 use super::agents::{AgentKind, AgentSpec, ModelEntry, ToolEntry};
 use super::checkpoint::{Answered, Progress};
 use super::engine::{End, Engine};
@@ -21,7 +21,7 @@ use super::structured::{self, Unfit, Wanted};
 use super::{failure, template, tools};
 use crate::pipeline::to_json;
 use crate::plugin::capability::{AgentCapability, RunServices};
-use crate::store::{ConversationKey, ConversationSave, Finished, RunState};
+use crate::store::{AnswerKind, ConversationKey, ConversationSave, Finished, RunState};
 
 /// A run at work.
 struct Driver<'a> {
@@ -121,7 +121,7 @@ impl Driver<'_> {
                 .validate(context)
                 .map_err(|issues| failure::invalid("context schema", &issues))?;
         }
-        if run.mode == Mode::Json {
+        if run.answer == AnswerKind::Json {
             refuse_interactive(&run.agent)?;
         }
         let input = input::items(&run.request.input)?;
@@ -636,7 +636,7 @@ impl Driver<'_> {
             return;
         };
         tracing::error!(run_id = &*run.id, %error, "the end of a run was not stored");
-        if run.mode == Mode::Stream {
+        if run.answer == AnswerKind::Stream {
             match run.log.last_words(&events) {
                 Ok(last_words) => run.log.show_last_words(Some(last_words)),
                 Err(error) => tracing::error!(run_id = &*run.id, %error, "an event is no JSON"),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Place, RunAccess};
-use super::active::{ActiveRun, ActiveRuns, Mode};
+use super::active::{ActiveRun, ActiveRuns};
 use super::agents::{AgentKind, Agents};
 use super::log::Turn;
 use crate::clock::Clock;
@@ -17,7 +17,7 @@ use crate::ledger::Ledger;
 use crate::pipeline::{Held, Pipeline, Processed};
 use crate::plugin::capability::RunServices;
 use crate::shutdown::Tasks;
-use crate::store::{AuditRecord, ConversationSave, Finish, Finished, RunState, Store};
+use crate::store::{AnswerKind, AuditRecord, ConversationSave, Finish, Finished, RunState, Store};
 
 /// What every run shares.
 pub(crate) struct Engine {
@@ -96,7 +96,7 @@ impl Engine {
 
     /// Whether anybody sees the events of a run: its client, a hook, an observer.
     pub(crate) fn is_watched(&self, run: &ActiveRun) -> bool {
-        run.mode == Mode::Stream
+        run.answer == AnswerKind::Stream
             || self.pipeline.has(Stage::Event)
             || self.pipeline.observers().want_events()
     }
@@ -216,9 +216,9 @@ impl Engine {
     }
 
     async fn append(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) -> Result<()> {
-        let turn = match run.mode {
-            Mode::Stream => run.log.append(&event)?,
-            Mode::Json => Turn::GoesOn,
+        let turn = match run.answer {
+            AnswerKind::Stream => run.log.append(&event)?,
+            AnswerKind::Json => Turn::GoesOn,
         };
         self.observe(run, event);
         if turn == Turn::IsOver {

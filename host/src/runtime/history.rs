@@ -166,7 +166,7 @@ impl From<&ActiveRun> for RunSummary {
             run_id: Arc::clone(&run.id),
             agent_name: Arc::clone(&run.agent.name),
             conversation_id: run.request.conversation_id.clone(),
-            answer: run.mode.answer().as_str(),
+            answer: run.answer.as_str(),
             state: RunState::Running.as_str(),
             created_at: run.created_at,
             ended_at: None,

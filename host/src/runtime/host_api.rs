@@ -104,8 +104,7 @@ impl Runtime {
             "runs.status" => self.status(read(payload)?).await,
             "runs.abort" => {
                 let OfRun { run_id, .. } = read(payload)?;
-                let run = self.engine.active.get(&run_id);
-                Ok(run.inspect(|run| run.cancel.cancel()).is_some().into())
+                Ok(self.unrestricted().abort(&run_id, &plugin(instance)).into())
             }
             "runs.tool_result" => {
                 let ToolResult {
@@ -132,10 +131,11 @@ impl Runtime {
                     note,
                     actor_id: None,
                 };
-                match self.engine.active.get(&run_id) {
-                    Some(run) => Ok(run.submit_decision(&tool_call_id, decision).await?.into()),
-                    None => Ok(false.into()),
-                }
+                let known = self
+                    .unrestricted()
+                    .submit_approval(&run_id, &tool_call_id, decision, &plugin(instance))
+                    .await?;
+                Ok(known.into())
             }
             "conversations.load" => self.load(read(payload)?).await,
             "state.get" => {
@@ -269,6 +269,11 @@ impl Runtime {
             stored.map(|stored| stored.items.to_vec()),
         )?)
     }
+}
+
+/// As whom the record names a plugin.
+fn plugin(instance: &str) -> Arc<Principal> {
+    Arc::new(Principal::new(instance).with_tenant("plugins"))
 }
 
 fn read<T: DeserializeOwned>(payload: Value) -> Result<T> {

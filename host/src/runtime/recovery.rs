@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mortise_plugin_api::{Error, Item};
 
-use super::active::{ActiveRun, Beginning, Mode};
+use super::active::{ActiveRun, Beginning};
 use super::agents::{AgentKind, AgentSpec, ToolBody};
 use super::api::Caller;
 use super::checkpoint::{CallProgress, Progress, progress_of_calls};
@@ -101,7 +101,7 @@ impl Runtime {
             id: Arc::clone(&unfinished.run.id),
             agent,
             request,
-            mode: Mode::Stream,
+            answer: AnswerKind::Stream,
             caller: Caller {
                 principal: Arc::clone(&unfinished.run.owner),
                 request_id: engine.ids.request().into(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::active::{ActiveRun, Beginning, ClientResult, Decision, Mode};
+use super::active::{ActiveRun, Beginning, ClientResult, Decision};
 use super::agents::{AgentKind, AgentSpec};
 use super::api::{
     AgentSummary, Caller, Conversation, Resume, RunOutcome, RunRequest, Streamed, Watched,
@@ -18,7 +18,7 @@ use super::engine::Engine;
 use super::log::EventLog;
 use super::reader::Reader;
 use crate::config::OnRequestDisconnect;
-use crate::store::{ConversationKey, Finish, NewRun, RunState, StoreError};
+use crate::store::{AnswerKind, ConversationKey, Finish, RunState, StoreError, StoredRun};
 
 /// Every run of this server, as far as whoever holds this may reach. Cheap to clone.
 #[derive(Clone)]
@@ -87,7 +87,7 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<Streamed> {
         let agent = self.agent(agent)?;
-        let run = self.open(agent, request, caller, Mode::Stream);
+        let run = self.open(agent, request, caller, AnswerKind::Stream);
         let on_gone = self.watch_client(&run);
         let reader = Reader::live(Arc::clone(&run.log), on_gone);
         let streamed = Streamed {
@@ -107,7 +107,7 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<Watched> {
         let agent = self.agent(agent)?;
-        let run = self.open(agent, request, caller, Mode::Stream);
+        let run = self.open(agent, request, caller, AnswerKind::Stream);
         let watched = Watched {
             run_id: Arc::clone(&run.id),
             reader: Reader::live(Arc::clone(&run.log), None),
@@ -207,7 +207,7 @@ impl Runtime {
             return Ok(Resume::NoStore);
         }
         if let Some(run) = self.active(run_id, principal) {
-            return Ok(if run.mode == Mode::Stream {
+            return Ok(if run.answer == AnswerKind::Stream {
                 Resume::Reader(Reader::resumed(Arc::clone(&run.log), after))
             } else {
                 Resume::Unknown
@@ -215,7 +215,9 @@ impl Runtime {
         }
         let stored = store.run(run_id).await.map_err(internal)?;
         Ok(match stored {
-            Some(run) if self.reaches(&run.owner, principal) => {
+            Some(run)
+                if run.answer == AnswerKind::Stream && self.reaches(&run.owner, principal) =>
+            {
                 Resume::Reader(Reader::stored(run_id.into(), Arc::clone(store), after))
             }
             _ => Resume::Unknown,
@@ -264,7 +266,7 @@ impl Runtime {
         request: RunRequest,
         caller: Caller,
     ) -> RunOutcome<RunResult> {
-        let run = self.open(agent, request, caller, Mode::Json);
+        let run = self.open(agent, request, caller, AnswerKind::Json);
         let (sender, receiver) = oneshot::channel();
         // The client has gone when this future is dropped: the run hears of it and may still end
         // in order, in its own task.
@@ -282,7 +284,7 @@ impl Runtime {
         request: RunRequest,
         caller: Caller,
     ) -> Arc<str> {
-        let run = self.open(agent, request, caller, Mode::Stream);
+        let run = self.open(agent, request, caller, AnswerKind::Stream);
         let run_id = Arc::clone(&run.id);
         self.start(run, Begin::Anew, None).await;
         run_id
@@ -313,7 +315,7 @@ impl Runtime {
         agent: Arc<AgentSpec>,
         request: RunRequest,
         caller: Caller,
-        mode: Mode,
+        answer: AnswerKind,
     ) -> Arc<ActiveRun> {
         let engine = &self.engine;
         let id = match &request.claimed_id {
@@ -327,7 +329,7 @@ impl Runtime {
             .then(|| Arc::clone(&engine.store));
         let log = EventLog::new(
             Arc::clone(&id),
-            store.filter(|_| mode == Mode::Stream),
+            store.filter(|_| answer == AnswerKind::Stream),
             engine.limits.event_queue,
         );
         let created_at = engine.clock.now_millis();
@@ -335,7 +337,7 @@ impl Runtime {
             id,
             agent,
             request,
-            mode,
+            answer,
             caller,
             created_at,
             log,
@@ -343,15 +345,18 @@ impl Runtime {
         });
         engine.active.insert(&run);
         if engine.is_recorded(&run) {
-            engine.store.open_run(NewRun {
+            let known = StoredRun {
                 id: Arc::clone(&run.id),
                 owner: Arc::clone(&run.owner),
                 agent: Arc::clone(&run.agent.name),
                 conversation_id: run.request.conversation_id.clone(),
-                answer: mode.answer(),
+                answer,
                 created_at,
-                request: stored_request(&run),
-            });
+                state: RunState::Running,
+                ended_at: None,
+                usage: None,
+            };
+            engine.store.open_run(known, stored_request(&run));
         }
         run
     }

@@ -9,13 +9,14 @@ use mortise_plugin_api::{
 };
 
 use super::access::Place;
-use super::active::{ActiveRun, Mode};
+use super::active::ActiveRun;
 use super::agents::ModelEntry;
 use super::answer::{AnswerBuilder, Shown};
 use super::checkpoint::Answered;
 use super::engine::Engine;
 use super::failure;
 use super::tools::PendingCall;
+use crate::store::AnswerKind;
 
 /// Asks a model; hooks see the request before and the answer after.
 pub(crate) async fn ask_model(
@@ -30,7 +31,7 @@ pub(crate) async fn ask_model(
         ..Place::default()
     };
     let access = engine.access(run, place);
-    request.stream = run.mode == Mode::Stream;
+    request.stream = run.answer == AnswerKind::Stream;
     if engine.pipeline.has(Stage::BeforeModel) {
         run.log.flush();
     }

@@ -49,15 +49,17 @@ async fn each(test: impl AsyncFn(&dyn Store)) {
     store.close().await.unwrap();
 }
 
-fn new_run(id: &str) -> NewRun {
-    NewRun {
+fn new_run(id: &str) -> StoredRun {
+    StoredRun {
         id: id.into(),
         owner: Arc::new(Principal::new("ann").with_scope("runs:approve")),
         agent: "plain".into(),
         conversation_id: Some("c1".into()),
         answer: AnswerKind::Stream,
         created_at: START,
-        request: Some("{}".into()),
+        state: RunState::Running,
+        ended_at: None,
+        usage: None,
     }
 }
 
@@ -99,7 +101,7 @@ async fn append(store: &dyn Store, run_id: &str, numbers: Range<u64>, marks: Vec
 
 /// Stores a conversation with the end of a run, as runs do.
 async fn save_with(store: &dyn Store, run_id: &str, save: ConversationSave) -> Finished {
-    store.open_run(new_run(run_id));
+    store.open_run(new_run(run_id), Some("{}".into()));
     let finish = Finish {
         conversation: Some(save),
         ..finish(RunState::Finished)
@@ -141,7 +143,7 @@ fn save(subject: &str, expected: Option<u64>) -> ConversationSave {
 #[tokio::test]
 async fn events_come_back_in_order_from_a_number_on() {
     each(async |store| {
-        store.open_run(new_run("r"));
+        store.open_run(new_run("r"), Some("{}".into()));
         for numbers in [0..2, 2..3, 3..5] {
             append(store, "r", numbers, vec![]).await;
         }
@@ -159,7 +161,7 @@ async fn events_come_back_in_order_from_a_number_on() {
 #[tokio::test]
 async fn a_run_ends_once_with_its_last_words() {
     each(async |store| {
-        store.open_run(new_run("r"));
+        store.open_run(new_run("r"), Some("{}".into()));
         append(store, "r", 0..2, vec![]).await;
         let usage = Usage {
             total_tokens: Some(8),
@@ -187,7 +189,7 @@ async fn a_run_ends_once_with_its_last_words() {
 #[tokio::test]
 async fn of_two_ends_at_once_one_wins() {
     each(async |store| {
-        store.open_run(new_run("r"));
+        store.open_run(new_run("r"), Some("{}".into()));
         let one = store.finish_run(&"r".into(), finish(RunState::Finished));
         let other = store.finish_run(&"r".into(), finish(RunState::Aborted));
         let (one, other) = tokio::join!(one, other);
@@ -206,7 +208,7 @@ async fn a_run_that_would_overwrite_a_conversation_does_not_end() {
     each(async |store| {
         save_with(store, "r1", save("ann", None)).await;
         save_with(store, "r2", save("ann", Some(1))).await;
-        store.open_run(new_run("r"));
+        store.open_run(new_run("r"), Some("{}".into()));
         let late = Finish {
             conversation: Some(save("ann", Some(1))),
             last_words: Some(batch(0..1)),
@@ -228,11 +230,11 @@ async fn a_run_that_would_overwrite_a_conversation_does_not_end() {
 async fn runs_are_listed_youngest_first_page_by_page_for_their_owner() {
     each(async |store| {
         for id in ["run_1", "run_2", "run_3"] {
-            store.open_run(new_run(id));
+            store.open_run(new_run(id), Some("{}".into()));
         }
         let mut foreign = new_run("run_4");
         foreign.owner = Arc::new(Principal::new("bob"));
-        store.open_run(foreign);
+        store.open_run(foreign, Some("{}".into()));
         assert_eq!(
             end(store, "run_2", finish(RunState::Failed)).await,
             Finished::Won
@@ -411,7 +413,7 @@ async fn the_oldest_finished_runs_are_forgotten_first_in_memory() {
         clock(),
     );
     for run_id in ["a", "b", "c"] {
-        store.open_run(new_run(run_id));
+        store.open_run(new_run(run_id), Some("{}".into()));
         end(&store, run_id, finish(RunState::Finished)).await;
     }
     assert!(store.run("a").await.unwrap().is_none());
@@ -424,8 +426,8 @@ async fn the_oldest_finished_runs_are_forgotten_first_in_memory() {
 async fn everything_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let store = sqlite(folder.path()).await;
-    store.open_run(new_run("ended"));
-    store.open_run(new_run("alive"));
+    store.open_run(new_run("ended"), Some("{}".into()));
+    store.open_run(new_run("alive"), Some("{}".into()));
     append(&store, "alive", 0..2, vec![Mark::Since("forgotten".into())]).await;
     let marks = ["{}", "1", "2"].map(str::to_owned);
     let [checkpoint, one, two] = marks;
@@ -473,7 +475,7 @@ async fn everything_is_there_after_a_restart() {
 async fn a_checkpoint_within_a_step_forgets_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = sqlite(folder.path()).await;
-    store.open_run(new_run("r"));
+    store.open_run(new_run("r"), Some("{}".into()));
     append(&store, "r", 0..1, vec![Mark::Since("answered".into())]).await;
     let within = Mark::CheckpointInStep {
         json: "{}".into(),
@@ -546,11 +548,11 @@ async fn a_file_that_is_no_database_of_this_version_is_refused_and_not_touched()
 async fn a_failed_transaction_is_told_to_everybody_in_it_and_shows_in_the_health() {
     let folder = tempfile::tempdir().unwrap();
     let store = sqlite(folder.path()).await;
-    store.open_run(new_run("r"));
+    store.open_run(new_run("r"), Some("{}".into()));
     append(&store, "r", 0..1, vec![]).await;
     assert!(store.failure().is_none());
     // The same run again: nothing of its transaction may be stored.
-    store.open_run(new_run("r"));
+    store.open_run(new_run("r"), Some("{}".into()));
     let ended = store
         .finish_run(&"r".into(), finish(RunState::Finished))
         .await;
@@ -571,7 +573,7 @@ async fn what_is_old_is_forgotten_with_its_events() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runs.db");
     let store = sqlite(folder.path()).await;
-    store.open_run(new_run("old"));
+    store.open_run(new_run("old"), Some("{}".into()));
     append(&store, "old", 0..3, vec![]).await;
     end(&store, "old", finish(RunState::Finished)).await;
     store.close().await.unwrap();

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{
     Acknowledge, Appended, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch,
-    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits, NewRun, RunFilter,
-    RunState, Store, StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
+    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits, RunFilter, RunState,
+    Store, StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
 };
 use crate::clock::Clock;
 
@@ -81,13 +81,13 @@ impl Store for MemoryStore {
         None
     }
 
-    fn open_run(&self, run: NewRun) {
+    fn open_run(&self, run: StoredRun, _request: Option<String>) {
         let mut data = self.data();
         self.forget_old_runs(&mut data);
         data.runs.insert(
             Arc::clone(&run.id),
             Run {
-                known: run.into_stored(),
+                known: run,
                 batches: Vec::new(),
             },
         );

@@ -79,8 +79,9 @@ pub(crate) trait Store: Send + Sync {
     /// Why nothing can be stored at present, where that is so.
     fn failure(&self) -> Option<StoreError>;
 
-    /// Stores that a run has begun, before anything else that is stored of it.
-    fn open_run(&self, run: NewRun);
+    /// Stores that a run has begun, before anything else that is stored of it; with what was asked
+    /// for, as JSON, where the run can go on after a crash.
+    fn open_run(&self, run: StoredRun, request: Option<String>);
     /// Stores an entry after all that were appended to the run before.
     fn append(
         &self,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Acknowledge, Appended, AuditRecord, ConversationKey, Entry, EventBatch, Expected, Finish,
-    Finished, IdempotencyKey, Keeps, KeyedRun, MemoryStore, NewRun, RunFilter, Store, StoreError,
+    Finished, IdempotencyKey, Keeps, KeyedRun, MemoryStore, RunFilter, Store, StoreError,
     StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
 };
 
@@ -38,7 +38,7 @@ impl Store for NoStore {
         None
     }
 
-    fn open_run(&self, _run: NewRun) {}
+    fn open_run(&self, _run: StoredRun, _request: Option<String>) {}
 
     fn append(
         &self,

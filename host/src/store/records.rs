@@ -7,20 +7,6 @@ use serde_json::Value;
 
 use super::EventBatch;
 
-/// A run that begins.
-#[derive(Debug, Clone)]
-pub(crate) struct NewRun {
-    pub(crate) id: Arc<str>,
-    pub(crate) owner: Arc<Principal>,
-    pub(crate) agent: Arc<str>,
-    pub(crate) conversation_id: Option<String>,
-    pub(crate) answer: AnswerKind,
-    pub(crate) created_at: u64,
-    /// What was asked for, as JSON; where the store is durable and the run can go on after a
-    /// crash.
-    pub(crate) request: Option<String>,
-}
-
 /// How a run is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AnswerKind {
@@ -225,25 +211,6 @@ impl RunState {
 
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.as_str() == name)
-    }
-}
-
-// === impl NewRun ===
-
-impl NewRun {
-    /// The run as it is known once it has begun.
-    pub(crate) fn into_stored(self) -> StoredRun {
-        StoredRun {
-            id: self.id,
-            owner: self.owner,
-            agent: self.agent,
-            conversation_id: self.conversation_id,
-            answer: self.answer,
-            created_at: self.created_at,
-            state: RunState::Running,
-            ended_at: None,
-            usage: None,
-        }
     }
 }
 

@@ -23,8 +23,8 @@ use self::lock::DatabaseLock;
 use self::writer::{Command, Writer};
 use super::{
     Acknowledge, Appended, AuditRecord, ConversationKey, Entry, EventBatch, Expected, Finish,
-    Finished, IdempotencyKey, Keeps, KeyedRun, Limits, NewRun, RunFilter, Store, StoreError,
-    StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
+    Finished, IdempotencyKey, Keeps, KeyedRun, Limits, RunFilter, Store, StoreError, StoreFuture,
+    StoredConversation, StoredRun, UnfinishedRun,
 };
 use crate::clock::Clock;
 use crate::shutdown::Tasks;
@@ -197,9 +197,9 @@ impl Store for SqliteStore {
         self.health.get()
     }
 
-    fn open_run(&self, run: NewRun) {
+    fn open_run(&self, run: StoredRun, request: Option<String>) {
         // A failure shows with the first entry: nobody waits for the beginning.
-        let _ = self.commands.send(Command::Open(run));
+        let _ = self.commands.send(Command::Open { run, request });
     }
 
     fn append(

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::{
     Acknowledge, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch, Expected,
-    Finish, Finished, IdempotencyKey, KeyedRun, Limits, Mark, NewRun, RunState, StoreError,
+    Finish, Finished, IdempotencyKey, KeyedRun, Limits, Mark, StoreError, StoredRun,
 };
 use super::lock::DatabaseLock;
 use super::{Health, signed, unsigned, usage_json};
@@ -33,7 +33,11 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Something that is to be stored.
 pub(super) enum Command {
-    Open(NewRun),
+    Open {
+        run: StoredRun,
+        /// What was asked for, as JSON.
+        request: Option<String>,
+    },
     Append {
         run_id: Arc<str>,
         entry: Entry,
@@ -144,6 +148,18 @@ impl Writer {
     }
 
     async fn commit(&mut self, commands: &mut Vec<Command>) {
+        // An empty transaction would say that the disk is fine.
+        if commands
+            .iter()
+            .all(|it| matches!(it, Command::Settle { .. }))
+        {
+            for command in commands.drain(..) {
+                if let Command::Settle { answer } = command {
+                    let _ = answer.send(Ok(()));
+                }
+            }
+            return;
+        }
         let now = self.clock.now_millis();
         let mut told = Vec::with_capacity(commands.len());
         let stored = self.store(commands, now, &mut told).await;
@@ -173,9 +189,6 @@ impl Writer {
         told: &mut Vec<Told>,
     ) -> Result<(), sqlx::Error> {
         let forgets = now.saturating_sub(self.forgot_at) >= millis(FORGET_EVERY);
-        if commands.is_empty() && !forgets {
-            return Ok(());
-        }
         let mut group = Group {
             transaction: self.connection.begin_with("begin immediate").await?,
             limits: &self.limits,
@@ -203,7 +216,7 @@ impl Command {
         let error = error.clone();
         // Whoever asked may have gone.
         match self {
-            Self::Open(_) | Self::Audit(_) => {}
+            Self::Open { .. } | Self::Audit(_) => {}
             Self::Append { writer, .. } => writer.failed(&error),
             Self::Finish { answer, .. } => drop(answer.send(Err(error))),
             Self::DeleteConversation { answer, .. } | Self::SetState { answer, .. } => {
@@ -227,7 +240,7 @@ impl Group<'_> {
         let mut others = Vec::new();
         for command in commands.drain(..) {
             match command {
-                Command::Open(run) => opened.push(run),
+                Command::Open { run, request } => opened.push((run, request)),
                 Command::Append {
                     run_id,
                     entry,
@@ -268,19 +281,21 @@ impl Group<'_> {
             self.mark(&run_id, mark).await?;
         }
         self.finish(ends).await?;
-        for command in std::mem::take(commands) {
+        // One by one, so that those behind one that fails are told why.
+        commands.reverse();
+        while let Some(command) = commands.pop() {
             self.other(command).await?;
         }
         Ok(())
     }
 
-    async fn open(&mut self, runs: &[NewRun]) -> Result<(), sqlx::Error> {
+    async fn open(&mut self, runs: &[(StoredRun, Option<String>)]) -> Result<(), sqlx::Error> {
         for runs in runs.chunks(ROWS) {
             let mut query = QueryBuilder::<Sqlite>::new(
                 "insert into runs (run_id, tenant, subject, scopes, agent, conversation_id, \
                  answer, state, created_at, request) ",
             );
-            query.push_values(runs, |mut row, run| {
+            query.push_values(runs, |mut row, (run, request)| {
                 row.push_bind(&*run.id)
                     .push_bind(&run.owner.tenant)
                     .push_bind(&run.owner.subject)
@@ -288,9 +303,9 @@ impl Group<'_> {
                     .push_bind(&*run.agent)
                     .push_bind(&run.conversation_id)
                     .push_bind(run.answer.as_str())
-                    .push_bind(RunState::Running.as_str())
+                    .push_bind(run.state.as_str())
                     .push_bind(signed(run.created_at))
-                    .push_bind(&run.request);
+                    .push_bind(request);
             });
             query.build().execute(&mut *self.transaction).await?;
         }

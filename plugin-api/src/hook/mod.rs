@@ -192,7 +192,8 @@ pub trait Hook: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// [`Stage::Completed`]: the last byte of a response was sent, or its client has gone.
+    /// [`Stage::Completed`]: the last byte of a response was sent, or its client has gone after the
+    /// head was made. Not called for a client that goes earlier: there is no response then.
     fn completed(&self, completed: Completed) -> impl Future<Output = Result<()>> + Send {
         let _ = completed;
         async { Ok(()) }

@@ -227,6 +227,10 @@ fn a_repeated_request_gets_the_first_answer() {
     let again = ask("ann", "fail", "k2").send().expect(502);
     assert_eq!(failed.json()["code"], again.json()["code"]);
     assert_eq!(failed.json()["message"], again.json()["message"]);
+    // Its answer is stored, and yet it is no stream that somebody could resume.
+    let run_id = get(&server, "ann", "/api/-/runs").expect(200).json()["runs"][0]["runId"].clone();
+    let run_id = run_id.as_str().unwrap();
+    let _ = get(&server, "ann", &format!("/api/plain/resume/{run_id}")).expect(404);
     for wrong in ["", " ", &"x".repeat(256)] {
         let _ = ask("ann", "hi", wrong).send().expect(400);
     }

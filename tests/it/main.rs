@@ -14,5 +14,6 @@ mod routes;
 mod secrets;
 mod shutdown;
 mod soak;
+mod store_faults;
 mod support;
 mod tidy;

@@ -1,6 +1,6 @@
 //! What many tests start from.
 
-use std::{fs, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use integration_tests::{Frame, Server, ServerBuilder, fixture::Target, plugin_dir, workspace};
 use serde_json::Value;
@@ -32,6 +32,18 @@ library = "scripted_model"
 [agents.plain]
 model = "scripted/fake-1"
 "#;
+
+/// Looks again and again until there is something to see.
+#[track_caller]
+pub(crate) fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..3000 {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it did not come");
+}
 
 /// The kinds of frames, in order.
 pub(crate) fn kinds(frames: &[Frame]) -> Vec<String> {

@@ -18,11 +18,13 @@ pub struct Server {
     pub(super) signals: Signals,
 }
 
-/// The signals that end the server.
+/// The signals that end the server, and one that would: a file at the limit of its size is an
+/// error of whoever writes it.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    _file_size: Signal,
 }
 
 // === impl Server ===
@@ -97,6 +99,7 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

@@ -1,19 +1,21 @@
 //! The loop that accepts connections, and what each connection is held to.
 
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Overdue, Waits, Watched};
 use super::connections::{Connections, Standing};
@@ -57,8 +59,22 @@ impl std::fmt::Debug for Entrance {
 struct Shared {
     tls: Option<Tls>,
     state: Arc<HttpState>,
-    builder: auto::Builder<Streams>,
+    builders: Builders,
     limits: Limits,
+}
+
+/// What serves a connection, by its protocol. hyper-util's, which tells the two apart by itself,
+/// would take 8 KiB more of each: hyper reads on behind the bytes that were looked at.
+struct Builders {
+    http1: http1::Builder,
+    http2: http2::Builder<Streams>,
+}
+
+/// What a client speaks, by its first bytes or the handshake of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
 }
 
 /// A connection that was accepted.
@@ -88,6 +104,10 @@ const RESETS_BY_PEER: usize = 20;
 const RESETS_BY_US: usize = 100;
 /// hyper reads at least so much of a head.
 const LEAST_HEAD: usize = 8 * 1024;
+/// What a connection with HTTP/2 begins with.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long the rest of a preface is waited for before it is looked at again.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Accepts connections until the server is told to stop.
 ///
@@ -104,7 +124,7 @@ pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, lim
     let stopping = tasks.stopping().clone();
     let shared = Arc::new(Shared {
         tls,
-        builder: builder(limits, &state),
+        builders: Builders::new(limits, &state),
         state,
         limits,
     });
@@ -131,8 +151,7 @@ pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, lim
             activity,
             standing: place.standing,
         };
-        // In a box: a future around it would have room for it twice.
-        let served = Box::pin(served(Arc::clone(&shared), stream, connection));
+        let served = served(Arc::clone(&shared), stream, connection);
         tasks.spawn(async move {
             served.await;
             drop(place);
@@ -140,7 +159,7 @@ pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, lim
     }
 }
 
-fn is_of_one_connection(error: &std::io::Error) -> bool {
+fn is_of_one_connection(error: &io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(
         error.kind(),
@@ -148,53 +167,85 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
     )
 }
 
-fn builder(limits: Limits, state: &HttpState) -> auto::Builder<Streams> {
-    let mut builder = auto::Builder::new(Streams {
-        tasks: state.tasks.clone(),
-        patience: limits.write_timeout,
-    });
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        // Its timer would also run between requests; `Overdue` tells the two apart.
-        .header_read_timeout(None)
-        .max_buf_size((limits.header_limit + limits.uri_limit).max(LEAST_HEAD))
-        .keep_alive(true)
-        // A client that closes its side has gone: its request is dropped, and its run with it.
-        .half_close(false);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(RESETS_BY_PEER)
-        .max_local_error_reset_streams(RESETS_BY_US)
-        .max_header_list_size(u32::try_from(limits.header_limit).unwrap_or(u32::MAX));
-    builder
-}
-
 async fn served(shared: Arc<Shared>, stream: TcpStream, connection: Connection) {
     prepare(&stream, &connection, shared.limits.write_timeout);
-    let Some(tls) = &shared.tls else {
-        return Box::pin(drive(&shared, stream, &connection)).await;
-    };
-    let peer = connection.peer;
-    let handshake = tokio::select! {
-        handshake = Box::pin(tls.accept(stream)) => handshake,
-        () = tokio::time::sleep(shared.limits.header_timeout) => {
-            return tracing::debug!(%peer, "closed a connection that took too long for TLS");
+    // Each in a box of its own, so that a connection has room for one of them at a time.
+    let begun = Box::pin(begin(&shared, stream, &connection)).await;
+    match begun {
+        Some((Stream::Plain(stream), protocol)) => {
+            speak(&shared, stream, protocol, &connection).await;
         }
-        () = connection.activity.evicted() => return,
-        () = shared.state.tasks.stopping().cancelled() => return,
-    };
-    match handshake {
-        Ok(stream) => Box::pin(drive(&shared, stream, &connection)).await,
-        Err(error) => tracing::debug!(%peer, %error, "no TLS with this peer"),
+        Some((Stream::Tls(stream), protocol)) => {
+            speak(&shared, *stream, protocol, &connection).await;
+        }
+        None => {}
     }
+}
+
+/// Answers the requests of a connection in the protocol of its client.
+async fn speak<I>(shared: &Arc<Shared>, stream: I, protocol: Protocol, connection: &Connection)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // In a box: a connection keeps the room for it while the body is sent, and between requests.
+    let service =
+        service_fn(|request| Box::pin(answer(Arc::clone(shared), request, connection.clone())));
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&connection.activity)));
+    match protocol {
+        Protocol::Http1 => {
+            let serving = shared.builders.http1.serve_connection(io, service);
+            let end = http1::Connection::graceful_shutdown;
+            Box::pin(drive(shared, serving, end, connection)).await;
+        }
+        Protocol::Http2 => {
+            let serving = shared.builders.http2.serve_connection(io, service);
+            let end = http2::Connection::graceful_shutdown;
+            Box::pin(drive(shared, serving, end, connection)).await;
+        }
+    }
+}
+
+/// A connection as its requests are read from it.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Waits until the client shows what it speaks; `None` where the connection ends before.
+async fn begin(
+    shared: &Shared,
+    stream: TcpStream,
+    connection: &Connection,
+) -> Option<(Stream, Protocol)> {
+    let peer = connection.peer;
+    let begun = tokio::select! {
+        begun = first_words(shared, stream) => begun,
+        () = tokio::time::sleep(shared.limits.header_timeout) => {
+            tracing::debug!(%peer, "closed a connection that took too long to begin");
+            return None;
+        }
+        () = connection.activity.evicted() => return None,
+        () = shared.state.tasks.stopping().cancelled() => return None,
+    };
+    begun
+        .inspect_err(|error| tracing::debug!(%peer, %error, "the connection did not begin"))
+        .ok()
+}
+
+async fn first_words(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, Protocol)> {
+    let Some(tls) = &shared.tls else {
+        let mut first = [0; PREFACE.len()];
+        loop {
+            let seen = stream.peek(&mut first).await?;
+            if let Some(protocol) = Protocol::by_bytes(&first[..seen]) {
+                return Ok((Stream::Plain(stream), protocol));
+            }
+            tokio::time::sleep(PREFACE_PAUSE).await;
+        }
+    };
+    let stream = tls.accept(stream).await?;
+    let protocol = Protocol::by_alpn(stream.get_ref().1.alpn_protocol());
+    Ok((Stream::Tls(Box::new(stream)), protocol))
 }
 
 /// Sets what the system does for a connection.
@@ -215,24 +266,26 @@ fn prepare(stream: &TcpStream, connection: &Connection, write_timeout: Duration)
 
 /// What ends a connection, or begins to.
 enum Turn {
-    Ended(Result<(), Box<dyn std::error::Error + Send + Sync>>),
+    Ended(hyper::Result<()>),
     Overdue,
     Evicted,
     Stopping,
 }
 
-async fn drive<I>(shared: &Arc<Shared>, stream: I, connection: &Connection)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+async fn drive<C>(
+    shared: &Arc<Shared>,
+    serving: C,
+    end: impl Fn(Pin<&mut C>),
+    connection: &Connection,
+) where
+    C: Future<Output = hyper::Result<()>>,
 {
     let Connection {
         peer,
         activity,
         standing,
     } = connection;
-    let service = service_fn(|request| answer(Arc::clone(shared), request, connection.clone()));
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(activity)));
-    let mut serving = pin!(shared.builder.serve_connection(io, service));
+    let mut serving = pin!(serving);
     let waits = Waits {
         head: shared.limits.header_timeout,
         idle: shared.limits.idle_timeout,
@@ -259,16 +312,16 @@ where
             Turn::Ended(ended) => break ended,
             Turn::Stopping => {
                 is_ending = true;
-                serving.as_mut().graceful_shutdown();
+                end(serving.as_mut());
             }
             Turn::Evicted if !activity.is_idle() => {
                 // A request came in between. It is answered, and is the last.
                 is_ending = true;
-                serving.as_mut().graceful_shutdown();
+                end(serving.as_mut());
             }
             Turn::Overdue | Turn::Evicted => {
                 tracing::debug!(%peer, has_asked = activity.has_asked(), "closed an idle connection");
-                serving.as_mut().graceful_shutdown();
+                end(serving.as_mut());
                 // HTTP/2 says goodbye; HTTP/1 has nothing to say and has ended.
                 let _ = tokio::time::timeout(GOODBYE, serving).await;
                 return;
@@ -276,7 +329,7 @@ where
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%peer, error = %cause_chain(&*error), "the connection broke");
+        tracing::debug!(%peer, error = %cause_chain(&error), "the connection broke");
     }
 }
 
@@ -303,4 +356,58 @@ fn cause_chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+// === impl Builders ===
+
+impl Builders {
+    fn new(limits: Limits, state: &HttpState) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            // Its timer would also run between requests; `Overdue` tells the two apart.
+            .header_read_timeout(None)
+            .max_buf_size((limits.header_limit + limits.uri_limit).max(LEAST_HEAD))
+            .keep_alive(true)
+            // A client that closes its side has gone: its request is dropped, and its run with it.
+            .half_close(false);
+        let mut http2 = http2::Builder::new(Streams {
+            tasks: state.tasks.clone(),
+            patience: limits.write_timeout,
+        });
+        http2
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .max_concurrent_streams(MAX_STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_pending_accept_reset_streams(RESETS_BY_PEER)
+            .max_local_error_reset_streams(RESETS_BY_US)
+            .max_header_list_size(u32::try_from(limits.header_limit).unwrap_or(u32::MAX));
+        Self { http1, http2 }
+    }
+}
+
+// === impl Protocol ===
+
+impl Protocol {
+    /// `None` while its first bytes could become either.
+    fn by_bytes(first: &[u8]) -> Option<Self> {
+        match PREFACE.strip_prefix(first) {
+            Some([]) => Some(Self::Http2),
+            // A connection that was closed at once has none.
+            Some(_) if !first.is_empty() => None,
+            _ => Some(Self::Http1),
+        }
+    }
+
+    fn by_alpn(chosen: Option<&[u8]>) -> Self {
+        if chosen == Some(b"h2") {
+            Self::Http2
+        } else {
+            Self::Http1
+        }
+    }
 }

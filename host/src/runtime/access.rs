@@ -158,8 +158,13 @@ impl RunAccess {
             end_is_held: false,
         };
         tools::show_call(&self.engine, &self.run, &mut call).await?;
-        let CallOutcome { result, is_error } =
-            tools::execute(&self.engine, &self.run, call, self.place.step).await?;
+        let CallOutcome { result, is_error } = Box::pin(tools::execute(
+            &self.engine,
+            &self.run,
+            call,
+            self.place.step,
+        ))
+        .await?;
         Ok(ToolOutcome { result, is_error })
     }
 }

@@ -232,9 +232,9 @@ impl ActiveRun {
     }
 
     /// What had happened to a call before the crash that the run goes on after.
-    pub(crate) fn take_progress(&self, call_id: &str) -> CallProgress {
+    pub(crate) fn take_progress(&self, call_id: &str) -> Option<CallProgress> {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.remove(call_id).unwrap_or_default()
+        progress.remove(call_id)
     }
 
     /// The ids of all calls so far.

@@ -85,7 +85,10 @@ impl Driver<'_> {
             AgentKind::Coded(agent) => self.run_coded(agent, &mut progress).await?,
         };
         check_cancelled(self.run)?;
-        let conversation = self.conversation_to_save(progress).await?;
+        let conversation = match self.conversation_key() {
+            Some(key) => Some(Box::pin(self.conversation_to_save(key, progress)).await?),
+            None => None,
+        };
         Ok(Worked {
             result,
             conversation,
@@ -189,7 +192,7 @@ impl Driver<'_> {
             };
             let repaired = match wanted.value_of(&response) {
                 Ok(value) => Repaired::Value(value),
-                Err(unfit) => self.repair(wanted, unfit, &mut progress.repairs).await?,
+                Err(unfit) => Box::pin(self.repair(wanted, unfit, &mut progress.repairs)).await?,
             };
             match repaired {
                 Repaired::Value(value) => {
@@ -225,7 +228,8 @@ impl Driver<'_> {
                 }
                 answered
             }
-            None => self.ask(model, &access, progress, wanted).await?,
+            // In a box: what comes after it may wait for long.
+            None => Box::pin(self.ask(model, &access, progress, wanted)).await?,
         };
         let call_count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
         for call in calls {
@@ -237,7 +241,8 @@ impl Driver<'_> {
                 result: None,
                 is_error: false,
             };
-            let outcome = tools::execute(engine, run, call, index).await?;
+            // In a box: most steps call no tool.
+            let outcome = Box::pin(tools::execute(engine, run, call, index)).await?;
             progress.say(Item::ToolCall(item.clone()));
             item.result = Some(outcome.result);
             progress.say(Item::ToolCall(item));
@@ -404,32 +409,43 @@ impl Driver<'_> {
         if call_count == 0 {
             return Ok(Some(TerminationReason::NoToolCalls));
         }
-        if self.engine.pipeline.has(Stage::StepEnd) {
-            self.run.log.flush();
-            let mut ended = StepEnded::new(response.clone());
-            ended.step_index = index;
-            ended.tool_call_count = call_count;
-            let mut answer = StepEndAnswer::Continue;
-            let take = |kept: &mut StepEndAnswer, answer| {
-                *kept = answer;
-                *kept == StepEndAnswer::Continue
-            };
-            let pipeline = &self.engine.pipeline;
-            pipeline
-                .ask(
-                    Stage::StepEnd,
-                    access,
-                    &mut answer,
-                    |_| to_json(&ended),
-                    take,
-                )
-                .await?;
-            if answer == StepEndAnswer::Stop {
-                return Ok(Some(TerminationReason::StopWhen));
-            }
+        if self.engine.pipeline.has(Stage::StepEnd)
+            && Box::pin(self.is_stopped(access, index, call_count, response)).await?
+        {
+            return Ok(Some(TerminationReason::StopWhen));
         }
         let is_last = max_steps(self.run).is_some_and(|limit| index + 1 >= limit);
         Ok(is_last.then_some(TerminationReason::MaxSteps))
+    }
+
+    /// Whether a hook ends the loop after this step.
+    async fn is_stopped(
+        &self,
+        access: &Arc<dyn RunServices>,
+        index: u32,
+        call_count: u32,
+        response: &ModelResponse,
+    ) -> Result<bool> {
+        self.run.log.flush();
+        let mut ended = StepEnded::new(response.clone());
+        ended.step_index = index;
+        ended.tool_call_count = call_count;
+        let mut answer = StepEndAnswer::Continue;
+        let take = |kept: &mut StepEndAnswer, answer| {
+            *kept = answer;
+            *kept == StepEndAnswer::Continue
+        };
+        let pipeline = &self.engine.pipeline;
+        pipeline
+            .ask(
+                Stage::StepEnd,
+                access,
+                &mut answer,
+                |_| to_json(&ended),
+                take,
+            )
+            .await?;
+        Ok(answer == StepEndAnswer::Stop)
     }
 
     /// What becomes of invalid structured output.
@@ -496,15 +512,21 @@ impl Driver<'_> {
 
     // === the end ===
 
-    /// The conversation with what was there, what the client sent, and what was said.
-    async fn conversation_to_save(&self, progress: Progress) -> Result<Option<ConversationSave>> {
+    /// Under what the conversation of this run is stored, if it has one that is.
+    fn conversation_key(&self) -> Option<ConversationKey> {
         let Self { engine, run } = self;
-        let Some(id) = run
-            .conversation_id()
-            .filter(|_| engine.store.keeps().conversations)
-        else {
-            return Ok(None);
-        };
+        let id = run.conversation_id()?;
+        let is_kept = engine.store.keeps().conversations;
+        is_kept.then(|| ConversationKey::new(&run.owner, &run.agent.name, id))
+    }
+
+    /// The conversation with what was there, what the client sent, and what was said.
+    async fn conversation_to_save(
+        &self,
+        key: ConversationKey,
+        progress: Progress,
+    ) -> Result<ConversationSave> {
+        let Self { engine, run } = self;
         let mut items = progress.heard;
         items.extend(progress.said);
         run.log.flush();
@@ -518,11 +540,11 @@ impl Driver<'_> {
             "save.before",
             || json!({ "itemCount": items.len() }),
         );
-        Ok(Some(ConversationSave {
-            key: ConversationKey::new(&run.owner, &run.agent.name, id),
+        Ok(ConversationSave {
+            key,
             items,
             expected: progress.version,
-        }))
+        })
     }
 
     async fn show_step_error(&self, index: u32, error: &Error) {
@@ -551,7 +573,7 @@ impl Driver<'_> {
     async fn end(&self, worked: Result<Worked>) -> Result<RunResult> {
         let run = self.run;
         let ended = match worked {
-            Ok(worked) => self.finish(worked).await,
+            Ok(worked) => Box::pin(self.finish(worked)).await,
             Err(error) if failure::is_parked(&error) => {
                 self.park();
                 return Err(error);
@@ -575,13 +597,13 @@ impl Driver<'_> {
                 timestamp: self.engine.clock.now_millis(),
                 conversation_id: conversation(run),
             };
-            self.give_up(event, RunState::Aborted).await;
+            Box::pin(self.give_up(event, RunState::Aborted)).await;
             failed
         } else {
             tracing::warn!(run_id = &*run.id, agent = &*run.agent.name, %error, "a run failed");
             let failed = failure::of_run(&error);
             let event = self.engine.run_error(run, &failed);
-            self.give_up(event, RunState::Failed).await;
+            Box::pin(self.give_up(event, RunState::Failed)).await;
             failed
         };
         self.close(Some(failed.message().to_owned()));
@@ -636,12 +658,7 @@ impl Driver<'_> {
             return;
         };
         tracing::error!(run_id = &*run.id, %error, "the end of a run was not stored");
-        if run.answer == AnswerKind::Stream {
-            match run.log.last_words(&events) {
-                Ok(last_words) => run.log.show_last_words(Some(last_words)),
-                Err(error) => tracing::error!(run_id = &*run.id, %error, "an event is no JSON"),
-            }
-        }
+        engine.end_unstored(run, &events, state);
     }
 
     /// Leaves the run as it is stored; whoever watches may come back.

@@ -1,6 +1,7 @@
 //! What every run shares, and how an event is shown.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mortise_plugin_api::{Error, Event, Principal, Result, Stage, Usage};
 use serde_json::Value;
@@ -40,6 +41,9 @@ pub(crate) struct End {
     pub(crate) usage: Option<Usage>,
     pub(crate) conversation: Option<ConversationSave>,
 }
+
+/// How often the end of a run is stored again that the store did not take.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 // === impl Engine ===
 
@@ -103,13 +107,23 @@ impl Engine {
 
     /// Shows an event: hooks may change it, it is appended to the log, observers are told.
     pub(crate) async fn emit(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) -> Result<()> {
-        if !self.pipeline.has(Stage::Event) {
-            return self.append(run, event).await;
+        // Whatever not every event needs is in a box: a run has room for all that it might do.
+        if self.pipeline.has(Stage::Event) {
+            return Box::pin(self.emit_processed(run, event)).await;
         }
+        if self.append(run, event)? == Turn::IsOver {
+            Box::pin(run.log.next_turn()).await;
+        }
+        Ok(())
+    }
+
+    async fn emit_processed(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) -> Result<()> {
         // One event at a time: what hooks hold back keeps its place.
         let mut held = run.emission.lock().await;
         for event in self.process(run, event, &mut held).await? {
-            self.append(run, event).await?;
+            if self.append(run, event)? == Turn::IsOver {
+                run.log.next_turn().await;
+            }
         }
         Ok(())
     }
@@ -124,7 +138,7 @@ impl Engine {
     ) -> Result<Finished> {
         let events = if self.pipeline.has(Stage::Event) {
             let mut held = run.emission.lock().await;
-            self.process(run, event, &mut held).await?
+            Box::pin(self.process(run, event, &mut held)).await?
         } else {
             vec![event]
         };
@@ -171,6 +185,48 @@ impl Engine {
         Ok(finished)
     }
 
+    /// Shows the end of a run that the store does not take, which gets it as soon as it does.
+    pub(crate) fn end_unstored(&self, run: &ActiveRun, events: &[Event], state: RunState) {
+        let last_words = if run.keeps_last_words() {
+            match run.log.last_words(events) {
+                Ok(last_words) => Some(last_words),
+                Err(error) => {
+                    tracing::error!(run_id = &*run.id, %error, "an event is no JSON");
+                    None
+                }
+            }
+        } else {
+            None
+        };
+        run.log.show_last_words(last_words.clone());
+        if !self.is_recorded(run) {
+            return;
+        }
+        let (store, run_id) = (Arc::clone(&self.store), Arc::clone(&run.id));
+        let (stopping, ended_at) = (self.tasks.stopping().clone(), self.clock.now_millis());
+        self.tasks.spawn(async move {
+            loop {
+                let pause = tokio::time::sleep(STORE_AGAIN);
+                if stopping.run_until_cancelled(pause).await.is_none() {
+                    return; // The next start says that it was interrupted.
+                }
+                if store.failure().is_some() {
+                    continue;
+                }
+                let finish = Finish {
+                    state,
+                    ended_at,
+                    usage: None,
+                    last_words: last_words.clone(),
+                    conversation: None,
+                };
+                if store.finish_run(&run_id, finish).await.is_ok() {
+                    return;
+                }
+            }
+        });
+    }
+
     /// The event that a failed run ends with.
     pub(crate) fn run_error(&self, run: &ActiveRun, error: &Error) -> Event {
         self.run_error_event(&run.id, &run.agent.name, run.conversation_id(), error)
@@ -215,18 +271,13 @@ impl Engine {
         }
     }
 
-    async fn append(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) -> Result<()> {
+    fn append(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) -> Result<Turn> {
         let turn = match run.answer {
             AnswerKind::Stream => run.log.append(&event)?,
             AnswerKind::Json => Turn::GoesOn,
         };
         self.observe(run, event);
-        if turn == Turn::IsOver {
-            run.log.flush();
-            tokio::task::yield_now().await;
-            run.log.room().await;
-        }
-        Ok(())
+        Ok(turn)
     }
 
     fn observe(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) {

@@ -52,6 +52,8 @@ struct Live {
     /// Why nothing more can be stored.
     failed: Option<String>,
     ended: Option<Ended>,
+    /// How many readers there are.
+    readers: usize,
 }
 
 /// A mark whose number is known when its event is appended.
@@ -252,8 +254,15 @@ impl EventLog {
         }
     }
 
-    /// Waits while more events than the window holds are not stored yet.
-    pub(crate) async fn room(&self) {
+    /// Lets others have their turn, then waits while more events than the window holds are not
+    /// stored yet.
+    pub(crate) async fn next_turn(self: &Arc<Self>) {
+        self.flush();
+        tokio::task::yield_now().await;
+        self.room().await;
+    }
+
+    async fn room(&self) {
         loop {
             let changed = self.changed.notified();
             {
@@ -322,7 +331,22 @@ impl EventLog {
 
     /// What a reader finds that has read everything below `next`.
     pub(super) fn peek(&self, next: u64) -> Peek {
-        self.live().peek(next)
+        let mut live = self.live();
+        let peeked = live.peek(next);
+        // What the only reader has read is at hand in the store, for those who come later.
+        if live.readers == 1 && self.store.is_some() && matches!(peeked, Peek::Nothing) {
+            live.forget_shown();
+        }
+        peeked
+    }
+
+    /// There is one more reader, or one less.
+    pub(super) fn count_reader(&self) {
+        self.live().readers += 1;
+    }
+
+    pub(super) fn discount_reader(&self) {
+        self.live().readers -= 1;
     }
 
     /// Fires at the next change after this call.
@@ -413,6 +437,16 @@ impl Live {
             if front.end() > self.shown || self.shown.saturating_sub(second.first()) < window {
                 break;
             }
+            self.batches.pop_front();
+        }
+    }
+
+    fn forget_shown(&mut self) {
+        while self
+            .batches
+            .front()
+            .is_some_and(|front| front.end() <= self.shown)
+        {
             self.batches.pop_front();
         }
     }

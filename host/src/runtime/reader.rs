@@ -28,7 +28,7 @@ pub(crate) struct Reader {
 pub(crate) struct CutNotice(Arc<AtomicBool>);
 
 enum Source {
-    Live(Arc<EventLog>),
+    Live(Attached),
     /// A run that is over: only the store knows it.
     Stored {
         run_id: String,
@@ -36,13 +36,16 @@ enum Source {
     },
 }
 
+/// A log, which knows of this reader.
+struct Attached(Arc<EventLog>);
+
 // === impl Reader ===
 
 impl Reader {
     /// The reader of whoever started the run; `on_gone` fires when it is dropped.
     pub(crate) fn live(log: Arc<EventLog>, on_gone: Option<CancellationToken>) -> Self {
         Self {
-            source: Source::Live(log),
+            source: Source::Live(Attached::to(log)),
             next: 0,
             hears_failure: true,
             on_gone,
@@ -53,7 +56,7 @@ impl Reader {
     /// A reader that comes later to a run that is alive.
     pub(crate) fn resumed(log: Arc<EventLog>, after: Option<u64>) -> Self {
         Self {
-            source: Source::Live(log),
+            source: Source::Live(Attached::to(log)),
             next: first_after(after),
             hears_failure: false,
             on_gone: None,
@@ -76,7 +79,7 @@ impl Reader {
     /// How to tell this reader of a cut; `None` where that makes no difference. Where no store holds
     /// the run, nobody could come back to it, and it ends with its only reader.
     pub(crate) fn cut_notice(&self) -> Option<CutNotice> {
-        let is_kept = matches!(&self.source, Source::Live(log) if log.store().is_some());
+        let is_kept = matches!(&self.source, Source::Live(log) if log.0.store().is_some());
         (is_kept && self.on_gone.is_some()).then(|| self.cut.clone())
     }
 
@@ -87,7 +90,7 @@ impl Reader {
                 Some(events) => ReadOutcome::Events(events),
                 None => ReadOutcome::End { failure: None },
             },
-            Source::Live(log) => read_live(log, self.next, self.hears_failure).await,
+            Source::Live(log) => read_live(&log.0, self.next, self.hears_failure).await,
         };
         match &outcome {
             ReadOutcome::Events(batches) => {
@@ -107,6 +110,21 @@ impl Drop for Reader {
         {
             gone.cancel();
         }
+    }
+}
+
+// === impl Attached ===
+
+impl Attached {
+    fn to(log: Arc<EventLog>) -> Self {
+        log.count_reader();
+        Self(log)
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.0.discount_reader();
     }
 }
 
@@ -220,6 +238,32 @@ mod tests {
         ));
         drop(reader);
         assert!(!gone.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn what_the_only_reader_has_read_is_at_hand_in_the_store() {
+        let section = serde_json::from_value(json!({ "url": "memory:" })).unwrap();
+        let store = crate::store::of(&section, Clock::SYSTEM);
+        let log = EventLog::new("r", Some(Arc::clone(&store)), 16);
+        store.open_run(crate::store::contract::new_run("r"), None);
+        let mut reader = Reader::live(Arc::clone(&log), None);
+        append(&log);
+        log.flush();
+        assert_eq!(numbers(reader.next().await), [0]);
+        assert!(matches!(log.peek(1), Peek::Nothing));
+        assert!(matches!(log.peek(0), Peek::Passed));
+
+        let mut later = Reader::resumed(Arc::clone(&log), None);
+        assert_eq!(numbers(later.next().await), [0]);
+        append(&log);
+        log.flush();
+        assert_eq!(numbers(later.next().await), [1]);
+        assert_eq!(numbers(reader.next().await), [1]);
+        assert!(matches!(log.peek(2), Peek::Nothing));
+        assert!(
+            matches!(log.peek(1), Peek::Events(_)),
+            "there are two readers"
+        );
     }
 
     #[tokio::test]

@@ -109,6 +109,8 @@ async fn show_answer(
             call.arguments.clone_from(&item.arguments);
         }
     }
+    // They may wait for long.
+    calls.shrink_to_fit();
     Ok(Answered { response, calls })
 }
 

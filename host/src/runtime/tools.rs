@@ -69,8 +69,8 @@ struct Execution<'a> {
     tool: &'a Arc<ToolEntry>,
     access: Arc<dyn RunServices>,
     call: PendingCall,
-    /// What had happened to the call before a crash.
-    progress: CallProgress,
+    /// What had happened to the call before a crash. In a box: most calls met none.
+    progress: Option<Box<CallProgress>>,
     /// Somebody may decide as soon as the request is shown.
     decision: Option<oneshot::Receiver<Decision>>,
 }
@@ -145,7 +145,7 @@ pub(crate) async fn show_call(
 pub(crate) async fn execute(
     engine: &Arc<Engine>,
     run: &Arc<ActiveRun>,
-    mut call: PendingCall,
+    call: PendingCall,
     step: u32,
 ) -> Result<CallOutcome> {
     let Some(tool) = run.agent.tool(&call.name) else {
@@ -158,55 +158,64 @@ pub(crate) async fn execute(
             .with_context("agentName", &*run.agent.name)
             .with_context("toolName", call.name.as_str()));
     };
-    let place = Place {
-        step,
-        message_id: Some(call.message_id.clone()),
-        tool_call_id: Some(call.call_id.clone()),
-        in_event_stage: false,
-    };
-    let progress = run.take_progress(&call.call_id);
-    if let Some(outcome) = progress.ended {
+    let mut execution = Execution::new(engine, run, tool, call, step);
+    let executed = match execution.past(|progress| &mut progress.ended) {
         // It was shown before the crash.
-        run.expect_nothing(&call.call_id);
-        return Ok(outcome);
-    }
-    if progress.requested.is_some() {
-        call.end_is_held = false;
-    }
-    let access = engine.access(run, place);
-    let call_id = call.call_id.clone();
-    let executed = Execution {
-        engine,
-        run,
-        tool,
-        access,
-        call,
-        progress,
-        decision: None,
-    }
-    .execute()
-    .await;
+        Some(outcome) => Ok(outcome),
+        None => execution.execute().await,
+    };
     // Whatever happened: nobody may answer this call any more.
-    run.expect_nothing(&call_id);
+    run.expect_nothing(&execution.call.call_id);
     executed
 }
 
 // === impl Execution ===
 
-impl Execution<'_> {
-    async fn execute(mut self) -> Result<CallOutcome> {
+impl<'a> Execution<'a> {
+    fn new(
+        engine: &'a Arc<Engine>,
+        run: &'a Arc<ActiveRun>,
+        tool: &'a Arc<ToolEntry>,
+        mut call: PendingCall,
+        step: u32,
+    ) -> Self {
+        let place = Place {
+            step,
+            message_id: Some(call.message_id.clone()),
+            tool_call_id: Some(call.call_id.clone()),
+            in_event_stage: false,
+        };
+        let progress = run.take_progress(&call.call_id).map(Box::new);
+        call.end_is_held &= progress.as_ref().is_none_or(|it| it.requested.is_none());
+        Self {
+            engine,
+            run,
+            tool,
+            access: engine.access(run, place),
+            call,
+            progress,
+            decision: None,
+        }
+    }
+
+    /// Takes what is known from before a crash.
+    fn past<T>(&mut self, of: impl FnOnce(&mut CallProgress) -> &mut Option<T>) -> Option<T> {
+        of(self.progress.as_deref_mut()?).take()
+    }
+
+    async fn execute(&mut self) -> Result<CallOutcome> {
         // An approval is for the exact arguments, so that nobody changes them any more.
-        let approved = self
-            .progress
-            .requested
-            .as_ref()
-            .map(|it| it.arguments.clone());
+        let approved = self.progress.as_ref().and_then(|it| it.requested.as_ref());
         let is_bound = approved.is_some();
-        let parsed = approved.or_else(|| parse(&self.call.arguments));
-        let mut arguments = parsed.clone().unwrap_or(Value::Null);
+        let parsed = match approved {
+            Some(approved) => Some(approved.arguments.clone()),
+            None => parse(&self.call.arguments),
+        };
+        let is_parsed = parsed.is_some();
+        let mut arguments = parsed.unwrap_or(Value::Null);
         let mut skipped = None;
-        if parsed.is_some() && !is_bound && self.engine.pipeline.has(Stage::BeforeTool) {
-            (arguments, skipped) = self.before_tool(arguments).await?;
+        if is_parsed && !is_bound && self.engine.pipeline.has(Stage::BeforeTool) {
+            (arguments, skipped) = Box::pin(self.before_tool(arguments)).await?;
         }
         self.engine
             .pipeline
@@ -216,16 +225,17 @@ impl Execution<'_> {
                     "toolName": self.call.name, "toolCallId": self.call.call_id, "args": arguments,
                 })
             });
-        let outcome = match (skipped, parsed) {
-            (Some(result), _) => Ok(result),
-            (None, None) => self.answer_error(parse_error(&self.call.name)).await,
-            (None, Some(_)) => self.attempt(arguments.clone()).await,
-        }?;
-        let (mut outcome, error, kind) = outcome.into_parts();
+        let ended = if let Some(skipped) = skipped {
+            skipped
+        } else if is_parsed {
+            self.attempt(&arguments).await?
+        } else {
+            Box::pin(self.answer_error(parse_error(&self.call.name))).await?
+        };
+        let (mut outcome, error, kind) = ended.into_parts();
         if self.engine.pipeline.has(Stage::AfterTool) {
-            outcome.result = self
-                .after_tool(&arguments, outcome.result, error.clone())
-                .await?;
+            outcome.result =
+                Box::pin(self.after_tool(&arguments, outcome.result, error.clone())).await?;
         }
         self.engine
             .pipeline
@@ -254,17 +264,18 @@ impl Execution<'_> {
     }
 
     /// Validates, asks for approval, and does the work; hooks may have it tried again.
-    async fn attempt(&mut self, mut arguments: Value) -> Result<Ended> {
+    async fn attempt(&mut self, arguments: &Value) -> Result<Ended> {
         let (mut attempt, mut repairs) = (1, 0);
+        let mut repaired = None;
         loop {
-            let failed = match self.once(&arguments).await? {
+            let failed = match self.once(repaired.as_ref().unwrap_or(arguments)).await? {
                 Ok(ended) => return Ok(ended),
                 Err(failed) => failed,
             };
-            match self.ask_error_hooks(&failed, attempt).await? {
-                ToolErrorAnswer::Repair(repaired) if repairs < REPAIRS => {
+            match Box::pin(self.ask_error_hooks(&failed, attempt)).await? {
+                ToolErrorAnswer::Repair(arguments) if repairs < REPAIRS => {
                     repairs += 1;
-                    arguments = repaired;
+                    repaired = Some(arguments);
                 }
                 ToolErrorAnswer::Retry
                     if attempt < ATTEMPTS && failed.kind == ToolErrorKind::Execution =>
@@ -299,16 +310,13 @@ impl Execution<'_> {
                 cause: failure::invalid("schema", &issues),
             }));
         }
-        let requested = match self.progress.requested.take() {
-            Some(requested) => Some(requested),
-            None => self.requested_approval(arguments).await?,
-        };
-        if let Some(requested) = requested
-            && let Some(denied) = self.await_approval(requested).await?
-        {
+        let needs_approval = self.tool.info.approval.is_some() || self.progress.is_some();
+        if needs_approval && let Some(denied) = Box::pin(self.approve(arguments)).await? {
             return Ok(Ok(Ended::Fine(denied)));
         }
-        self.show_held_end().await?;
+        if self.call.end_is_held {
+            Box::pin(self.show_held_end()).await?;
+        }
         match &self.tool.body {
             ToolBody::Server(tool) => {
                 self.mark(Happened::Started).await?;

@@ -9,7 +9,7 @@ mod records;
 mod sqlite;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 use std::future::Future;
 use std::pin::Pin;

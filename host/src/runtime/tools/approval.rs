@@ -17,11 +17,20 @@ use crate::runtime::step::stoppable;
 // === impl Execution ===
 
 impl Execution<'_> {
+    /// Has the call approved, where it must be; `Some` is the result of a denied call.
+    pub(super) async fn approve(&mut self, arguments: &Value) -> Result<Option<Value>> {
+        let requested = match self.past(|progress| &mut progress.requested) {
+            Some(requested) => Some(requested),
+            None => self.requested_approval(arguments).await?,
+        };
+        match requested {
+            Some(requested) => self.await_approval(requested).await,
+            None => Ok(None),
+        }
+    }
+
     /// Asks for the approval of this call, if it must be approved.
-    pub(super) async fn requested_approval(
-        &mut self,
-        arguments: &Value,
-    ) -> Result<Option<RequestedApproval>> {
+    async fn requested_approval(&mut self, arguments: &Value) -> Result<Option<RequestedApproval>> {
         let Some(approval) = &self.tool.info.approval else {
             return Ok(None);
         };
@@ -90,14 +99,11 @@ impl Execution<'_> {
     }
 
     /// Waits for a decision; `Some` is the result of a denied call.
-    pub(super) async fn await_approval(
-        &mut self,
-        requested: RequestedApproval,
-    ) -> Result<Option<Value>> {
-        if let Some(shown) = self.progress.shown.take() {
+    async fn await_approval(&mut self, requested: RequestedApproval) -> Result<Option<Value>> {
+        if let Some(shown) = self.past(|progress| &mut progress.shown) {
             return self.outcome_of(shown);
         }
-        let end = match self.progress.decision.take() {
+        let end = match self.past(|progress| &mut progress.decision) {
             Some(decision) => ApprovalEnd::Decided(decision),
             None => self.await_decision(&requested).await?,
         };

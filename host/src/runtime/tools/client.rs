@@ -12,7 +12,7 @@ use crate::runtime::failure;
 
 impl Execution<'_> {
     pub(super) async fn await_client(&mut self) -> Result<Result<Ended, CallError>> {
-        if let Some(result) = self.progress.client_result.take() {
+        if let Some(result) = self.past(|progress| &mut progress.client_result) {
             return Ok(client_answered(result));
         }
         let mut answer = match self.call.early_result.take() {
@@ -28,7 +28,7 @@ impl Execution<'_> {
             .or(self.tool.result_timeout)
             .or(self.run.agent.client_tool_result_timeout)
             .unwrap_or(self.engine.limits.client_tool_result_timeout);
-        let until = if let Some(until) = self.progress.awaited.take() {
+        let until = if let Some(until) = self.past(|progress| &mut progress.awaited) {
             until
         } else {
             let until = self.deadline(timeout);

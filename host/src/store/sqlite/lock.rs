@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use super::OpenError;
+use super::OpenCause;
 
 /// Held as long as a server uses the database. The system lets go of it when the process ends,
 /// however it does.
@@ -20,9 +20,9 @@ pub(super) struct DatabaseLock {
 
 impl DatabaseLock {
     /// Takes the lock of a database.
-    pub(super) fn take(database: &Path) -> Result<Self, OpenError> {
+    pub(super) fn take(database: &Path) -> Result<Self, OpenCause> {
         let path = lock_path(database);
-        let failed = |source| OpenError::Lock {
+        let failed = |source| OpenCause::Lock {
             path: path.clone(),
             source,
         };
@@ -38,7 +38,7 @@ impl DatabaseLock {
             let mut holder = String::new();
             // Whoever holds it may not have written its number yet.
             let _ = file.read_to_string(&mut holder);
-            return Err(OpenError::InUse {
+            return Err(OpenCause::InUse {
                 holder: holder.trim().to_owned(),
                 path,
             });

@@ -46,9 +46,17 @@ pub(crate) struct SqliteStore {
 #[derive(Debug, Clone, Default)]
 struct Health(Arc<Mutex<Option<StoreError>>>);
 
+/// A database that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {cause}", path.display())]
+pub(crate) struct OpenError {
+    path: PathBuf,
+    cause: OpenCause,
+}
+
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
+enum OpenCause {
     #[error("another server uses the database: process {holder} holds {}", path.display())]
     InUse { path: PathBuf, holder: String },
     #[error("{} cannot be written", path.display())]
@@ -100,13 +108,15 @@ impl SqliteStore {
         }
     }
 
-    async fn connect(&self) -> Result<Writer, OpenError> {
+    async fn connect(&self) -> Result<Writer, OpenCause> {
         make_folder(&self.path)?;
         let lock = DatabaseLock::take(&self.path)?;
-        let mut connection = options(&self.path, &self.limits).connect().await?;
+        let options = options(&self.path, &self.limits);
+        let mut connection = options.connect().await?;
         schema::prepare(&mut connection).await?;
         Ok(Writer::new(
             connection,
+            options,
             lock,
             self.limits.clone(),
             self.clock,
@@ -119,22 +129,29 @@ impl SqliteStore {
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
     ) -> StoreFuture<'static, T> {
-        let (answer, answered) = oneshot::channel();
-        let queued = self.commands.send(command(answer)).is_ok();
-        Box::pin(async move {
-            match answered.await {
-                Ok(answer) if queued => answer,
-                _ => Err(closed()),
-            }
-        })
+        ask(&self.commands, command)
     }
+}
+
+fn ask<T: Send + 'static>(
+    commands: &mpsc::UnboundedSender<Command>,
+    command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+) -> StoreFuture<'static, T> {
+    let (answer, answered) = oneshot::channel();
+    let queued = commands.send(command(answer)).is_ok();
+    Box::pin(async move {
+        match answered.await {
+            Ok(answer) if queued => answer,
+            _ => Err(closed()),
+        }
+    })
 }
 
 fn closed() -> StoreError {
     StoreError("the database was closed".into())
 }
 
-fn make_folder(database: &Path) -> Result<(), OpenError> {
+fn make_folder(database: &Path) -> Result<(), OpenCause> {
     use std::os::unix::fs::DirBuilderExt as _;
 
     let folder = match database.parent() {
@@ -148,7 +165,7 @@ fn make_folder(database: &Path) -> Result<(), OpenError> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|source| OpenError::Folder {
+        .map_err(|source| OpenCause::Folder {
             path: folder.to_owned(),
             source,
         })
@@ -180,7 +197,10 @@ impl Store for SqliteStore {
 
     fn open(&self) -> Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + '_>> {
         Box::pin(async {
-            let writer = self.connect().await?;
+            let writer = self.connect().await.map_err(|cause| OpenError {
+                path: self.path.clone(),
+                cause,
+            })?;
             let queue = self
                 .queue
                 .lock()
@@ -301,14 +321,14 @@ impl Store for SqliteStore {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .is_none();
-        let closed = is_open.then(|| self.ask(|answer| Command::Close { answer }));
-        let readers = self.readers.clone();
+        let (readers, commands) = (self.readers.clone(), self.commands.clone());
         Box::pin(async move {
+            // The writer last: who closes a database last leaves one file.
             readers.close().await;
-            match closed {
-                Some(closed) => closed.await,
-                None => Ok(()),
+            if is_open {
+                ask(&commands, |answer| Command::Close { answer }).await?;
             }
+            Ok(())
         })
     }
 }
@@ -318,16 +338,18 @@ impl Store for SqliteStore {
 impl OpenError {
     /// What the operator can do.
     pub(crate) fn help(&self) -> &'static str {
-        match self {
-            Self::InUse { .. } => {
+        match self.cause {
+            OpenCause::InUse { .. } => {
                 "stop the other server, or give this one another file in store.url"
             }
-            Self::Lock { .. } | Self::Folder { .. } => {
+            OpenCause::Lock { .. } | OpenCause::Folder { .. } => {
                 "the folder of the database must be writable for the user of the server"
             }
-            Self::Foreign => "name another file in store.url; this one was not touched",
-            Self::Newer { .. } => "use the newer server, or another file; this one was not touched",
-            Self::Database(_) => {
+            OpenCause::Foreign => "name another file in store.url; this one was not touched",
+            OpenCause::Newer { .. } => {
+                "use the newer server, or another file; this one was not touched"
+            }
+            OpenCause::Database(_) => {
                 "check the file, its permissions and the space on its disk; `sqlite3 FILE \
                  'pragma integrity_check'` tells of damage"
             }

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use super::OpenError;
+use super::OpenCause;
 
 /// Written into the file, so that the database of another program is not touched: "Mort".
 const APPLICATION_ID: i64 = 0x4d6f_7274;
@@ -91,37 +91,41 @@ const MIGRATIONS: [&str; 1] = ["
 const VERSION: usize = MIGRATIONS.len();
 
 /// Makes the tables of this version, or makes those of an older one into them.
-pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<(), OpenError> {
+pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<(), OpenCause> {
     let application = pragma(connection, "pragma application_id").await?;
     let version = pragma(connection, "pragma user_version").await?;
     if application != APPLICATION_ID {
         let tables = pragma(connection, "select count(*) from sqlite_schema").await?;
         if application != 0 || version != 0 || tables != 0 {
-            return Err(OpenError::Foreign);
+            return Err(OpenCause::Foreign);
         }
     }
     let known = usize::try_from(version).unwrap_or(usize::MAX);
     if known > VERSION {
-        return Err(OpenError::Newer {
+        return Err(OpenCause::Newer {
             found: version,
             known: VERSION,
         });
-    }
-    if known == VERSION {
-        return Ok(());
     }
     let mut transaction = connection.begin_with("begin immediate").await?;
     for migration in &MIGRATIONS[known..] {
         sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
     }
+    stamp(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Writes what this program and version are; where that is there, it shows that the database can be
+/// written.
+pub(super) async fn stamp(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     // A pragma takes no parameters.
     let stamp =
         format!("pragma application_id = {APPLICATION_ID}; pragma user_version = {VERSION}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(stamp))
-        .execute(&mut *transaction)
-        .await?;
-    transaction.commit().await?;
-    Ok(())
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 async fn pragma(

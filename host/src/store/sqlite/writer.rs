@@ -1,22 +1,27 @@
 //! The one writer: it commits all that has gathered since its last commit, in one transaction.
 //!
 //! Whoever waits is told after the commit. When a transaction fails, all of it is undone and
-//! everybody in it is told so; what was stored before stays as it was.
+//! everybody in it is told so; what was stored before stays as it was. Where the database cannot be
+//! written, nothing is begun until it can.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{
+    ConnectOptions as _, Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection,
+};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::super::{
     Acknowledge, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch, Expected,
     Finish, Finished, IdempotencyKey, KeyedRun, Limits, Mark, StoreError, StoredRun,
 };
 use super::lock::DatabaseLock;
-use super::{Health, signed, unsigned, usage_json};
+use super::{Health, schema, signed, unsigned, usage_json};
 use crate::clock::Clock;
 
 /// How many commands one transaction takes.
@@ -26,6 +31,8 @@ const ROWS: usize = 256;
 /// How often old runs are forgotten, and how many at once.
 const FORGET_EVERY: Duration = Duration::from_secs(30);
 const FORGET_AT_ONCE: i64 = 1000;
+/// How often it is tried whether a database can be written again that could not.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How long a client may repeat a request with its key.
 const KEYS_KEPT: Duration = Duration::from_hours(24);
 
@@ -79,12 +86,16 @@ type Told = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// The writer and its connection.
 pub(super) struct Writer {
-    connection: SqliteConnection,
+    /// `None` after a transaction failed: what is left of it goes with the connection.
+    connection: Option<SqliteConnection>,
+    options: SqliteConnectOptions,
     /// Let go of after the connection.
     _lock: DatabaseLock,
     limits: Limits,
     clock: Clock,
     health: Health,
+    /// When it is tried again whether the database can be written.
+    try_again: Instant,
     forgot_at: u64,
 }
 
@@ -101,17 +112,20 @@ struct Group<'c> {
 impl Writer {
     pub(super) fn new(
         connection: SqliteConnection,
+        options: SqliteConnectOptions,
         lock: DatabaseLock,
         limits: Limits,
         clock: Clock,
         health: Health,
     ) -> Self {
         Self {
-            connection,
+            connection: Some(connection),
+            options,
             _lock: lock,
             limits,
             clock,
             health,
+            try_again: Instant::now(),
             forgot_at: 0,
         }
     }
@@ -120,7 +134,7 @@ impl Writer {
     pub(super) async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Command>) {
         let mut commands = Vec::with_capacity(GROUP);
         let mut closing = Vec::new();
-        while closing.is_empty() && queue.recv_many(&mut commands, GROUP).await > 0 {
+        while closing.is_empty() && self.gather(&mut queue, &mut commands).await {
             if commands
                 .iter()
                 .any(|it| matches!(it, Command::Close { .. }))
@@ -139,7 +153,9 @@ impl Writer {
             }
             self.commit(&mut commands).await;
         }
-        if let Err(error) = self.connection.close().await {
+        if let Some(connection) = self.connection
+            && let Err(error) = connection.close().await
+        {
             tracing::warn!(%error, "the database was not closed in order");
         }
         for answer in closing {
@@ -147,18 +163,33 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, commands: &mut Vec<Command>) {
-        // An empty transaction would say that the disk is fine.
-        if commands
-            .iter()
-            .all(|it| matches!(it, Command::Settle { .. }))
-        {
-            for command in commands.drain(..) {
-                if let Command::Settle { answer } = command {
-                    let _ = answer.send(Ok(()));
-                }
+    /// Waits for something to store; whether there may be more.
+    ///
+    /// While the database cannot be written, whoever comes is refused at once, and it is tried
+    /// again and again: a server that says that it is not ready may be asked nothing.
+    async fn gather(
+        &mut self,
+        queue: &mut mpsc::UnboundedReceiver<Command>,
+        commands: &mut Vec<Command>,
+    ) -> bool {
+        loop {
+            let gathered = queue.recv_many(commands, GROUP);
+            if self.health.get().is_none() {
+                return gathered.await > 0;
             }
-            return;
+            if let Ok(count) = tokio::time::timeout_at(self.try_again, gathered).await {
+                return count > 0;
+            }
+            self.try_to_write().await;
+            if self.health.get().is_none() {
+                tracing::info!("the database can be written again");
+            }
+        }
+    }
+
+    async fn commit(&mut self, commands: &mut Vec<Command>) {
+        if let Some(error) = self.health.get() {
+            return commands.drain(..).for_each(|it| it.refuse(&error));
         }
         let now = self.clock.now_millis();
         let mut told = Vec::with_capacity(commands.len());
@@ -167,10 +198,14 @@ impl Writer {
             Ok(()) => Ok(()),
             Err(error) => {
                 tracing::error!(%error, "a transaction failed; nothing of it was stored");
+                if let Some(connection) = self.connection.take() {
+                    // Until it is closed, it holds the database. What it says was said before.
+                    let _ = connection.close().await;
+                }
+                self.try_to_write().await;
                 Err(StoreError::from(error))
             }
         };
-        self.health.set(outcome.clone().err());
         for told in told {
             told(outcome.clone());
         }
@@ -182,6 +217,19 @@ impl Writer {
         }
     }
 
+    /// Finds out whether the database can be written, without waiting for who holds it.
+    async fn try_to_write(&mut self) {
+        let options = self.options.clone().busy_timeout(Duration::ZERO);
+        let tried = async {
+            let mut connection = options.connect().await?;
+            schema::stamp(&mut connection).await?;
+            connection.close().await
+        };
+        let failure = tried.await.err().map(StoreError::from);
+        self.health.set(failure);
+        self.try_again = Instant::now() + TRY_AGAIN;
+    }
+
     async fn store(
         &mut self,
         commands: &mut Vec<Command>,
@@ -189,8 +237,12 @@ impl Writer {
         told: &mut Vec<Told>,
     ) -> Result<(), sqlx::Error> {
         let forgets = now.saturating_sub(self.forgot_at) >= millis(FORGET_EVERY);
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.options.connect().await?),
+        };
         let mut group = Group {
-            transaction: self.connection.begin_with("begin immediate").await?,
+            transaction: connection.begin_with("begin immediate").await?,
             limits: &self.limits,
             now,
             told: Vec::new(),

@@ -1,0 +1,237 @@
+//! A database that cannot be written, or is none: what the server says, and that nothing is lost.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use integration_tests::{Server, ServerBuilder, SseReader};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use serde_json::json;
+
+use crate::support::{eventually, kinds};
+
+const CONFIG: &str = r#"
+[runs]
+on_request_disconnect = "continue"
+
+[[plugins.load]]
+name = "scripted"
+library = "scripted_model"
+
+[[plugins.load]]
+name = "fixture"
+library = "fixture_plugin"
+config = { tools = true }
+
+[agents.plain]
+model = "scripted/fake-1"
+
+[agents.interactive]
+model = "scripted/fake-1"
+tools = ["wipe"]
+"#;
+
+fn database(server: &Server) -> PathBuf {
+    server.folder().join("data/mortise.db")
+}
+
+#[track_caller]
+fn run(server: &Server, conversation: &str) -> String {
+    let body = json!({ "input": "hi", "conversationId": conversation });
+    let answer = server.post("/api/plain/run").json(&body).open();
+    let run_id = answer.run_id();
+    let kinds = kinds(&answer.finish());
+    assert_eq!(kinds.last().map(String::as_str), Some("RUN_FINISHED"));
+    run_id
+}
+
+/// A run that waits for an approval.
+#[track_caller]
+fn waiting(server: &Server) -> SseReader {
+    let mut run = server.stream("interactive", r#"call wipe {"path":"x"}"#);
+    run.wait_for("TOOL_APPROVAL_UPDATED");
+    run
+}
+
+/// What happens while nothing can be stored: runs fail, and their clients are told.
+#[track_caller]
+fn assert_nothing_is_stored(server: &Server, waiting: SseReader) {
+    let body = json!({ "input": "hi", "conversationId": "during" });
+    let frames = server.post("/api/plain/run").json(&body).open().finish();
+    assert!(
+        kinds(&frames).contains(&"RUN_ERROR".to_owned()),
+        "{frames:?}"
+    );
+    let text = format!("{frames:?}");
+    assert!(
+        !text.contains("disk") && !text.contains("locked"),
+        "what is inside stays inside: {text}"
+    );
+    let why = ready(server, 503);
+    assert!(why.contains("store"), "{why}");
+    let _ = server.anonymous("GET", "/livez").send().expect(200);
+
+    let path = format!("/api/interactive/runs/{}/abort", waiting.run_id());
+    let _ = server.post(&path).send().expect(204);
+    assert!(kinds(&waiting.finish()).contains(&"RUN_ABORTED".to_owned()));
+}
+
+/// What was stored before is there, what ended meanwhile has its end, and it goes on.
+#[track_caller]
+fn assert_it_goes_on(server: &Server, before: &str, aborted: &str) {
+    let _ = ready(server, 200);
+    assert_eq!(state(server, before), "finished");
+    eventually(|| (state(server, aborted) == "aborted").then_some(()));
+    let target = format!("/api/interactive/stream-events/resume?streamId={aborted}&afterSeq=-1");
+    let frames = server.get(&target).open().finish();
+    assert_eq!(
+        kinds(&frames).last().map(String::as_str),
+        Some("RUN_ABORTED")
+    );
+    let after = run(server, "after");
+    assert_eq!(state(server, &after), "finished");
+}
+
+#[track_caller]
+fn ready(server: &Server, status: u16) -> String {
+    eventually(|| {
+        let answer = server.anonymous("GET", "/readyz").send();
+        (answer.status() == status).then(|| answer.text().to_owned())
+    })
+}
+
+fn state(server: &Server, run_id: &str) -> String {
+    let run = server.get(&format!("/api/-/runs/{run_id}")).send();
+    run.expect(200).json()["state"].as_str().unwrap().to_owned()
+}
+
+/// The largest file that a process may write.
+fn set_file_limit(server: &Server, limit: Option<u64>) {
+    let pid = i32::try_from(server.pid()).unwrap();
+    let limit = Rlimit {
+        current: limit,
+        maximum: None,
+    };
+    prlimit(Pid::from_raw(pid), Resource::Fsize, limit).expect("the limit is set");
+}
+
+#[test]
+fn a_file_that_may_not_grow_fails_what_is_stored_and_heals() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let before = run(&server, "before");
+    let waiting = waiting(&server);
+    let aborted = waiting.run_id();
+    let log = database(&server).with_extension("db-wal");
+    set_file_limit(&server, Some(fs::metadata(log).unwrap().len()));
+
+    assert_nothing_is_stored(&server, waiting);
+
+    set_file_limit(&server, None);
+    assert_it_goes_on(&server, &before, &aborted);
+    let server = server.crash_and_restart();
+    assert_eq!(state(&server, &before), "finished");
+    assert_eq!(state(&server, &aborted), "aborted");
+}
+
+/// Another program that holds the database until it is told to let go.
+struct Holder(Child);
+
+impl Holder {
+    fn lock(database: &Path) -> Self {
+        let script = "import sqlite3, sys\n\
+                      held = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
+                      held.execute('begin immediate')\n\
+                      print('held', flush=True)\n\
+                      sys.stdin.readline()\n\
+                      held.execute('rollback')\n";
+        let mut child = Command::new("python3")
+            .args(["-c", script])
+            .arg(database)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python is installed");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line.trim(), "held");
+        Self(child)
+    }
+
+    fn let_go(mut self) {
+        let _ = self.0.stdin.take().unwrap().write_all(b"\n");
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn a_database_that_another_program_holds_fails_what_is_stored_and_heals() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let before = run(&server, "before");
+    let waiting = waiting(&server);
+    let aborted = waiting.run_id();
+    let holder = Holder::lock(&database(&server));
+
+    assert_nothing_is_stored(&server, waiting);
+
+    holder.let_go();
+    assert_it_goes_on(&server, &before, &aborted);
+}
+
+/// What a server says that does not start with this database.
+#[track_caller]
+fn refusal_of(database: &Path) -> String {
+    let url = format!("sqlite:{}", database.display());
+    let ended = ServerBuilder::new(&format!("[store]\nurl = {url:?}\n{CONFIG}")).fail();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.log.contains("mortise.db"), "{}", ended.log);
+    ended.log
+}
+
+#[test]
+fn a_database_that_may_only_be_read_does_not_start() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let _ = run(&server, "before");
+    let path = database(&server);
+    let stopped = server.stop();
+    // The write version of the file's format: a larger one is for reading only.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[18] = 3;
+    fs::write(&path, &bytes).unwrap();
+
+    let log = refusal_of(&path);
+    assert!(log.contains("readonly"), "{log}");
+    assert_eq!(fs::read(&path).unwrap(), bytes, "it was not touched");
+    drop(stopped);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_does_not_start() {
+    let config = format!("[store]\nurl = \"sqlite:/proc/mortise/mortise.db\"\n{CONFIG}");
+    let ended = ServerBuilder::new(&config).fail();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.log.contains("/proc/mortise"), "{}", ended.log);
+}
+
+#[test]
+fn a_broken_database_does_not_start_and_is_not_touched() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let _ = run(&server, "before");
+    let path = database(&server);
+    let stopped = server.stop();
+    let whole = fs::read(&path).unwrap();
+    let text = b"This is a text and no database.".repeat(64);
+    // The tables are described behind the head of the file.
+    let mut overwritten = whole.clone();
+    overwritten[100..].fill(0xff);
+    for broken in [text, overwritten] {
+        fs::write(&path, &broken).unwrap();
+        let _ = refusal_of(&path);
+        assert_eq!(fs::read(&path).unwrap(), broken);
+    }
+    fs::write(&path, &whole).unwrap();
+    let server = stopped.start();
+    let _ = run(&server, "after");
+}

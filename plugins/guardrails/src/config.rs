@@ -20,6 +20,7 @@ pub struct RuleConfig {
     pub name: String,
     /// Finds personal data.
     #[serde(default)]
+    #[schemars(with = "Detect")]
     pub detect: Option<Detect>,
     /// Finds what this regular expression matches, in the syntax of Rust's `regex`.
     #[serde(default)]

@@ -59,13 +59,13 @@ impl Runtime {
         let gone = run.cancel.clone().drop_guard();
         let (sender, receiver) = oneshot::channel();
         let engine = Arc::clone(engine);
-        let called = async move {
+        let task = async move {
             let outcome = show_and_execute(&engine, &run, call).await;
             engine.active.remove(&run);
             // Nobody may be waiting any more.
             let _ = sender.send(outcome);
         };
-        self.engine.tasks.spawn(called);
+        self.engine.tasks.spawn(task);
         let outcome = receiver.await;
         gone.disarm();
         let CallOutcome { result, is_error } =

@@ -25,8 +25,8 @@ pub struct RuleConfig {
     /// Finds what this regular expression matches, in the syntax of Rust's `regex`.
     #[serde(default)]
     pub pattern: Option<String>,
-    /// Finds texts with more characters than this: all that a client sends with a run together, or
-    /// one text of an answer.
+    /// Finds texts with more characters than this: all that a client sends with a run together, all of
+    /// what a tool returns, or one text of an answer.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub max_chars: Option<usize>,
@@ -82,6 +82,8 @@ pub enum Side {
     Input,
     /// What an agent says and thinks.
     Output,
+    /// What tools return, before a model or a client reads it.
+    ToolResult,
 }
 
 /// How much of a streamed text is held back.

@@ -60,6 +60,9 @@ impl Hook for Guardrails {
                 .on(Stage::Event)
                 .events(&["TEXT_MESSAGE_CONTENT", "REASONING_MESSAGE_CONTENT"]);
         }
+        if self.rules.look_at(Side::ToolResult) {
+            info = info.on(Stage::AfterTool);
+        }
         info
     }
 
@@ -86,6 +89,17 @@ impl Hook for Guardrails {
         match check.output(&mut response) {
             Ok(()) => Ok(check.has_changed.then_some(response)),
             Err(blocked) => Err(blocked.into_error(Side::Output, &run.info().run_id)),
+        }
+    }
+
+    async fn after_tool(&self, run: RunContext, mut ended: ToolCallEnded) -> Result<Option<Value>> {
+        let Some(rules) = self.of(Side::ToolResult, &run) else {
+            return Ok(None);
+        };
+        let mut check = Check::together(rules);
+        match check.value(&mut ended.result) {
+            Ok(()) => Ok(check.has_changed.then_some(ended.result)),
+            Err(blocked) => Err(blocked.into_error(Side::ToolResult, &run.info().run_id)),
         }
     }
 

@@ -121,7 +121,7 @@ pub(crate) fn card(text: &str, from: usize) -> Option<Range<usize>> {
     let mut start = from;
     while start < bytes.len() {
         let begins = is_digit(start) && (start == 0 || !is_digit(start - 1));
-        if begins && let Some(end) = card_end(bytes, start) {
+        if let Some(end) = begins.then(|| card_end(bytes, start)).flatten() {
             return Some(start..end);
         }
         start += 1;
@@ -164,12 +164,10 @@ fn is_card(digits: &[u8]) -> bool {
         400_000..=499_999 => &[13, 16, 19],
         // Mastercard
         510_000..=559_999 | 222_100..=272_099 => &[16],
-        // JCB
-        352_800..=358_999 => &[16, 17, 18, 19],
+        // JCB, Mir
+        352_800..=358_999 | 220_000..=220_499 => &[16, 17, 18, 19],
         // Maestro, Discover, UnionPay, RuPay
         500_000..=509_999 | 560_000..=699_999 | 810_000..=829_999 => &[13, 14, 15, 16, 17, 18, 19],
-        // Mir
-        220_000..=220_499 => &[16, 17, 18, 19],
         _ => &[],
     };
     lengths.contains(&digits.len()) && has_check_digit(digits)
@@ -181,7 +179,7 @@ fn has_check_digit(digits: &[u8]) -> bool {
         let value = u32::from(*digit) << (place % 2);
         if value > 9 { value - 9 } else { value }
     });
-    weighted.sum::<u32>().is_multiple_of(10)
+    weighted.sum::<u32>() % 10 == 0
 }
 
 /// The first IBAN, with or without spaces.

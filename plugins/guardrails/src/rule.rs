@@ -91,7 +91,7 @@ impl Rule {
         if config.on.is_empty() {
             return Err(wrong(
                 "/on",
-                "is empty: write \"input\", \"output\" or both".into(),
+                "is empty: write \"input\", \"output\", \"tool_result\" or several".into(),
             ));
         }
         let what = match (config.detect, &config.pattern, config.max_chars) {
@@ -137,9 +137,11 @@ impl Rule {
         let replacement = config
             .replacement
             .unwrap_or_else(|| format!("[{}]", config.name));
-        if let (Action::Redact, What::Found(finder)) = (config.action, &what)
-            && finder.find(&replacement, 0).is_some()
-        {
+        let finds_itself = match (config.action, &what) {
+            (Action::Redact, What::Found(finder)) => finder.find(&replacement, 0).is_some(),
+            _ => false,
+        };
+        if finds_itself {
             return Err(wrong(
                 "/replacement",
                 format!("is {replacement:?}, which the rule would find again; write another one"),
@@ -166,6 +168,7 @@ impl Blocked {
         let (code, which) = match side {
             Side::Input => ("GUARDRAIL_INPUT_BLOCKED", "input"),
             Side::Output => ("GUARDRAIL_OUTPUT_BLOCKED", "output"),
+            Side::ToolResult => ("GUARDRAIL_OUTPUT_BLOCKED", "result of a tool"),
         };
         mortise_plugin_api::tracing::info!(rule = rule.name, which, run_id, "a guardrail blocked");
         let message = rule.message.clone().unwrap_or_else(|| {

@@ -68,7 +68,7 @@ impl Model for Speaker {
             .filter(|item| matches!(item, Item::ToolCall(call) if call.result.is_some()))
             .count();
         let mut chunks = Vec::new();
-        chunks.extend(script.think.iter().map(|text| Chunk::reasoning(text)));
+        chunks.extend(script.think.iter().map(Chunk::reasoning));
         let usage = Usage {
             input_tokens: Some(100),
             output_tokens: Some(20),
@@ -88,7 +88,7 @@ impl Model for Speaker {
             chunks.push(Chunk::ToolCallEnd { call_id });
             FinishReason::ToolCalls
         } else {
-            chunks.extend(script.say.iter().map(|text| Chunk::text(text)));
+            chunks.extend(script.say.iter().map(Chunk::text));
             FinishReason::Stop
         };
         chunks.push(Chunk::Usage { usage });

@@ -285,6 +285,28 @@ fn whole_texts_are_held_back_where_the_operator_says_so() {
 }
 
 #[test]
+fn what_a_tool_returns_is_looked_at_before_anybody_reads_it() {
+    let rules = r#"{ name = "sum", pattern = '^3$', on = ["tool_result"], action = "redact" }"#;
+    let server = start(rules, "");
+    let input = json!({ "say": ["ok"], "calls": 1 }).to_string();
+    let frames = stream(&server, "speaker", &json!({ "input": input }));
+    let result = only(&frames, "TOOL_CALL_RESULT");
+    assert_eq!(result["result"], json!({ "sum": "[sum]" }));
+    let heard = server.get("/api/heard").send().expect(200);
+    assert!(
+        heard.text().contains(r#"{"sum":"[sum]"}"#),
+        "{}",
+        heard.text()
+    );
+
+    let server = start(&rules.replace("redact", "block"), "");
+    let frames = stream(&server, "speaker", &json!({ "input": input }));
+    let error = &only(&frames, "RUN_ERROR")["error"];
+    assert_code(error, "GUARDRAIL_OUTPUT_BLOCKED");
+    assert!(!kinds(&frames).contains(&"TOOL_CALL_RESULT".to_owned()));
+}
+
+#[test]
 fn rules_that_cannot_be_used_stop_the_start_at_their_place() {
     let config = r#"
 [[plugins.load]]

@@ -85,6 +85,7 @@ async fn a_hook_has_only_the_stages_that_its_rules_need_and_denies() {
             "output",
             &[Stage::AfterModel, Stage::AfterRun, Stage::Event],
         ),
+        ("tool_result", &[Stage::AfterTool]),
     ] {
         let rule = json!({ "name": "a", "detect": "ip", "action": "block", "on": [on] });
         let loaded = load(json!({ "rules": [rule] })).unwrap();

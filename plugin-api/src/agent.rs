@@ -117,6 +117,7 @@ impl RunResult {
         Self {
             response: ModelResponse::text(text),
             structured: None,
+            usage: None,
         }
     }
 

@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::input;
 use super::step;
 use super::tools::{self, CallOutcome, PendingCall};
+use super::usage::Bill;
 use crate::plugin::capability::{BoxFuture, RunServices};
 
 /// Where in a run a plugin is called.
@@ -207,8 +208,10 @@ impl RunServices for RunAccess {
                 .agents
                 .model(&model)
                 .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
+            let bill = Bill::open(&self.engine, &self.run, &entry.name)?;
             let access = self.engine.access(&self.run, self.place.clone());
-            entry.model.generate(access, &request).await
+            let stream = entry.model.generate(access, &request).await?;
+            Ok(bill.watch(stream))
         })
     }
 

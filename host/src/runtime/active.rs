@@ -13,6 +13,7 @@ use super::agents::{AgentSpec, ToolEntry};
 use super::api::{Caller, RunRequest, RunUsage};
 use super::checkpoint::{CallMark, CallProgress, Happened, RequestedApproval};
 use super::log::EventLog;
+use super::usage::Spent;
 use crate::pipeline::Held;
 use crate::store::AnswerKind;
 
@@ -43,6 +44,7 @@ pub(crate) struct ActiveRun {
     pub(crate) cancel: CancellationToken,
     pub(crate) log: Arc<EventLog>,
     pub(crate) usage: RunUsage,
+    spent: Mutex<Spent>,
     /// Held while an event is shown: what hooks hold back.
     pub(crate) emission: tokio::sync::Mutex<Held>,
     waiting: Mutex<Waiting>,
@@ -63,6 +65,8 @@ pub(crate) struct Beginning {
     pub(crate) log: Arc<EventLog>,
     /// What had happened to its calls, if it goes on after a crash.
     pub(crate) progress: HashMap<String, CallProgress>,
+    /// What it had used by then.
+    pub(crate) spent: Spent,
 }
 
 #[derive(Default)]
@@ -107,6 +111,7 @@ impl ActiveRun {
             cancel: CancellationToken::new(),
             log: beginning.log,
             usage: RunUsage::default(),
+            spent: Mutex::new(beginning.spent),
             emission: tokio::sync::Mutex::default(),
             waiting: Mutex::default(),
             call_ids: Mutex::default(),
@@ -122,6 +127,17 @@ impl ActiveRun {
 
     pub(crate) fn conversation_id(&self) -> Option<&str> {
         self.request.conversation_id.as_deref()
+    }
+
+    /// What it has used so far.
+    pub(crate) fn spent(&self) -> Spent {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It has used more.
+    pub(crate) fn spend(&self, more: Spent) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        spent.add(more);
     }
 
     /// From here on, a client may answer this call.

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::active::{ClientResult, Decision};
 use super::tools::{CallOutcome, PendingCall};
+use super::usage::Spent;
 
 /// Where a declared agent stands: between two steps, or within one whose model has answered.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub(crate) struct Progress {
     /// The version of the conversation that was loaded.
     pub(crate) version: Option<u64>,
     pub(crate) repairs: u32,
+    #[serde(default)]
+    pub(crate) spent: Spent,
     /// The model's answer of the step that is under way, and the calls that are left of it.
     pub(crate) pending: Option<Answered>,
 }

@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod listen;
 mod log;
+mod models;
 mod names;
 mod network;
 mod overlay;
@@ -36,13 +37,16 @@ use serde::Deserialize;
 
 use document::Document;
 
-pub use agents::{Agent, OutputErrorMode};
+pub use agents::{Agent, OutputErrorMode, Rule};
 pub use cors::{Cors, Origin};
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{ConfigError, Position, Problem, Problems};
 pub use listen::{Listen, Tls};
 pub use log::{Level, Log, LogFormat};
-pub use names::{AgentName, CapabilityName, InstanceName, LibraryName, ToolPattern};
+pub use models::{ModelAlias, ModelCapability};
+pub use names::{
+    AgentName, AliasName, CapabilityName, InstanceName, LibraryName, ModelName, ToolPattern,
+};
 pub use network::Network;
 pub use plugins::{OnError, PluginEntry, Plugins};
 pub use reference::{reference, schema};
@@ -53,6 +57,7 @@ pub use source::{ConfigSource, find};
 pub use store::{Durability, Store, StoreUrl};
 pub use table::FreeTable;
 pub use tools::{Approval, Tool, ToolErrorMode, Tools};
+pub(crate) use translate::did_you_mean;
 pub use units::{Deadline, Period, Size};
 
 /// Everything an operator may say about a deployment.
@@ -79,6 +84,8 @@ pub struct Config {
     pub plugins: Plugins,
     /// The tools that need more than their library says.
     pub tools: Tools,
+    /// Models under names of the operator's own: aliases.
+    pub models: BTreeMap<AliasName, ModelAlias>,
     /// The agents that the server offers, by name.
     pub agents: BTreeMap<AgentName, Agent>,
 

@@ -27,6 +27,9 @@ pub struct Runs {
     pub hook_timeout: Period,
     /// How long plugin code may go on after it was told to stop.
     pub cancel_grace: Period,
+    /// How many agents may stand in a row of which each hands tasks to the next.
+    #[schemars(range(min = 1))]
+    pub max_agent_depth: u32,
     /// How many events one reader may lag behind. A reader that lags more goes on from the store;
     /// where events are not kept, its stream is cut.
     #[schemars(range(min = 16))]
@@ -54,6 +57,7 @@ impl Default for Runs {
             tool_timeout: Period::from_secs(5 * 60),
             hook_timeout: Period::from_secs(10),
             cancel_grace: Period::from_secs(1),
+            max_agent_depth: 5,
             event_queue: 1024,
         }
     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{Place, RunAccess};
 use super::active::{ActiveRun, ActiveRuns};
 use super::agents::{AgentKind, Agents};
+use super::lineage;
 use super::log::Turn;
 use crate::clock::Clock;
 use crate::config;
@@ -91,7 +92,10 @@ impl Engine {
     /// Whether it is stored that there was such a run. In memory only those are that somebody may
     /// come back to, so that they are not driven out by the others.
     pub(crate) fn is_recorded(&self, run: &ActiveRun) -> bool {
-        run.keeps_last_words() || run.request.conversation_id.is_some() || self.store.is_durable()
+        !run.lineage.is_part()
+            && (run.keeps_last_words()
+                || run.request.conversation_id.is_some()
+                || self.store.is_durable())
     }
 
     /// Whether anybody sees the events of a run: its client, a hook, an observer.
@@ -164,7 +168,11 @@ impl Engine {
         };
         if finished == Finished::Won {
             for event in events {
-                self.observe(run, event);
+                if run.lineage.is_part() {
+                    self.append(run, event).await?;
+                } else {
+                    self.observe(run, event);
+                }
             }
             run.log.show_last_words(last_words);
         }
@@ -217,7 +225,7 @@ impl Engine {
 
     async fn append(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) -> Result<()> {
         let turn = match run.answer {
-            AnswerKind::Stream => run.log.append(&event)?,
+            AnswerKind::Stream => run.log.append(&*lineage::shown(run, &event))?,
             AnswerKind::Json => Turn::GoesOn,
         };
         self.observe(run, event);

@@ -199,12 +199,18 @@ pub(crate) fn connect(
         .filter(|(_, agent)| !agent.agents.is_empty())
         .map(|(name, agent)| (Arc::clone(name), agent.agents.clone()))
         .collect();
+    let place = |from: &str, index: usize| match config.agents.get(from) {
+        Some(section) if !section.agents.is_empty() => format!("/agents/{from}/agents/{index}"),
+        Some(_) => format!("/agents/{from}"),
+        // A library's agent that the configuration does not mention.
+        None => "/plugins".to_owned(),
+    };
     for (from, targets) in &edges {
         for (index, target) in targets.iter().enumerate() {
             if !agents.contains_key(target) {
                 let known: Vec<&str> = agents.keys().map(|name| &**name).collect();
                 errors.push(AgentError {
-                    pointer: format!("/agents/{from}/agents/{index}"),
+                    pointer: place(from, index),
                     message: format!(
                         "the agent '{from}' is to hand tasks to '{target}', which does not exist"
                     ),

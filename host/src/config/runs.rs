@@ -21,11 +21,12 @@ pub struct Runs {
     pub sse_heartbeat: Period,
     /// How long one run may take, waits included.
     pub max_duration: Deadline,
-    /// How long one tool call may take.
+    /// How long one tool call may take; `delegate_task` has no limit of its own.
     pub tool_timeout: Period,
     /// How long one hook may take.
     pub hook_timeout: Period,
-    /// How long plugin code may go on after it was told to stop.
+    /// How long plugin code may go on after it was told to stop. The call of a model is dropped at
+    /// once.
     pub cancel_grace: Period,
     /// How many agents may stand in a row of which each hands tasks to the next.
     #[schemars(range(min = 1))]

@@ -128,9 +128,9 @@ impl AgentSpec {
     }
 
     /// What the agent is in a run with this context.
-    pub(crate) fn for_context(self: &Arc<Self>, context: Option<&Value>) -> Arc<Self> {
+    pub(crate) fn for_context(self: Arc<Self>, context: Option<&Value>) -> Arc<Self> {
         let chosen = self.rules.iter().find(|rule| rule.fits(context));
-        chosen.map_or_else(|| Arc::clone(self), |rule| Arc::clone(&rule.agent))
+        chosen.map(|rule| Arc::clone(&rule.agent)).unwrap_or(self)
     }
 
     fn summary(&self) -> AgentSummary {

@@ -26,7 +26,7 @@ struct DelegateTask {
 /// What a model says when it calls the tool.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Task {
+struct Handed {
     task: String,
     target_agents: Vec<String>,
     #[serde(default)]
@@ -110,15 +110,15 @@ impl ToolCapability for DelegateTask {
         run: Arc<dyn RunServices>,
         arguments: &Value,
     ) -> BoxFuture<'static, Result<Value>> {
-        let task = match Task::deserialize(arguments) {
-            Ok(task) => task,
+        let handed = match Handed::deserialize(arguments) {
+            Ok(handed) => handed,
             Err(error) => return Box::pin(std::future::ready(Err(error.into()))),
         };
-        if task.task.trim().is_empty() {
+        if handed.task.trim().is_empty() {
             let refused = Error::bad_request("Task cannot be empty");
             return Box::pin(std::future::ready(Err(refused)));
         }
-        let chosen = self.chosen(&task.target_agents);
+        let chosen = self.chosen(&handed.target_agents);
         if chosen.is_empty() {
             let available = self.targets.join(", ");
             let error = format!(
@@ -130,7 +130,7 @@ impl ToolCapability for DelegateTask {
         let from = Arc::clone(&self.from);
         Box::pin(async move {
             let asked = chosen.iter().map(|target| {
-                let payload = json!({ "agent": target, "input": task.told(&from, target) });
+                let payload = json!({ "agent": target, "input": handed.told(&from, target) });
                 Arc::clone(&run).call("run.agent".to_owned(), payload)
             });
             let answers = join_all(asked).await;
@@ -145,9 +145,9 @@ impl ToolCapability for DelegateTask {
     }
 }
 
-// === impl Task ===
+// === impl Handed ===
 
-impl Task {
+impl Handed {
     /// What the other agent is told.
     fn told(&self, from: &str, to: &str) -> String {
         if self.context.is_empty() {
@@ -406,12 +406,12 @@ mod tests {
     #[test]
     fn a_task_carries_its_context() {
         let arguments = json!({ "task": "write", "targetAgents": [], "context": { "k": "v" } });
-        let mut task = Task::deserialize(&arguments).unwrap();
+        let mut handed = Handed::deserialize(&arguments).unwrap();
         assert_eq!(
-            task.told("Boss", "Writer"),
+            handed.told("Boss", "Writer"),
             "Task handed off from Boss to Writer:\nwrite\n\nContext: {\"k\":\"v\"}"
         );
-        task.context.clear();
-        assert_eq!(task.told("Boss", "Writer"), "write");
+        handed.context.clear();
+        assert_eq!(handed.told("Boss", "Writer"), "write");
     }
 }

@@ -29,11 +29,8 @@ impl ModelTable {
         }
         // An alias has no slash in its name, so that it is no plugin's model.
         for (name, alias) in &config.models {
-            match table.named(name.as_str(), alias, errors) {
-                Some(entry) => {
-                    table.0.insert(name.to_string(), entry);
-                }
-                None => continue,
+            if let Some(entry) = table.named(name.as_str(), alias, errors) {
+                table.0.insert(name.to_string(), entry);
             }
         }
         table
@@ -55,7 +52,8 @@ impl ModelTable {
             let (message, help) = if wanted.is_alias() {
                 let message = format!("there is no alias '{wanted}' for the agent '{agent}'");
                 let help = did_you_mean(wanted.as_str(), &aliases, "[models] has");
-                let none = || "declare it: `[models.NAME]` with a `model`".to_owned();
+                let none =
+                    || format!("write \"instance/model\", or declare it: `[models.{wanted}]`");
                 (message, help.unwrap_or_else(none))
             } else {
                 let message = format!("there is no model '{wanted}' for the agent '{agent}'");
@@ -150,14 +148,13 @@ fn all_of(model: &ModelCapabilities) -> String {
 
 impl ModelEntry {
     /// The options of a request, over those of the alias.
-    pub(crate) fn with_defaults(&self, mut options: Map<String, Value>) -> Map<String, Value> {
+    pub(crate) fn with_defaults(&self, options: Map<String, Value>) -> Map<String, Value> {
         if self.defaults.is_empty() {
             return options;
         }
         let mut all = self.defaults.clone();
         merge(&mut all, &options);
-        std::mem::swap(&mut all, &mut options);
-        options
+        all
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn run_part(
         Err(error) => return Box::pin(std::future::ready(Err(error))),
     };
     Box::pin(async move {
-        let part = open(&engine, parent, &agent, input);
+        let part = open(&engine, parent, agent, input);
         let _known = Known {
             engine: &engine,
             part: &part,
@@ -66,7 +66,7 @@ fn allowed(engine: &Engine, from: &AgentSpec, name: &str) -> Result<Arc<AgentSpe
 fn open(
     engine: &Arc<Engine>,
     parent: Parent,
-    agent: &Arc<AgentSpec>,
+    agent: Arc<AgentSpec>,
     input: Value,
 ) -> Arc<ActiveRun> {
     let whole = &parent.run;

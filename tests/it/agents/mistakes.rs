@@ -96,7 +96,10 @@ fn a_missing_alias_or_capability_is_named() {
     );
     assert_refused(
         "[agents.a]\nmodel = \"primary\"",
-        &["there is no alias 'primary'", "[models.NAME]"],
+        &[
+            "there is no alias 'primary'",
+            "declare it: `[models.primary]`",
+        ],
     );
     assert_refused(
         "[models.primary]\nmodel = \"scripted/fake-2\"",

@@ -15,6 +15,9 @@ pub(crate) struct CodeInfo {
 /// The code of failures whose text stays inside.
 pub(crate) const INTERNAL: &str = "INTERNAL";
 
+/// What an error's context tells of when to come back, in seconds.
+pub(crate) const RETRY_AFTER: &str = "retryAfterSeconds";
+
 /// What clients read in place of an internal failure.
 pub(crate) const MASKED: &str = "Server request failed.";
 
@@ -31,6 +34,8 @@ pub(crate) fn code_info(code: &str) -> CodeInfo {
         "PAYLOAD_TOO_LARGE" => (413, "Payload Too Large"),
         "UNSUPPORTED_MEDIA_TYPE" => (415, "Unsupported Media Type"),
         "VALIDATION_FAILED" => (422, "Unprocessable Entity"),
+        "GUARDRAIL_INPUT_BLOCKED" => (422, "Input Blocked"),
+        "GUARDRAIL_OUTPUT_BLOCKED" => (422, "Output Blocked"),
         "RATE_LIMITED" => (429, "Too Many Requests"),
         "ABORTED" => (499, "Client Closed Request"),
         "UPSTREAM_FAILED" => (502, "Upstream Failed"),

@@ -128,6 +128,7 @@ impl RunResult {
         Self {
             response: ModelResponse::text(text),
             structured: None,
+            usage: None,
         }
     }
 

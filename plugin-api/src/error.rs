@@ -41,6 +41,8 @@ pub struct Error {
     pub(crate) context: Option<Box<Map<String, Value>>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) issues: Vec<Issue>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) refusal: bool,
 }
 
 /// One thing that is wrong with a value, and where.
@@ -80,6 +82,20 @@ impl Error {
             retryable,
             context: None,
             issues: Vec::new(),
+            refusal: false,
+        }
+    }
+
+    /// What a hook fails a run with on purpose: the client reads this code and message, whatever
+    /// `on_error` says of failures of the hook.
+    ///
+    /// For any stage of a run. A guard answers [`GuardVerdict::Respond`](crate::GuardVerdict)
+    /// instead. `FORBIDDEN`, `RATE_LIMITED`, `GUARDRAIL_INPUT_BLOCKED` and
+    /// `GUARDRAIL_OUTPUT_BLOCKED` are codes that clients may know.
+    pub fn refusal(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            refusal: true,
+            ..Self::new(code, message)
         }
     }
 
@@ -91,6 +107,7 @@ impl Error {
             retryable: false,
             context: None,
             issues: Vec::new(),
+            refusal: false,
         }
     }
 
@@ -179,6 +196,11 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.retryable
+    }
+
+    /// Whether a hook fails a run with this on purpose.
+    pub fn is_refusal(&self) -> bool {
+        self.refusal
     }
 
     /// Whether this is a contained panic.

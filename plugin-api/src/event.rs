@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::message::{ModelResponse, Visibility};
+use crate::message::{ModelResponse, TotalUsage, Visibility};
 
 /// What happened in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -359,6 +359,9 @@ pub struct RunResult {
     /// The validated value, for agents with an output schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub structured: Option<Value>,
+    /// What the run has used over all its answers, where the operator has it shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<TotalUsage>,
 }
 
 // === impl Event ===

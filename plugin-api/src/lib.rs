@@ -137,13 +137,15 @@ pub use self::event::{
 };
 pub use self::hook::{
     BeforeTool, Completed, EventVerdict, GuardVerdict, Hook, HookInfo, Observation, ObservedPhase,
-    ObservedRequest, OnError, OutputErrorAnswer, OutputFailed, ResponseHead, Stage, StepChange,
-    StepEndAnswer, StepEnded, StepInput, ToolCall, ToolCallEnded, ToolCallFailed, ToolErrorAnswer,
+    ObservedRequest, OnError, OutputErrorAnswer, OutputFailed, ResponseHead, RunInput, Stage,
+    StepChange, StepEndAnswer, StepEnded, StepInput, ToolCall, ToolCallEnded, ToolCallFailed,
+    ToolErrorAnswer,
 };
 pub use self::host::{Host, Metric, MetricKind, NumberedEvent, RunEvents, RunRequest, RunStatus};
 pub use self::limit::{Limit, Taken};
 pub use self::message::{
-    Content, FinishReason, Item, Message, ModelResponse, Part, ToolCallItem, Usage, Visibility,
+    Content, FinishReason, Item, Message, ModelResponse, Part, ToolCallItem, TotalUsage, Usage,
+    Visibility,
 };
 pub use self::model::{
     Chunk, ChunkStream, Model, ModelCapabilities, ModelInfo, ModelRequest, StructuredOutput,
@@ -177,9 +179,9 @@ pub mod prelude {
         MethodMismatch, Model, ModelCapabilities, ModelInfo, ModelRequest, ModelResponse, Mount,
         NoConfig, Observation, ObservedPhase, ObservedRequest, OnError, OutputErrorAnswer,
         OutputFailed, Part, Plugin, Prefix, Principal, Registrar, Request, RequestKind, Response,
-        ResponseHead, Result, RouteError, RunContext, RunInfo, RunRequest, RunResult, Slashes,
-        Stage, StepChange, StepEndAnswer, StepEnded, StepInput, StructuredOutput, Taken, Tool,
-        ToolCall, ToolCallEnded, ToolCallFailed, ToolCallItem, ToolChoice, ToolErrorAnswer,
+        ResponseHead, Result, RouteError, RunContext, RunInfo, RunInput, RunRequest, RunResult,
+        Slashes, Stage, StepChange, StepEndAnswer, StepEnded, StepInput, StructuredOutput, Taken,
+        Tool, ToolCall, ToolCallEnded, ToolCallFailed, ToolCallItem, ToolChoice, ToolErrorAnswer,
         ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec, Usage, export_plugin,
     };
 }

@@ -158,6 +158,19 @@ pub struct Usage {
     pub cached_input_tokens: Option<u64>,
 }
 
+/// What a whole run has used, over all its answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct TotalUsage {
+    /// The tokens.
+    #[serde(flatten)]
+    pub tokens: Usage,
+    /// What they cost, as a decimal number; `None` where the models have no price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
+}
+
 // `Option<Value>` would read `null` as "absent"; here it is a result.
 fn some_value<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(value).map(Some)

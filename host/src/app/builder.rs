@@ -21,7 +21,7 @@ use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
 use crate::plugin::capability::Catalog;
 use crate::plugin::{self, HostApiSlot, LinkedPlugin, Loaded, Proxies};
-use crate::runtime::{ActiveRuns, Agents, Engine, Runtime};
+use crate::runtime::{ActiveRuns, Agents, Engine, Prices, Quotas, Runtime};
 use crate::shutdown::Tasks;
 use crate::store;
 
@@ -113,6 +113,8 @@ impl AppBuilder {
             tasks: tasks.clone(),
             active: ActiveRuns::default(),
             ledger: Arc::clone(&ledger),
+            prices: Prices::new(config.prices.clone()),
+            quotas: Quotas::of(&config.quota),
             parking: CancellationToken::new(),
         });
         host_api.attach(Arc::new(runtime.clone()));

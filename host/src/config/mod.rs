@@ -11,10 +11,13 @@ mod error;
 mod listen;
 mod log;
 mod models;
+mod money;
 mod names;
 mod network;
 mod overlay;
 mod plugins;
+mod prices;
+mod quota;
 mod reference;
 mod runs;
 mod secret;
@@ -44,11 +47,14 @@ pub use error::{ConfigError, Position, Problem, Problems};
 pub use listen::{Listen, Tls};
 pub use log::{Level, Log, LogFormat};
 pub use models::{ModelAlias, ModelCapability};
+pub use money::Money;
 pub use names::{
     AgentName, AliasName, CapabilityName, InstanceName, LibraryName, ModelName, ToolPattern,
 };
 pub use network::Network;
 pub use plugins::{OnError, PluginEntry, Plugins};
+pub use prices::Price;
+pub use quota::{PrincipalQuota, Quota};
 pub use reference::{reference, schema};
 pub use runs::{OnRequestDisconnect, Runs};
 pub use secret::Secret;
@@ -76,6 +82,10 @@ pub struct Config {
     pub server: Server,
     /// What every run may take.
     pub runs: Runs,
+    /// What the models cost, by `"instance/model"`.
+    pub prices: BTreeMap<String, Price>,
+    /// How much each principal may use in a day.
+    pub quota: Quota,
     /// Where runs and conversations are kept.
     pub store: Store,
     /// What is written to standard error.

@@ -35,6 +35,9 @@ pub struct Runs {
     /// where events are not kept, its stream is cut.
     #[schemars(range(min = 16))]
     pub event_queue: usize,
+    /// Whether `RUN_FINISHED` and the answer of a JSON run tell, in `usage`, what the whole run has
+    /// used and what it cost, beside what its last answer has.
+    pub total_usage: bool,
 }
 
 /// What becomes of a run when the client that watches it hangs up.
@@ -60,6 +63,7 @@ impl Default for Runs {
             cancel_grace: Period::from_secs(1),
             max_agent_depth: 5,
             event_queue: 1024,
+            total_usage: false,
         }
     }
 }

@@ -16,6 +16,8 @@ use super::{Deadline, FreeTable, ToolPattern};
 pub struct Tools {
     /// The tools that every agent may call.
     pub shared: Vec<ToolPattern>,
+    /// The tools that clients may call themselves.
+    pub endpoints: Vec<ToolPattern>,
     /// The tables `[tools.NAME]`.
     pub named: BTreeMap<String, Tool>,
 }
@@ -96,10 +98,12 @@ impl<'de> Visitor<'de> for ToolsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tools, A::Error> {
         let mut tools = Tools::default();
         while let Some(name) = entries.next_key::<String>()? {
-            if name == "shared" {
-                tools.shared = entries.next_value()?;
-            } else {
-                tools.named.insert(name, entries.next_value()?);
+            match name.as_str() {
+                "shared" => tools.shared = entries.next_value()?,
+                "endpoints" => tools.endpoints = entries.next_value()?,
+                _ => {
+                    tools.named.insert(name, entries.next_value()?);
+                }
             }
         }
         Ok(tools)
@@ -112,7 +116,7 @@ impl<'de> Deserialize<'de> for Tools {
     }
 }
 
-/// By hand, because the names of tools and `shared` stand side by side.
+/// By hand, because the names of tools, `shared` and `endpoints` stand side by side.
 impl JsonSchema for Tools {
     fn schema_name() -> Cow<'static, str> {
         "Tools".into()
@@ -126,6 +130,13 @@ impl JsonSchema for Tools {
                 "shared": {
                     "description": "The tools that every agent may call; `*` stands for any \
                                     characters.",
+                    "type": "array",
+                    "items": { "type": "string" },
+                    "default": [],
+                },
+                "endpoints": {
+                    "description": "The tools that clients may call themselves, with `POST \
+                                    /tools/NAME/execute`; `*` stands for any characters.",
                     "type": "array",
                     "items": { "type": "string" },
                     "default": [],

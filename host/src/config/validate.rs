@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{
     Agent, Auth, ClientIp, Config, ConfigError, Cors, Deadline, FreeTable, OnRequestDisconnect,
-    Period, Problem, Problems, Rule, SecretHolder, Server, Tool, document::Document,
+    Period, PrincipalQuota, Problem, Problems, Rule, SecretHolder, Server, Tool,
+    document::Document,
 };
 use crate::schema::Schema;
 
@@ -29,6 +30,7 @@ impl Config {
         };
         checks.server(self);
         checks.runs(self);
+        checks.quota(self);
         checks.store(self);
         checks.plugins(self);
         for (name, tool) in &self.tools.named {
@@ -236,6 +238,54 @@ impl Checks<'_> {
                 "`runs.event_queue` must be at least 16",
                 "the default is 1024",
             );
+        }
+    }
+
+    fn quota(&mut self, config: &Config) {
+        let quota = &config.quota;
+        let default = (
+            String::new(),
+            quota.runs_per_day,
+            quota.tokens_per_day,
+            quota.cost_per_day,
+        );
+        let of_principals = quota.principals.iter().enumerate().map(|(index, own)| {
+            (
+                format!("/principals/{index}"),
+                own.runs_per_day,
+                own.tokens_per_day,
+                own.cost_per_day,
+            )
+        });
+        for (place, runs, tokens, cost) in std::iter::once(default).chain(of_principals) {
+            for (key, limit) in [("runs_per_day", runs), ("tokens_per_day", tokens)] {
+                if limit == Some(0) {
+                    self.report(
+                        &format!("/quota{place}/{key}"),
+                        format!("`{key}` must be at least 1"),
+                        "remove the key for no limit",
+                    );
+                }
+            }
+            if cost.is_some() && config.prices.is_empty() {
+                self.report(
+                    &format!("/quota{place}/cost_per_day"),
+                    "`cost_per_day` is set, but no model has a price",
+                    "say what the models cost, such as [prices.\"llm/gpt-4.1-mini\"] input = \
+                     \"0.40\", output = \"1.60\"",
+                );
+            }
+        }
+        for (index, own) in quota.principals.iter().enumerate() {
+            let is_same =
+                |it: &PrincipalQuota| it.tenant == own.tenant && it.subject == own.subject;
+            if quota.principals[..index].iter().any(is_same) {
+                self.report(
+                    &format!("/quota/principals/{index}/subject"),
+                    format!("{:?} of {:?} has two quotas", own.subject, own.tenant),
+                    "keep one of them",
+                );
+            }
         }
     }
 

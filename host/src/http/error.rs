@@ -206,7 +206,10 @@ impl Failure {
             }
             Self::Thrown(error) => {
                 log(&error);
-                (route_error(&error), Vec::new())
+                (
+                    route_error(&error),
+                    retry_after(&error).into_iter().collect(),
+                )
             }
             Self::AnsweredByMount(response) => return *response,
             Self::Answered(response) if !refuses(&response) => return *response,
@@ -307,7 +310,17 @@ fn thrown(error: &Error) -> Response {
         body.insert("context".into(), Value::Object(context.clone()));
     }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    json_response(status, &body)
+    let mut response = json_response(status, &body);
+    if let Some((name, value)) = retry_after(error) {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// When to come back, where the error tells.
+fn retry_after(error: &Error) -> Option<(HeaderName, HeaderValue)> {
+    let seconds = problem::public_context(error)?.get(problem::RETRY_AFTER)?;
+    Some((RETRY_AFTER, HeaderValue::from(seconds.as_u64()?)))
 }
 
 /// What a mount may know of a thrown error.

@@ -45,11 +45,13 @@ enum Handler {
     ListRuns,
     ShowRun,
     ListApprovals,
+    ShowUsage,
     DeleteConversation,
+    ExecuteTool,
 }
 
 /// The routes below the base path; they also answer without it.
-static ROUTES: [Route; 12] = [
+static ROUTES: [Route; 14] = [
     Route::new(Method::POST, "/:name/run", Handler::Run),
     Route::new(
         Method::GET,
@@ -77,11 +79,13 @@ static ROUTES: [Route; 12] = [
     Route::new(Method::GET, "/-/runs", Handler::ListRuns),
     Route::new(Method::GET, "/-/runs/:runId", Handler::ShowRun),
     Route::new(Method::GET, "/-/approvals", Handler::ListApprovals),
+    Route::new(Method::GET, "/-/usage", Handler::ShowUsage),
     Route::new(
         Method::DELETE,
         "/-/conversations/:name/:id",
         Handler::DeleteConversation,
     ),
+    Route::new(Method::POST, "/tools/:tool/execute", Handler::ExecuteTool),
 ];
 
 /// The routes at the root, for whoever watches the server: no secret, no guards.
@@ -124,7 +128,7 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
     let method = incoming.request.method().clone();
     let path = cut_base(uri.path(), &state.base_path);
 
-    let destination = match destination(&method, path) {
+    let destination = match destination(&method, path, state.runtime.has_tool_endpoints()) {
         Destination::BuiltIn(..) | Destination::OtherMethods(_)
             if !state.is_native && !is_probe(uri.path()) =>
         {
@@ -230,7 +234,9 @@ async fn built_in(
         Handler::ListRuns => routes::list_runs::answer(call).await,
         Handler::ShowRun => routes::show_run::answer(call).await,
         Handler::ListApprovals => routes::list_approvals::answer(&call),
+        Handler::ShowUsage => routes::show_usage::answer(call).await,
         Handler::DeleteConversation => routes::delete_conversation::answer(call).await,
+        Handler::ExecuteTool => routes::execute_tool::answer(call).await,
     }
 }
 
@@ -262,7 +268,8 @@ pub(super) fn is_probe(path: &str) -> bool {
     PROBES.contains(&path)
 }
 
-fn destination<'p>(method: &Method, path: RequestPath<'p>) -> Destination<'p> {
+/// `has_tools` says whether any tool can be called over HTTP; otherwise there is no such route.
+fn destination<'p>(method: &Method, path: RequestPath<'p>, has_tools: bool) -> Destination<'p> {
     if is_probe(path.whole) {
         return match *method {
             Method::GET => Destination::Probe,
@@ -282,6 +289,9 @@ fn destination<'p>(method: &Method, path: RequestPath<'p>) -> Destination<'p> {
 
     let mut others = Vec::new();
     for route in &ROUTES {
+        if route.handler == Handler::ExecuteTool && !has_tools {
+            continue;
+        }
         let Some(params) = route.captures(segments) else {
             continue;
         };
@@ -335,7 +345,9 @@ pub(super) fn is_built_in(method: &Method, pattern: &str) -> bool {
                 Some(name) => format!("{{{name}}}"),
                 None => segment.to_owned(),
             });
-        route.method == *method && own.eq(pattern.split('/'))
+        // Where no tool is open, the path is free.
+        let is_always_there = route.handler != Handler::ExecuteTool;
+        is_always_there && route.method == *method && own.eq(pattern.split('/'))
     };
     ROUTES.iter().any(is_same) || (*method == Method::GET && PROBES.contains(&pattern))
 }
@@ -394,7 +406,9 @@ impl Handler {
             | Self::ListRuns
             | Self::ShowRun
             | Self::ListApprovals
-            | Self::DeleteConversation => RequestKind::BuiltIn,
+            | Self::ShowUsage
+            | Self::DeleteConversation
+            | Self::ExecuteTool => RequestKind::BuiltIn,
         }
     }
 
@@ -406,7 +420,10 @@ impl Handler {
         body: Body,
         limits: BodyLimits,
     ) -> Result<(Bytes, JsonBody), Failure> {
-        if !matches!(self, Self::Run | Self::ToolResult | Self::ToolApproval) {
+        if !matches!(
+            self,
+            Self::Run | Self::ToolResult | Self::ToolApproval | Self::ExecuteTool
+        ) {
             return Ok((Bytes::new(), JsonBody::Empty));
         }
         let bytes = body::buffer(headers, body, limits).await?;

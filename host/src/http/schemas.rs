@@ -8,6 +8,7 @@ use crate::schema::Schema;
 
 pub(super) static RUN: LazyLock<Schema> = LazyLock::new(|| compile(&run()));
 pub(super) static TOOL_RESULT: LazyLock<Schema> = LazyLock::new(|| compile(&tool_result()));
+pub(super) static TOOL_INPUT: LazyLock<Schema> = LazyLock::new(|| compile(&tool_input()));
 pub(super) static TOOL_APPROVAL: LazyLock<Schema> = LazyLock::new(|| compile(&tool_approval()));
 
 fn compile(schema: &Value) -> Schema {
@@ -87,6 +88,11 @@ fn tool_result() -> Value {
             },
         ],
     })
+}
+
+/// What the input must be is up to the tool.
+fn tool_input() -> Value {
+    json!({ "type": "object", "properties": { "input": {} } })
 }
 
 fn tool_approval() -> Value {

@@ -86,7 +86,10 @@ impl Pipeline {
             for event in events {
                 let ends_part = ends_part(&event);
                 if ends_part && !held.is_empty() {
-                    shown.append(&mut self.release(hook, run, std::mem::take(held)).await?);
+                    let due: Vec<_> = held.extract_if(.., |held| ends(&event, held)).collect();
+                    if !due.is_empty() {
+                        shown.append(&mut self.release(hook, run, due).await?);
+                    }
                 }
                 if !wants(hook, &event) {
                     shown.push(event);
@@ -144,10 +147,14 @@ pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(value)?)
 }
 
-/// A hook itself failed: either that is the end of what it was asked about, or it is skipped.
+/// A hook refused, which is its answer, or itself failed: then either that is the end of what it was asked about, or it is skipped.
 fn failed(hook: &OfferedHook, stage: Stage, error: &Error) -> Result<()> {
     let instance = &*hook.instance;
     let name = hook.capability.info().name.as_str();
+    if error.is_refusal() {
+        tracing::debug!(instance, hook = name, stage = stage.as_str(), %error, "a hook refused");
+        return Err(error.clone());
+    }
     match hook.on_error {
         // That it is switched off was logged when it was.
         OnError::Skip if error.code() == Some(SWITCHED_OFF) => Ok(()),
@@ -168,6 +175,31 @@ fn failed(hook: &OfferedHook, stage: Stage, error: &Error) -> Result<()> {
 fn wants(hook: &OfferedHook, event: &Event) -> bool {
     let events = &hook.capability.info().events;
     events.is_empty() || events.iter().any(|kind| kind == event.kind())
+}
+
+/// Whether an event ends the part of one that is held, or everything.
+fn ends(event: &Event, held: &Event) -> bool {
+    match (part(event), part(held)) {
+        (Some(ended), Some(own)) => ended == own,
+        // What belongs to no part waits for whichever ends first.
+        _ => true,
+    }
+}
+
+/// The text, the reasoning or the call that an event belongs to.
+fn part(event: &Event) -> Option<(u8, &str)> {
+    Some(match event {
+        Event::TextMessageStart { message_id, .. }
+        | Event::TextMessageContent { message_id, .. }
+        | Event::TextMessageEnd { message_id, .. } => (0, message_id),
+        Event::ReasoningMessageStart { message_id, .. }
+        | Event::ReasoningMessageContent { message_id, .. }
+        | Event::ReasoningMessageEnd { message_id, .. } => (1, message_id),
+        Event::ToolCallStart { call, .. }
+        | Event::ToolCallArgs { call, .. }
+        | Event::ToolCallEnd { call, .. } => (2, &call.tool_call_id),
+        _ => return None,
+    })
 }
 
 /// Whether an event ends a text, a reasoning, a tool call, or everything.

@@ -16,6 +16,7 @@ use super::lineage::Parent;
 use super::part;
 use super::step;
 use super::tools::{self, CallOutcome, PendingCall};
+use super::usage::Bill;
 use crate::plugin::capability::{BoxFuture, RunServices};
 
 /// Where in a run a plugin is called.
@@ -231,8 +232,10 @@ impl RunServices for RunAccess {
                 .model(&model)
                 .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
             request.options = entry.with_defaults(request.options);
+            let bill = Bill::open(&self.engine, &self.run, &entry.name)?;
             let access = self.engine.access(&self.run, self.place.clone());
-            entry.model.generate(access, &request).await
+            let stream = entry.model.generate(access, &request).await?;
+            Ok(bill.watch(stream))
         })
     }
 

@@ -14,6 +14,7 @@ use super::api::{Caller, RunRequest, RunUsage};
 use super::checkpoint::{CallMark, CallProgress, Happened, RequestedApproval};
 use super::lineage::Lineage;
 use super::log::EventLog;
+use super::usage::Spent;
 use crate::pipeline::Held;
 use crate::store::AnswerKind;
 
@@ -44,6 +45,7 @@ pub(crate) struct ActiveRun {
     pub(crate) cancel: CancellationToken,
     pub(crate) log: Arc<EventLog>,
     pub(crate) usage: RunUsage,
+    spent: Mutex<Spent>,
     /// Held while an event is shown: what hooks hold back.
     pub(crate) emission: tokio::sync::Mutex<Held>,
     /// Whose part it is, and what it shares with the other parts of one run.
@@ -66,6 +68,8 @@ pub(crate) struct Beginning {
     pub(crate) parent: Option<super::lineage::Parent>,
     /// What had happened to its calls, if it goes on after a crash.
     pub(crate) progress: HashMap<String, CallProgress>,
+    /// What it had used by then.
+    pub(crate) spent: Spent,
 }
 
 #[derive(Default)]
@@ -115,6 +119,7 @@ impl ActiveRun {
             cancel: lineage.cancellation(),
             log: beginning.log,
             usage: RunUsage::default(),
+            spent: Mutex::new(beginning.spent),
             emission: tokio::sync::Mutex::default(),
             lineage,
             waiting: Mutex::default(),
@@ -133,6 +138,22 @@ impl ActiveRun {
 
     pub(crate) fn conversation_id(&self) -> Option<&str> {
         self.request.conversation_id.as_deref()
+    }
+
+    /// What it has used so far.
+    pub(crate) fn spent(&self) -> Spent {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It has used more, and so has the run that it is a part of.
+    pub(crate) fn spend(&self, more: Spent) {
+        {
+            let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            spent.add(more);
+        }
+        if let Some(parent) = self.lineage.parent() {
+            parent.run.spend(more);
+        }
     }
 
     /// From here on, a client may answer this call.

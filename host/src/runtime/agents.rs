@@ -44,6 +44,8 @@ pub(crate) enum AgentKind {
     Declared(ModelEntry),
     /// The library.
     Coded(Arc<dyn AgentCapability>),
+    /// Nobody: clients call its one tool themselves.
+    ToolEndpoint,
 }
 
 /// A model and how the configuration names it.
@@ -101,6 +103,8 @@ pub(crate) struct AgentError {
 pub(crate) struct Agents {
     by_name: BTreeMap<Arc<str>, Arc<AgentSpec>>,
     models: ModelTable,
+    /// What stands round the tools that clients may call themselves, by their names.
+    endpoints: BTreeMap<String, Arc<AgentSpec>>,
 }
 
 // === impl ToolEntry ===
@@ -133,10 +137,32 @@ impl AgentSpec {
         chosen.map(|rule| Arc::clone(&rule.agent)).unwrap_or(self)
     }
 
+    /// What stands round a tool that clients call themselves: no agent has such a name.
+    fn round_tool(tool: Arc<ToolEntry>) -> Self {
+        Self {
+            name: "-".into(),
+            description: String::new(),
+            kind: AgentKind::ToolEndpoint,
+            instructions: None,
+            tools: vec![tool],
+            agents: Vec::new(),
+            rules: Vec::new(),
+            max_steps: None,
+            tool_error_mode: ToolErrorMode::Throw,
+            context_schema: None,
+            output: None,
+            repairs: 0,
+            model_options: Map::new(),
+            client_tool_result_timeout: None,
+            tool_approval_timeout: None,
+            exposed: false,
+        }
+    }
+
     fn summary(&self) -> AgentSummary {
         let (kind, model) = match &self.kind {
             AgentKind::Declared(model) => ("declared", Some(model.name.clone())),
-            AgentKind::Coded(_) => ("coded", None),
+            AgentKind::Coded(_) | AgentKind::ToolEndpoint => ("coded", None),
         };
         AgentSummary {
             name: self.name.to_string(),
@@ -178,6 +204,18 @@ impl Agents {
         let mut errors = Vec::new();
         let models = ModelTable::build(config, catalog, &mut errors);
         let tools = ToolTable::build(config, catalog, &mut errors);
+        let endpoints = tools.endpoints(&config.tools.endpoints, &mut errors);
+        for name in config
+            .prices
+            .keys()
+            .filter(|&name| !models.is_offered(name))
+        {
+            errors.push(AgentError {
+                pointer: format!("/prices/{}", name.replace('~', "~0").replace('/', "~1")),
+                message: format!("there is no model '{name}' that could have a price"),
+                help: Some(models.offered()),
+            });
+        }
         let mut by_name = BTreeMap::new();
         for (name, section) in &config.agents {
             let pointer = format!("/agents/{name}");
@@ -217,6 +255,7 @@ impl Agents {
             Ok(Self {
                 by_name: by_name.map(|(name, spec)| (name, Arc::new(spec))).collect(),
                 models,
+                endpoints,
             })
         } else {
             Err(errors)
@@ -225,6 +264,15 @@ impl Agents {
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<AgentSpec>> {
         self.by_name.get(name)
+    }
+
+    /// What stands round a tool that clients may call themselves.
+    pub(crate) fn endpoint(&self, tool: &str) -> Option<&Arc<AgentSpec>> {
+        self.endpoints.get(tool)
+    }
+
+    pub(crate) fn has_endpoints(&self) -> bool {
+        !self.endpoints.is_empty()
     }
 
     pub(crate) fn model(&self, name: &str) -> Option<&ModelEntry> {
@@ -566,9 +614,38 @@ impl ToolTable {
             .iter()
             .enumerate()
             .map(|(index, pattern)| (format!("/tools/shared/{index}"), pattern));
+        self.matching(&format!("the agent '{agent}'"), own.chain(shared))
+    }
+
+    /// The tools that clients may call themselves, each with what stands round it.
+    fn endpoints(
+        &self,
+        patterns: &[ToolPattern],
+        errors: &mut Vec<AgentError>,
+    ) -> BTreeMap<String, Arc<AgentSpec>> {
+        let places = patterns.iter().enumerate();
+        let places = places.map(|(index, it)| (format!("/tools/endpoints/{index}"), it));
+        let open = self.matching("`tools.endpoints`", places);
+        let open = open.unwrap_or_else(|mut found| {
+            errors.append(&mut found);
+            Vec::new()
+        });
+        let named = |tool: Arc<ToolEntry>| {
+            let name = tool.info.name.clone();
+            (name, Arc::new(AgentSpec::round_tool(tool)))
+        };
+        open.into_iter().map(named).collect()
+    }
+
+    /// The tools that any of the patterns means; `whose` says for what.
+    fn matching<'p>(
+        &self,
+        whose: &str,
+        patterns: impl Iterator<Item = (String, &'p ToolPattern)>,
+    ) -> Result<Vec<Arc<ToolEntry>>, Vec<AgentError>> {
         let mut chosen: Vec<Arc<ToolEntry>> = Vec::new();
         let mut errors = Vec::new();
-        for (pointer, pattern) in own.chain(shared) {
+        for (pointer, pattern) in patterns {
             let mut matched = false;
             for (instance, tool) in &self.entries {
                 let name = &tool.info.name;
@@ -582,7 +659,7 @@ impl ToolTable {
                 match chosen.iter().find(|other| other.info.name == *name) {
                     Some(other) if !Arc::ptr_eq(other, tool) => errors.push(AgentError {
                         pointer: pointer.clone(),
-                        message: format!("the agent '{agent}' would have two tools '{name}'"),
+                        message: format!("{whose} would have two tools '{name}'"),
                         help: Some("name the instance: `\"instance.tool\"`".into()),
                     }),
                     Some(_) => {}
@@ -597,9 +674,7 @@ impl ToolTable {
                     .collect();
                 errors.push(AgentError {
                     pointer,
-                    message: format!(
-                        "the agent '{agent}' names a tool '{pattern}' that does not exist"
-                    ),
+                    message: format!("{whose} names a tool '{pattern}' that does not exist"),
                     help: Some(listed("there are", names.iter())),
                 });
             }

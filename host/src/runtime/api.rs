@@ -15,7 +15,9 @@ use crate::store::EventBatch;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct RunRequest {
-    /// A text, a list of items, or one item.
+    /// A text, a list of items, or one item. Not stored: a run goes on after a crash with what hooks
+    /// have left of it, which is in its checkpoint.
+    #[serde(skip_serializing)]
     pub(crate) input: Value,
     /// `None` where it was not sent; `null` is a context.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "sent")]

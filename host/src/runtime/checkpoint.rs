@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::active::{ClientResult, Decision};
 use super::tools::{CallOutcome, PendingCall};
+use super::usage::Spent;
 
 /// Where a declared agent stands: between two steps, or within one whose model has answered.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub(crate) struct Progress {
     /// How many steps the run and its parts have taken.
     #[serde(default)]
     pub(crate) taken_steps: u32,
+    #[serde(default)]
+    pub(crate) spent: Spent,
     /// The model's answer of the step that is under way, and the calls that are left of it.
     pub(crate) pending: Option<Answered>,
 }

@@ -15,9 +15,10 @@ use super::active::ActiveRun;
 use super::agents::{AgentKind, AgentSpec, ModelEntry, ToolEntry};
 use super::checkpoint::{Answered, Progress};
 use super::engine::{End, Engine};
-use super::input;
+use super::input::{self, Sent};
 use super::step::{self, check_cancelled, stoppable};
 use super::structured::{self, Unfit, Wanted};
+use super::usage::Spent;
 use super::{failure, models, tools};
 use crate::pipeline::to_json;
 use crate::plugin::capability::{AgentCapability, RunServices};
@@ -83,10 +84,12 @@ impl Driver<'_> {
             }
             Begin::Anew => self.begin().await?,
         };
-        let result = match &self.run.agent.kind {
+        let mut result = match &self.run.agent.kind {
             AgentKind::Declared(model) => self.loop_steps(model, &mut progress).await?,
-            AgentKind::Coded(agent) => self.run_coded(agent, &mut progress).await?,
+            AgentKind::Coded(agent) => self.run_coded(agent, &progress).await?,
+            AgentKind::ToolEndpoint => return Err(Error::internal("there is no agent to run")),
         };
+        self.settle(&mut result, &mut progress).await?;
         check_cancelled(self.run)?;
         let conversation = self.conversation_to_save(progress).await?;
         Ok(Worked {
@@ -96,12 +99,13 @@ impl Driver<'_> {
     }
 
     async fn begin(&self) -> Result<Progress> {
-        let progress = self.prepare().await?;
+        let (progress, changed) = self.prepare().await?;
         if matches!(self.run.agent.kind, AgentKind::Declared(_)) && !self.run.lineage.take_step() {
             return Err(failure::no_steps_left());
         }
         self.emit(|run, timestamp| {
-            let mut run_input = Map::from_iter([("input".to_owned(), run.request.input.clone())]);
+            let input = changed.unwrap_or_else(|| run.request.input.clone());
+            let mut run_input = Map::from_iter([("input".to_owned(), input)]);
             if let Some(context) = &run.request.context {
                 run_input.insert("context".into(), context.clone());
             }
@@ -117,8 +121,9 @@ impl Driver<'_> {
         Ok(progress)
     }
 
-    /// Checks everything that can be checked before the run begins.
-    async fn prepare(&self) -> Result<Progress> {
+    /// Checks everything that can be checked before the run begins. Also the input to show, where
+    /// hooks have changed it.
+    async fn prepare(&self) -> Result<(Progress, Option<Value>)> {
         let Self { engine, run } = self;
         if let Some(schema) = &run.agent.context_schema {
             let context = run.request.context.as_ref().unwrap_or(&Value::Null);
@@ -130,7 +135,10 @@ impl Driver<'_> {
         if run.answer == AnswerKind::Json {
             refuse_interactive(&run.agent)?;
         }
-        let input = input::items(&run.request.input)?;
+        let Sent {
+            items: input,
+            changed,
+        } = input::sent(engine, run).await?;
         if let AgentKind::Declared(model) = &run.agent.kind {
             let info = model.info();
             input::check_capabilities(&input, &info.capabilities, &run.agent.name, &info.name)?;
@@ -149,14 +157,15 @@ impl Driver<'_> {
                 read.extend(input);
                 read
             }
-            AgentKind::Coded(_) => heard.clone(),
+            AgentKind::Coded(_) | AgentKind::ToolEndpoint => heard.clone(),
         };
-        Ok(Progress {
+        let progress = Progress {
             conversation,
             heard,
             version: history.version,
             ..Progress::default()
-        })
+        };
+        Ok((progress, changed))
     }
 
     // === declared agents ===
@@ -190,7 +199,7 @@ impl Driver<'_> {
             let Some(wanted) = &wanted else {
                 return Ok(RunResult {
                     response,
-                    structured: None,
+                    ..RunResult::default()
                 });
             };
             let repaired = match wanted.value_of(&response) {
@@ -202,6 +211,7 @@ impl Driver<'_> {
                     return Ok(RunResult {
                         response,
                         structured: Some(value),
+                        ..RunResult::default()
                     });
                 }
                 Repaired::AskAgain(prompt) => progress.conversation.push(prompt),
@@ -308,6 +318,7 @@ impl Driver<'_> {
             });
         let request = self.model_request(model, &progress.conversation, &change, wanted)?;
         let answered = step::ask_model(engine, run, model, request, index).await?;
+        progress.spent = run.spent();
         for item in &answered.response.output {
             if !matches!(item, Item::ToolCall(_)) {
                 progress.say(item.clone());
@@ -492,11 +503,32 @@ impl Driver<'_> {
     async fn run_coded(
         &self,
         agent: &Arc<dyn AgentCapability>,
-        progress: &mut Progress,
+        progress: &Progress,
     ) -> Result<RunResult> {
         let access = self.engine.access(self.run, Place::default());
         let running = agent.run(access, &progress.conversation);
-        let result = stoppable(self.engine, self.run, running).await?;
+        stoppable(self.engine, self.run, running).await
+    }
+
+    // === the end ===
+
+    /// What hooks leave of a result; that of a coded agent is checked and stored as they leave it.
+    async fn settle(&self, result: &mut RunResult, progress: &mut Progress) -> Result<()> {
+        let Self { engine, run } = self;
+        // An agent that asked no model through the server tells what it has used itself.
+        if run.spent() == Spent::default() {
+            engine.charge(run, None, &result.response.usage);
+        }
+        result.usage = Some(run.spent().total());
+        if engine.pipeline.has(Stage::AfterRun) {
+            run.log.flush();
+            let access = engine.access(run, Place::default());
+            let replaced = engine.pipeline.replace(Stage::AfterRun, &access, result);
+            Box::pin(replaced).await?;
+        }
+        if matches!(run.agent.kind, AgentKind::Declared(_)) {
+            return Ok(());
+        }
         if let (Some(output), Some(value)) = (&self.run.agent.output, &result.structured) {
             output
                 .schema
@@ -505,10 +537,8 @@ impl Driver<'_> {
                 .map_err(|issues| failure::invalid("schema", &issues))?;
         }
         progress.said.clone_from(&result.response.output);
-        Ok(result)
+        Ok(())
     }
-
-    // === the end ===
 
     /// The conversation with what was there, what the client sent, and what was said.
     async fn conversation_to_save(&self, progress: Progress) -> Result<Option<ConversationSave>> {
@@ -575,7 +605,7 @@ impl Driver<'_> {
         let error = match ended {
             Ok(result) => {
                 // Before the end: whoever reads to it may ask what the run cost.
-                let _first = run.usage.set(result.response.usage);
+                let _first = run.usage.set(run.spent().tokens);
                 self.close(None);
                 return Ok(result);
             }
@@ -611,13 +641,15 @@ impl Driver<'_> {
         let event = Event::RunFinished {
             run_id: run.id.to_string(),
             agent_name: run.agent.name.to_string(),
-            result: result.clone(),
+            result: RunResult {
+                usage: result.usage.clone().filter(|_| engine.limits.total_usage),
+                ..result.clone()
+            },
             timestamp: engine.clock.now_millis(),
             conversation_id: conversation(run),
         };
         let end = End {
             state: RunState::Finished,
-            usage: Some(result.response.usage),
             conversation: save,
         };
         match engine.finish(run, event, end).await? {
@@ -638,7 +670,6 @@ impl Driver<'_> {
         let Self { engine, run } = self;
         let end = || End {
             state,
-            usage: None,
             conversation: None,
         };
         let Err(error) = engine.finish(run, event.clone(), end()).await else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Error, Event, Principal, Result, Stage, Usage};
+use mortise_plugin_api::{Error, Event, Principal, Result, Stage};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +11,8 @@ use super::active::{ActiveRun, ActiveRuns};
 use super::agents::{AgentKind, Agents};
 use super::lineage;
 use super::log::Turn;
+use super::quota::Quotas;
+use super::usage::Prices;
 use crate::clock::Clock;
 use crate::config;
 use crate::ids::Ids;
@@ -31,6 +33,9 @@ pub(crate) struct Engine {
     pub(crate) tasks: Tasks,
     pub(crate) active: ActiveRuns,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) prices: Prices,
+    /// `None` where nobody has one.
+    pub(crate) quotas: Option<Quotas>,
     /// The server stops: runs that wait are left to the next start.
     pub(crate) parking: CancellationToken,
 }
@@ -38,7 +43,6 @@ pub(crate) struct Engine {
 /// How a run ends.
 pub(crate) struct End {
     pub(crate) state: RunState,
-    pub(crate) usage: Option<Usage>,
     pub(crate) conversation: Option<ConversationSave>,
 }
 
@@ -152,7 +156,10 @@ impl Engine {
         let finish = Finish {
             state: end.state,
             ended_at: self.clock.now_millis(),
-            usage: end.usage,
+            usage: match end.state {
+                RunState::Finished => Some(run.spent().total()),
+                _ => run.spent().total_if_any(),
+            },
             last_words: last_words.clone(),
             conversation: end.conversation,
         };

@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Principal, Usage};
+use mortise_plugin_api::{Principal, TotalUsage};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::active::ActiveRun;
 use super::api::RunOutcome;
+use super::quota;
 use super::service::{Runtime, internal};
-use crate::store::{ConversationKey, RunFilter, RunState, StoredRun};
+use crate::config::Money;
+use crate::store::{ConversationKey, DailyUsage, RunFilter, RunState, StoredRun};
 
 /// Which runs are wanted, the youngest first.
 #[derive(Debug, Default)]
@@ -40,7 +42,20 @@ pub(crate) struct RunSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ended_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<TotalUsage>,
+}
+
+/// What somebody has used on a day of UTC, as it looks from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UsageOfDay {
+    /// Such as `2026-11-21`.
+    pub(crate) day: String,
+    pub(crate) runs: u64,
+    pub(crate) input_tokens: u64,
+    pub(crate) output_tokens: u64,
+    pub(crate) total_tokens: u64,
+    pub(crate) cost: Money,
 }
 
 /// A tool call that waits for a decision.
@@ -142,6 +157,44 @@ impl Runtime {
         }
         Ok(deleted)
     }
+
+    /// What a principal has used on each of the last so many days, the youngest first.
+    pub(crate) async fn usage(
+        &self,
+        principal: &Principal,
+        days: u64,
+    ) -> RunOutcome<Vec<UsageOfDay>> {
+        let today = quota::day(self.engine.clock.now_millis());
+        let since = (today + 1).saturating_sub(days);
+        let stored = self.engine.store.usage(principal, since).await;
+        let stored = stored.map_err(internal)?;
+        Ok(stored.into_iter().map(UsageOfDay::from).collect())
+    }
+
+    /// The time of day, as text.
+    pub(crate) fn time_text(&self) -> String {
+        quota::rfc3339(self.engine.clock.now_millis())
+    }
+
+    /// Whether answers tell what the whole run has used.
+    pub(crate) fn shows_total_usage(&self) -> bool {
+        self.engine.limits.total_usage
+    }
+}
+
+// === impl UsageOfDay ===
+
+impl From<DailyUsage> for UsageOfDay {
+    fn from(DailyUsage { day, used }: DailyUsage) -> Self {
+        Self {
+            day: quota::date(day),
+            runs: used.runs,
+            input_tokens: used.input_tokens,
+            output_tokens: used.output_tokens,
+            total_tokens: used.total_tokens,
+            cost: used.cost,
+        }
+    }
 }
 
 // === impl RunSummary ===
@@ -171,7 +224,7 @@ impl From<&ActiveRun> for RunSummary {
             state: RunState::Running.as_str(),
             created_at: run.created_at,
             ended_at: None,
-            usage: None,
+            usage: run.spent().total_if_any(),
         }
     }
 }

@@ -98,7 +98,7 @@ impl Runtime {
             }
             "agents.start" => {
                 let (agent, request, caller) = self.requested(instance, payload)?;
-                Ok((*self.start_spec(agent, request, caller).await).into())
+                Ok((*self.start_spec(agent, request, caller).await?).into())
             }
             "runs.events" => self.events(read(payload)?).await,
             "runs.status" => self.status(read(payload)?).await,

@@ -22,7 +22,8 @@ impl Runtime {
     /// What the key of a request stands for. `request` is a digest of it.
     ///
     /// # Errors
-    /// `CONFLICT` for a key that came with another request, `NOT_FOUND` for an unknown agent.
+    /// `CONFLICT` for a key that came with another request, `NOT_FOUND` for an unknown agent,
+    /// `RATE_LIMITED` when the quota of the principal is used up.
     pub(crate) async fn claim(
         &self,
         agent: &str,
@@ -42,7 +43,17 @@ impl Runtime {
             run_id: Arc::clone(&run_id),
             request: request.clone(),
         };
-        match self.engine.store.claim(key, run).await.map_err(internal)? {
+        let (engine, quotas) = (&self.engine, self.engine.quotas.as_ref());
+        let now = engine.clock.now_millis();
+        if let Some(quotas) = quotas {
+            // Before the key: one that stands for a run which may not begin would stay so.
+            Box::pin(quotas.admit(principal, &*engine.store, now)).await?;
+        }
+        let claimed = engine.store.claim(key, run).await;
+        if let (Some(quotas), Ok(Some(_)) | Err(_)) = (quotas, &claimed) {
+            quotas.give_back(principal, now);
+        }
+        match claimed.map_err(internal)? {
             None => Ok(Claim::New(run_id)),
             Some(known) if known.request == request => Ok(Claim::Known(known.run_id)),
             Some(_) => Err(conflict(

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Content, Error, Item, Message, ModelCapabilities, Part, Result};
-use serde_json::Value;
+use mortise_plugin_api::{
+    Content, Error, Item, Message, ModelCapabilities, Part, Result, RunInput, Stage,
+};
+use serde_json::{Value, json};
 
+use super::access::Place;
 use super::active::ActiveRun;
 use super::engine::Engine;
 use crate::store::ConversationKey;
@@ -14,6 +17,40 @@ pub(crate) struct History {
     pub(crate) items: Arc<Vec<Item>>,
     /// The version to save over; `None` where nothing was stored.
     pub(crate) version: Option<u64>,
+}
+
+/// What was sent, as hooks leave it.
+pub(crate) struct Sent {
+    pub(crate) items: Vec<Item>,
+    /// The same as it is shown, where hooks have changed it.
+    pub(crate) changed: Option<Value>,
+}
+
+/// The input of a run. What hooks make of it is all that is shown and stored.
+pub(crate) async fn sent(engine: &Arc<Engine>, run: &Arc<ActiveRun>) -> Result<Sent> {
+    let items = items(&run.request.input)?;
+    if !engine.pipeline.has(Stage::BeforeRun) {
+        return Ok(Sent {
+            items,
+            changed: None,
+        });
+    }
+    let mut input = RunInput::new(items.clone());
+    let access = engine.access(run, Place::default());
+    let replaced = engine
+        .pipeline
+        .replace(Stage::BeforeRun, &access, &mut input);
+    // Boxed: most runs have no such hook.
+    Box::pin(replaced).await?;
+    let changed = (input.input != items).then(|| match (&run.request.input, &*input.input) {
+        // Whoever sent a text is shown one.
+        (Value::String(_), [only]) if *only == Item::user(only.text()) => only.text().into(),
+        (_, items) => json!(items),
+    });
+    Ok(Sent {
+        items: input.input,
+        changed,
+    })
 }
 
 /// The input as items: a text is a message of the user, an item stands for itself.
@@ -148,8 +185,6 @@ fn needed_modality(part: &Part) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -75,6 +75,16 @@ impl ModelTable {
         listed("there are", self.0.keys())
     }
 
+    /// Whether a plugin offers a model of this name.
+    pub(crate) fn is_offered(&self, name: &str) -> bool {
+        name.contains('/') && self.0.contains_key(name)
+    }
+
+    /// The names of those that plugins offer, for advice.
+    pub(crate) fn offered(&self) -> String {
+        listed("the loaded plugins offer", self.names(false))
+    }
+
     fn names(&self, are_aliases: bool) -> impl Iterator<Item = &String> {
         let names = self.0.keys();
         names.filter(move |name| name.contains('/') != are_aliases)
@@ -91,7 +101,7 @@ impl ModelTable {
             errors.push(AgentError {
                 pointer: format!("/models/{name}/model"),
                 message: format!("there is no model '{model}' for the alias '{name}'"),
-                help: Some(listed("the loaded plugins offer", self.names(false))),
+                help: Some(self.offered()),
             });
             return None;
         };

@@ -16,6 +16,7 @@ use super::driver::{self, Begin};
 use super::engine::Engine;
 use super::lineage::Parent;
 use super::log::EventLog;
+use super::usage::Spent;
 use crate::plugin::capability::BoxFuture;
 
 /// Runs an agent as a part of another run, and waits for what it comes to. Dropping the future
@@ -91,6 +92,7 @@ fn open(
         log: EventLog::within(id, &whole.log),
         parent: Some(parent),
         progress: HashMap::new(),
+        spent: Spent::default(),
     });
     engine.active.insert(&part);
     part

@@ -52,7 +52,7 @@ impl Runtime {
         }
         let agent = self.engine.agents.get(&unfinished.run.agent);
         let agent = Arc::clone(agent.ok_or("its agent is not there any more")?);
-        if matches!(agent.kind, AgentKind::Coded(_)) {
+        if !matches!(agent.kind, AgentKind::Declared(_)) {
             return Err("only declared agents can go on");
         }
         let checkpoint = unfinished.checkpoint.as_ref();
@@ -116,6 +116,7 @@ impl Runtime {
             ),
             parent: None,
             progress: calls,
+            spent: progress.spent,
         });
         let said = progress.conversation.iter();
         let earlier = said.filter_map(|item| match item {
@@ -126,12 +127,24 @@ impl Runtime {
         let pending = pending.map(|call| call.call_id.clone());
         run.call_ids().extend(earlier.chain(pending));
         engine.active.insert(&run);
+        let now = engine.clock.now_millis();
+        if let Some(quotas) = &engine.quotas
+            && let Err(error) = quotas.learn(&run.owner, &*engine.store, now).await
+        {
+            tracing::warn!(run_id = &*run.id, %error, "what its owner has used is not known");
+        }
         self.start(run, Begin::From(Box::new(progress)), None).await;
     }
 
     async fn interrupt(&self, unfinished: UnfinishedRun) -> Result<(), StoreError> {
         let engine = &self.engine;
-        let UnfinishedRun { run, next, .. } = unfinished;
+        let UnfinishedRun {
+            run,
+            next,
+            checkpoint,
+            ..
+        } = unfinished;
+        let progress = checkpoint.and_then(|it| serde_json::from_str::<Progress>(&it.json).ok());
         let last_words = match run.answer {
             AnswerKind::Json => None,
             AnswerKind::Stream => {
@@ -155,7 +168,7 @@ impl Runtime {
         let finish = Finish {
             state: RunState::Failed,
             ended_at: engine.clock.now_millis(),
-            usage: None,
+            usage: progress.and_then(|progress| progress.spent.total_if_any()),
             last_words,
             conversation: None,
         };

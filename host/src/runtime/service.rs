@@ -16,9 +16,13 @@ use super::api::{
 use super::driver::{self, Begin};
 use super::engine::Engine;
 use super::log::EventLog;
+use super::quota;
 use super::reader::Reader;
+use super::usage::Spent;
 use crate::config::OnRequestDisconnect;
-use crate::store::{AnswerKind, ConversationKey, Finish, RunState, StoreError, StoredRun};
+use crate::store::{
+    AnswerKind, Booking, ConversationKey, Finish, RunState, StoreError, StoredRun, Used,
+};
 
 /// Every run of this server, as far as whoever holds this may reach. Cheap to clone.
 #[derive(Clone)]
@@ -79,7 +83,8 @@ impl Runtime {
         self.run_spec(agent, request, caller).await
     }
 
-    /// Starts a streamed run. Fails only for an unknown agent; everything else comes in the stream.
+    /// Starts a streamed run. Fails only for an unknown agent and a quota that is used up; everything
+    /// else comes in the stream.
     pub(crate) async fn stream(
         &self,
         agent: &str,
@@ -87,6 +92,7 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<Streamed> {
         let agent = self.agent(agent)?;
+        self.admit(&request, &caller.principal).await?;
         let run = self.open(agent, request, caller, AnswerKind::Stream);
         let on_gone = self.watch_client(&run);
         let reader = Reader::live(Arc::clone(&run.log), on_gone);
@@ -99,7 +105,8 @@ impl Runtime {
         Ok(streamed)
     }
 
-    /// Starts a streamed run for code of this process. Fails only for an unknown agent.
+    /// Starts a streamed run for code of this process. Fails only for an unknown agent and a quota
+    /// that is used up.
     pub(crate) async fn watch(
         &self,
         agent: &str,
@@ -107,6 +114,7 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<Watched> {
         let agent = self.agent(agent)?;
+        self.admit(&request, &caller.principal).await?;
         let run = self.open(agent, request, caller, AnswerKind::Stream);
         let watched = Watched {
             run_id: Arc::clone(&run.id),
@@ -272,6 +280,7 @@ impl Runtime {
         request: RunRequest,
         caller: Caller,
     ) -> RunOutcome<RunResult> {
+        self.admit(&request, &caller.principal).await?;
         let run = self.open(agent, request, caller, AnswerKind::Json);
         let (sender, receiver) = oneshot::channel();
         // The client has gone when this future is dropped: the run hears of it and may still end
@@ -289,11 +298,23 @@ impl Runtime {
         agent: Arc<AgentSpec>,
         request: RunRequest,
         caller: Caller,
-    ) -> Arc<str> {
+    ) -> RunOutcome<Arc<str>> {
+        self.admit(&request, &caller.principal).await?;
         let run = self.open(agent, request, caller, AnswerKind::Stream);
         let run_id = Arc::clone(&run.id);
         self.start(run, Begin::Anew, None).await;
-        run_id
+        Ok(run_id)
+    }
+
+    /// Takes a run of what its owner may begin today; one with a key was taken with its key.
+    async fn admit(&self, request: &RunRequest, owner: &Principal) -> RunOutcome<()> {
+        match &self.engine.quotas {
+            Some(quotas) if request.claimed_id.is_none() => {
+                let now = self.engine.clock.now_millis();
+                Box::pin(quotas.admit(owner, &*self.engine.store, now)).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The agent of this name, if it may be reached.
@@ -349,8 +370,17 @@ impl Runtime {
             log,
             parent: None,
             progress: HashMap::new(),
+            spent: Spent::default(),
         });
         engine.active.insert(&run);
+        engine.store.book(Booking {
+            owner: Arc::clone(&run.owner),
+            day: quota::day(created_at),
+            used: Used {
+                runs: 1,
+                ..Used::default()
+            },
+        });
         if engine.is_recorded(&run) {
             let known = StoredRun {
                 id: Arc::clone(&run.id),
@@ -441,7 +471,7 @@ impl Drop for LastResort {
         let finish = Finish {
             state: RunState::Failed,
             ended_at: engine.clock.now_millis(),
-            usage: None,
+            usage: run.spent().total_if_any(),
             last_words: last_words.clone(),
             conversation: None,
         };

@@ -16,6 +16,7 @@ use super::checkpoint::Answered;
 use super::engine::Engine;
 use super::failure;
 use super::tools::PendingCall;
+use super::usage::Bill;
 use crate::store::AnswerKind;
 
 /// Asks a model; hooks see the request before and the answer after.
@@ -50,9 +51,11 @@ pub(crate) async fn ask_model(
                 "toolChoice": request.tool_choice,
             })
         });
+    let mut bill = Bill::open(engine, run, &entry.name)?;
     let generated = entry.model.generate(Arc::clone(&access), &request);
     let stream = droppable(run, generated).await?;
-    let mut answered = show_answer(engine, run, stream).await?;
+    let mut answered = show_answer(engine, run, stream, &mut bill).await?;
+    drop(bill);
     engine
         .pipeline
         .replace(Stage::AfterModel, &access, &mut answered.response)
@@ -69,6 +72,7 @@ async fn show_answer(
     engine: &Arc<Engine>,
     run: &Arc<ActiveRun>,
     mut stream: ChunkStream,
+    bill: &mut Bill,
 ) -> Result<Answered> {
     let watched = engine.is_watched(run);
     let mut builder = AnswerBuilder::default();
@@ -80,6 +84,7 @@ async fn show_answer(
         let Some(chunk) = droppable(run, next).await? else {
             break;
         };
+        bill.note(&chunk);
         {
             let mut taken = run.call_ids();
             builder.take(chunk, &mut taken, &mut shown)?;

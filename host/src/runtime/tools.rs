@@ -16,11 +16,12 @@ use tokio::sync::oneshot;
 
 use super::access::Place;
 use super::active::{ActiveRun, ClientResult, Decision};
-use super::agents::{ToolBody, ToolEntry};
+use super::agents::{AgentKind, ToolBody, ToolEntry};
 use super::checkpoint::{CallMark, CallProgress, Happened, Until};
 use super::engine::Engine;
 use super::failure;
 use super::step::{call_ref, stoppable};
+use super::tool_endpoint;
 use crate::config::Deadline;
 use crate::pipeline::to_json;
 use crate::plugin::capability::RunServices;
@@ -467,14 +468,17 @@ impl Execution<'_> {
 
     /// What becomes of a failed call in the end.
     fn settle(&self, failed: CallError, answer: ToolErrorAnswer) -> Result<Ended> {
-        let mode = self
-            .tool
-            .info
-            .error_mode
-            .unwrap_or(self.run.agent.tool_error_mode);
+        let is_endpoint = matches!(self.run.agent.kind, AgentKind::ToolEndpoint);
+        let own_mode = self.tool.info.error_mode.filter(|_| !is_endpoint);
+        let mode = own_mode.unwrap_or(self.run.agent.tool_error_mode);
+        let thrown = |failed: CallError| match failed.cause.code() {
+            // Whoever calls a tool itself reads what a model would.
+            None if is_endpoint => Error::new(tool_endpoint::FAILED, failed.message),
+            _ => failed.cause,
+        };
         match answer {
             ToolErrorAnswer::Result(value) => return Ok(Ended::Fine(value)),
-            ToolErrorAnswer::Throw => return Err(failed.cause),
+            ToolErrorAnswer::Throw => return Err(thrown(failed)),
             ToolErrorAnswer::SendToModel(message) => {
                 let failed = CallError { message, ..failed };
                 return Ok(Ended::Failed(failed, self.call.name.clone()));
@@ -483,7 +487,7 @@ impl Execution<'_> {
         }
         if mode == ToolErrorMode::Throw {
             tracing::warn!(tool = self.call.name, run_id = &*self.run.id, error = %failed.cause, "a tool failed its run");
-            return Err(failed.cause);
+            return Err(thrown(failed));
         }
         tracing::debug!(tool = self.call.name, run_id = &*self.run.id, error = %failed.cause, "a tool failed");
         Ok(Ended::Failed(failed, self.call.name.clone()))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mortise_plugin_api::{Item, Principal, Usage};
+use mortise_plugin_api::{Item, Principal, TotalUsage};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -158,18 +158,65 @@ async fn events_come_back_in_order_from_a_number_on() {
     .await;
 }
 
+fn booking(subject: &str, day: u64, runs: u64, cost: &str) -> Booking {
+    Booking {
+        owner: Arc::new(Principal::new(subject)),
+        day,
+        used: Used {
+            runs,
+            total_tokens: 10,
+            cost: cost.parse().unwrap(),
+            ..Used::default()
+        },
+    }
+}
+
+#[tokio::test]
+async fn what_is_used_is_summed_by_principal_and_day() {
+    const TODAY: u64 = START / 86_400_000;
+    each(async |store| {
+        store.book(booking("ann", TODAY, 1, "0.1"));
+        store.book(booking("ann", TODAY, 0, "0.000000002"));
+        store.book(booking("bob", TODAY, 1, "7"));
+        store.book(booking("ann", TODAY - 1, 1, "0"));
+        store.book(booking("ann", TODAY - 9, 1, "0"));
+        let used = |runs, total_tokens, cost: &str| Used {
+            runs,
+            total_tokens,
+            cost: cost.parse().unwrap(),
+            ..Used::default()
+        };
+        let today = DailyUsage {
+            day: TODAY,
+            used: used(1, 20, "0.100000002"),
+        };
+        let yesterday = DailyUsage {
+            day: TODAY - 1,
+            used: used(1, 10, "0"),
+        };
+        let ann = Principal::new("ann");
+        assert_eq!(store.usage(&ann, TODAY).await.unwrap(), [today]);
+        assert_eq!(
+            store.usage(&ann, TODAY - 8).await.unwrap(),
+            [today, yesterday]
+        );
+        let nobody = Principal::new("ann").with_tenant("other");
+        assert_eq!(store.usage(&nobody, 0).await.unwrap(), []);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_run_ends_once_with_its_last_words() {
     each(async |store| {
         store.open_run(new_run("r"), Some("{}".into()));
         append(store, "r", 0..2, vec![]).await;
-        let usage = Usage {
-            total_tokens: Some(8),
-            ..Usage::default()
-        };
+        let mut total = TotalUsage::default();
+        total.tokens.total_tokens = Some(8);
+        total.cost = Some("0.5".into());
         let last = Finish {
             last_words: Some(batch(2..3)),
-            usage: Some(usage),
+            usage: Some(total.clone()),
             ..finish(RunState::Finished)
         };
         assert_eq!(end(store, "r", last).await, Finished::Won);
@@ -178,7 +225,7 @@ async fn a_run_ends_once_with_its_last_words() {
         assert_eq!(numbers(store, "r", 0, 9).await, [0, 1, 2]);
         let run = store.run("r").await.unwrap().unwrap();
         assert_eq!((run.state, run.ended_at), (RunState::Finished, Some(START)));
-        assert_eq!(run.usage, Some(usage));
+        assert_eq!(run.usage, Some(total));
         assert_eq!(*run.owner, Principal::new("ann"));
         assert!(run.owner.has_scope("runs:approve"));
         assert_eq!(run.conversation_id.as_deref(), Some("c1"));

@@ -1,14 +1,16 @@
 //! The store in memory: bounded, gone with the process.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mortise_plugin_api::Principal;
 use serde_json::Value;
 
 use super::{
-    Acknowledge, Appended, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch,
-    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits, RunFilter, RunState,
-    Store, StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
+    Acknowledge, Appended, AuditRecord, Booking, ConversationKey, ConversationSave, DailyUsage,
+    Entry, EventBatch, Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits,
+    RunFilter, RunState, Store, StoreError, StoreFuture, StoredConversation, StoredRun, USAGE_DAYS,
+    UnfinishedRun, Used,
 };
 use crate::clock::Clock;
 
@@ -28,10 +30,15 @@ struct Data {
     /// Conversations in the order of their first save.
     conversation_order: VecDeque<ConversationKey>,
     state: HashMap<(String, String), Value>,
+    /// What principals have used, by tenant and subject, by day.
+    usage: HashMap<(String, String), BTreeMap<u64, Used>>,
     keys: HashMap<IdempotencyKey, KeyedRun>,
     /// Keys in the order of their first use.
     key_order: VecDeque<IdempotencyKey>,
 }
+
+/// Beyond so many principals, those that have not used anything today are forgotten.
+const USAGE_OWNERS: usize = 65_536;
 
 struct Run {
     known: StoredRun,
@@ -194,6 +201,29 @@ impl Store for MemoryStore {
             data.keys.remove(&oldest);
         }
         done(None)
+    }
+
+    fn book(&self, booking: Booking) {
+        let Booking { owner, day, used } = booking;
+        let usage = &mut self.data().usage;
+        let key = (owner.tenant.clone(), owner.subject.clone());
+        if usage.len() >= USAGE_OWNERS && !usage.contains_key(&key) {
+            usage.retain(|_, days| days.contains_key(&day));
+        }
+        let days = usage.entry(key).or_default();
+        *days.entry(day).or_default() += used;
+        let oldest = day.saturating_sub(USAGE_DAYS);
+        if days.first_key_value().is_some_and(|(day, _)| *day < oldest) {
+            days.pop_first();
+        }
+    }
+
+    fn usage(&self, owner: &Principal, since: u64) -> StoreFuture<'_, Vec<DailyUsage>> {
+        let key = (owner.tenant.clone(), owner.subject.clone());
+        let data = self.data();
+        let days = data.usage.get(&key);
+        let days = days.into_iter().flat_map(|days| days.range(since..).rev());
+        done(days.map(|(&day, &used)| DailyUsage { day, used }).collect())
     }
 
     // What must outlive the process has no place here; the log has it.

@@ -16,6 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mortise_plugin_api::Principal;
 use serde_json::Value;
 
 pub(crate) use self::events::EventBatch;
@@ -112,6 +113,12 @@ pub(crate) trait Store: Send + Sync {
 
     fn audit(&self, record: AuditRecord);
 
+    /// Adds to what a principal has used on a day.
+    fn book(&self, booking: Booking);
+    /// What a principal has used, from this day on, the youngest day first; days on which it has
+    /// used nothing are left out.
+    fn usage(&self, owner: &Principal, since: u64) -> StoreFuture<'_, Vec<DailyUsage>>;
+
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>>;
     /// Sets a value, `null` removes it; only over what is expected. Whether it did.
     fn set_state(
@@ -142,6 +149,8 @@ pub(crate) struct Limits {
 
 /// How many keys all plugins together may keep.
 const STATE_KEYS: usize = 100_000;
+/// For how many days it is remembered what principals have used.
+const USAGE_DAYS: u64 = 400;
 
 /// The store that the configuration asks for, not open yet.
 pub(crate) fn of(section: &config::Store, clock: Clock) -> Arc<dyn Store> {

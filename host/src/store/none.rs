@@ -1,16 +1,18 @@
-//! No store: runs live as long as they run, and plugins share what state there is in memory.
+//! No store: runs live as long as they run; plugins share what state there is in memory, where what
+//! principals have used is counted too.
 
 use std::sync::Arc;
 
+use mortise_plugin_api::Principal;
 use serde_json::Value;
 
 use super::{
-    Acknowledge, Appended, AuditRecord, ConversationKey, Entry, EventBatch, Expected, Finish,
-    Finished, IdempotencyKey, Keeps, KeyedRun, MemoryStore, RunFilter, Store, StoreError,
-    StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
+    Acknowledge, Appended, AuditRecord, Booking, ConversationKey, DailyUsage, Entry, EventBatch,
+    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, MemoryStore, RunFilter, Store,
+    StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
 };
 
-/// Keeps nothing but the state of plugins.
+/// Keeps nothing but the state of plugins, and counts.
 pub(crate) struct NoStore {
     state: MemoryStore,
 }
@@ -85,6 +87,14 @@ impl Store for NoStore {
     }
 
     fn audit(&self, _record: AuditRecord) {}
+
+    fn book(&self, booking: Booking) {
+        self.state.book(booking);
+    }
+
+    fn usage(&self, owner: &Principal, since: u64) -> StoreFuture<'_, Vec<DailyUsage>> {
+        self.state.usage(owner, since)
+    }
 
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>> {
         self.state.state(instance, key)

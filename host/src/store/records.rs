@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Item, Principal, Usage};
+use mortise_plugin_api::{Item, Principal, TotalUsage};
 use serde_json::Value;
 
 use super::EventBatch;
+use crate::config::Money;
 
 /// How a run is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(crate) struct StoredRun {
     pub(crate) created_at: u64,
     pub(crate) state: RunState,
     pub(crate) ended_at: Option<u64>,
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<TotalUsage>,
 }
 
 /// Where a run stands.
@@ -98,7 +99,7 @@ pub(crate) struct StoredCheckpoint {
 pub(crate) struct Finish {
     pub(crate) state: RunState,
     pub(crate) ended_at: u64,
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<TotalUsage>,
     /// Its last events, which say so; `None` where events are not kept.
     pub(crate) last_words: Option<EventBatch>,
     pub(crate) conversation: Option<ConversationSave>,
@@ -176,6 +177,45 @@ pub(crate) struct AuditRecord {
     pub(crate) action: &'static str,
     pub(crate) run_id: Option<Arc<str>>,
     pub(crate) detail: Value,
+}
+
+/// What was used, of which a principal's day is the sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Used {
+    /// Runs that have begun.
+    pub(crate) runs: u64,
+    pub(crate) input_tokens: u64,
+    pub(crate) output_tokens: u64,
+    pub(crate) total_tokens: u64,
+    pub(crate) cost: Money,
+}
+
+/// Something that a principal has used.
+#[derive(Debug, Clone)]
+pub(crate) struct Booking {
+    pub(crate) owner: Arc<Principal>,
+    /// In days since 1970, of UTC.
+    pub(crate) day: u64,
+    pub(crate) used: Used,
+}
+
+/// What a principal has used on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DailyUsage {
+    pub(crate) day: u64,
+    pub(crate) used: Used,
+}
+
+// === impl Used ===
+
+impl std::ops::AddAssign for Used {
+    fn add_assign(&mut self, more: Self) {
+        self.runs = self.runs.saturating_add(more.runs);
+        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+        self.total_tokens = self.total_tokens.saturating_add(more.total_tokens);
+        self.cost += more.cost;
+    }
 }
 
 // === impl AnswerKind ===

@@ -27,6 +27,8 @@ struct Details {
     context: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<Issue>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    refusal: bool,
 }
 
 pub fn error_to_abi(error: Error) -> AbiError {
@@ -36,12 +38,17 @@ pub fn error_to_abi(error: Error) -> AbiError {
         retryable,
         context,
         issues,
+        refusal,
     } = error;
-    let details = if context.is_none() && issues.is_empty() {
+    let details = if context.is_none() && issues.is_empty() && !refusal {
         RString::new()
     } else {
         let context = context.map(|context| *context);
-        let details = Details { context, issues };
+        let details = Details {
+            context,
+            issues,
+            refusal,
+        };
         serde_json::to_string(&details).unwrap_or_default().into()
     };
     AbiError {
@@ -66,6 +73,7 @@ pub fn error_from_abi(error: AbiError) -> Error {
     for issue in details.issues {
         own = own.with_issue(issue.path, issue.message);
     }
+    own.refusal = details.refusal;
     own
 }
 

@@ -75,6 +75,7 @@ impl<H: Hook> DynHook for H {
         Box::pin(async move {
             let hook = &*self;
             match stage.as_str() {
+                "before_run" => answer(hook.before_run(needed(run)?, read(&payload)?).await),
                 "step" => answer(hook.step(needed(run)?, read(&payload)?).await),
                 "before_model" => answer(hook.before_model(needed(run)?, read(&payload)?).await),
                 "after_model" => answer(hook.after_model(needed(run)?, read(&payload)?).await),
@@ -84,6 +85,7 @@ impl<H: Hook> DynHook for H {
                 "output_error" => answer(hook.output_error(needed(run)?, read(&payload)?).await),
                 "step_end" => answer(hook.step_end(needed(run)?, read(&payload)?).await),
                 "release" => answer(hook.release(needed(run)?, read(&payload)?).await),
+                "after_run" => answer(hook.after_run(needed(run)?, read(&payload)?).await),
                 "before_save" => answer(hook.before_save(needed(run)?, read(&payload)?).await),
                 "response" => answer(hook.response(read(&payload)?).await),
                 "completed" => answer(hook.completed(read(&payload)?).await),

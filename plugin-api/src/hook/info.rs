@@ -40,6 +40,8 @@ pub struct HookInfo {
 pub enum Stage {
     /// May this request go on?
     Guard,
+    /// A run is about to begin.
+    BeforeRun,
     /// A step is about to begin.
     Step,
     /// The model is about to be asked.
@@ -58,6 +60,8 @@ pub enum Stage {
     StepEnd,
     /// An event is about to be appended and shown.
     Event,
+    /// A run went well.
+    AfterRun,
     /// A conversation is about to be stored.
     BeforeSave,
     /// A response is about to be sent.
@@ -164,6 +168,7 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Guard => "guard",
+            Self::BeforeRun => "before_run",
             Self::Step => "step",
             Self::BeforeModel => "before_model",
             Self::AfterModel => "after_model",
@@ -173,6 +178,7 @@ impl Stage {
             Self::OutputError => "output_error",
             Self::StepEnd => "step_end",
             Self::Event => "event",
+            Self::AfterRun => "after_run",
             Self::BeforeSave => "before_save",
             Self::Response => "response",
             Self::Completed => "completed",

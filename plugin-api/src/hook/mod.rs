@@ -16,11 +16,11 @@ pub use self::answer::{
 pub use self::info::{HookInfo, OnError, Stage};
 pub use self::observed::{Observation, ObservedPhase, ObservedRequest};
 pub use self::told::{
-    Completed, OutputFailed, ResponseHead, StepEnded, StepInput, ToolCall, ToolCallEnded,
+    Completed, OutputFailed, ResponseHead, RunInput, StepEnded, StepInput, ToolCall, ToolCallEnded,
     ToolCallFailed,
 };
 use crate::error::Result;
-use crate::event::Event;
+use crate::event::{Event, RunResult};
 use crate::message::{Item, ModelResponse};
 use crate::model::ModelRequest;
 use crate::request::Request;
@@ -68,6 +68,17 @@ pub trait Hook: Send + Sync + 'static {
     fn guard(&self, request: Request) -> impl Future<Output = Result<GuardVerdict>> + Send {
         let verdict = self.guard_now(&request);
         async move { verdict }
+    }
+
+    /// [`Stage::BeforeRun`]: a run is about to begin. `Some` replaces what was sent, before anybody
+    /// is shown it, before it is stored, and before the agent reads it.
+    fn before_run(
+        &self,
+        run: RunContext,
+        input: RunInput,
+    ) -> impl Future<Output = Result<Option<RunInput>>> + Send {
+        let _ = (run, input);
+        async { Ok(None) }
     }
 
     /// [`Stage::Step`]: a step is about to begin.
@@ -163,7 +174,8 @@ pub trait Hook: Send + Sync + 'static {
     }
 
     /// [`Stage::Event`], at the end of a part of which events were held: what becomes of them?
-    /// The answer is shown in place of them, in order.
+    /// The answer is shown in place of them, in order. Events of other texts, reasonings and tool
+    /// calls that are not over stay held.
     fn release(
         &self,
         run: RunContext,
@@ -171,6 +183,17 @@ pub trait Hook: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Event>>> + Send {
         let _ = run;
         async { Ok(held) }
+    }
+
+    /// [`Stage::AfterRun`]: a run went well. `Some` replaces what it came to: what `RUN_FINISHED`
+    /// shows and a JSON run answers, and, where a library drives the run, what is stored.
+    fn after_run(
+        &self,
+        run: RunContext,
+        result: RunResult,
+    ) -> impl Future<Output = Result<Option<RunResult>>> + Send {
+        let _ = (run, result);
+        async { Ok(None) }
     }
 
     /// [`Stage::BeforeSave`]: the conversation is about to be stored. `Some` replaces its items.

@@ -10,6 +10,15 @@ use crate::event::ToolErrorKind;
 use crate::message::{Item, ModelResponse, Usage};
 use crate::request::Principal;
 
+/// What a run begins with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RunInput {
+    /// What the client sent, without what was stored of the conversation.
+    pub input: Vec<Item>,
+}
+
 /// What a step begins with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -151,6 +160,13 @@ pub struct Completed {
 }
 
 // === made by hand in tests ===
+
+impl RunInput {
+    /// A run that begins with these.
+    pub fn new(input: Vec<Item>) -> Self {
+        Self { input }
+    }
+}
 
 impl StepInput {
     /// The first step of this conversation.

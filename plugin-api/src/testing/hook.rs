@@ -10,12 +10,12 @@ use serde_json::Value;
 use super::FakeRequest;
 use super::run::FakeRun;
 use crate::error::Result;
-use crate::event::Event;
+use crate::event::{Event, RunResult};
 use crate::ffi::{DynHook, convert};
 use crate::hook::{
     BeforeTool, Completed, EventVerdict, GuardVerdict, HookInfo, Observation, OutputErrorAnswer,
-    OutputFailed, ResponseHead, Stage, StepChange, StepEndAnswer, StepEnded, StepInput, ToolCall,
-    ToolCallEnded, ToolCallFailed, ToolErrorAnswer,
+    OutputFailed, ResponseHead, RunInput, Stage, StepChange, StepEndAnswer, StepEnded, StepInput,
+    ToolCall, ToolCallEnded, ToolCallFailed, ToolErrorAnswer,
 };
 use crate::message::{Item, ModelResponse};
 use crate::model::ModelRequest;
@@ -55,6 +55,11 @@ impl LoadedHook {
             return self.hook.guard_now(&request);
         }
         Arc::clone(&self.hook).guard(request).await
+    }
+
+    /// [`Stage::BeforeRun`].
+    pub async fn before_run(&self, input: RunInput) -> Result<Option<RunInput>> {
+        self.in_run(Stage::BeforeRun, &input).await
     }
 
     /// [`Stage::Step`].
@@ -112,6 +117,11 @@ impl LoadedHook {
     pub async fn release(&self, held: Vec<Event>) -> Result<Vec<Event>> {
         self.needs(Stage::Event);
         self.call("release", true, &held).await
+    }
+
+    /// [`Stage::AfterRun`].
+    pub async fn after_run(&self, result: RunResult) -> Result<Option<RunResult>> {
+        self.in_run(Stage::AfterRun, &result).await
     }
 
     /// [`Stage::BeforeSave`].

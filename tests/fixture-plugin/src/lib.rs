@@ -10,6 +10,7 @@ mod gate;
 mod ops;
 mod own;
 mod pass;
+mod speaker;
 mod spy;
 mod tokens;
 mod tools;
@@ -41,6 +42,9 @@ pub struct Config {
     pub trace: Option<PathBuf>,
     /// Remembers the id of the run that began last, for `GET /last-run`.
     pub tracker: bool,
+    /// The model `speaker` and the agent `orator`, which say what they are told to; `GET /heard` says
+    /// what the model has read last, and how often it was asked.
+    pub speaker: bool,
     /// Remembers what guards are told, for `GET /spy`.
     pub spy: bool,
     /// Changes instructions, tool calls, events and what is saved.
@@ -84,6 +88,9 @@ impl Plugin for Fixture {
         }
         if self.config.tracker {
             tracker::register(registrar);
+        }
+        if self.config.speaker {
+            speaker::register(registrar);
         }
         if self.config.spy {
             spy::register(registrar);

@@ -298,6 +298,23 @@ fn the_steps_that_a_request_asks_for_are_those_of_all_agents() {
 }
 
 #[test]
+fn what_other_agents_use_is_used_by_the_run() {
+    let server = start();
+    let run = server.stream("boss", &handing("hi", &["writer", "looper"]));
+    let run_id = run.run_id();
+    run.finish();
+
+    let path = format!("/api/-/runs/{run_id}");
+    let known = server.get(&path).send().expect(200).json();
+
+    // Two answers of its own, one of each of the others.
+    assert_eq!(
+        known["usage"],
+        json!({ "inputTokens": 12, "outputTokens": 20, "totalTokens": 32 })
+    );
+}
+
+#[test]
 fn the_agents_of_a_library_ask_others_in_the_same_way() {
     let server = start();
 

@@ -190,6 +190,8 @@ fn a_panic_in_any_hook_of_a_run_leaves_the_process_alone() {
         "before_tool",
         "after_tool",
         "tool_error",
+        "before_run",
+        "after_run",
         "before_save",
         "response",
     ] {

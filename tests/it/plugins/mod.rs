@@ -5,6 +5,7 @@ mod addresses;
 mod auth;
 mod auth_modes;
 mod endpoints;
+mod guardrails;
 mod jwt_auth;
 mod loading;
 mod misbehave;

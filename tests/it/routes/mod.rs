@@ -8,4 +8,6 @@ mod resume;
 mod run;
 mod runs;
 mod stream;
+mod tool_endpoints;
 mod tools;
+mod usage;

@@ -98,6 +98,16 @@ impl Hook for Misplaced {
         Ok(EventVerdict::Keep)
     }
 
+    async fn before_run(&self, _run: RunContext, _input: RunInput) -> Result<Option<RunInput>> {
+        self.config.panic_at(Place::BeforeRun);
+        Ok(None)
+    }
+
+    async fn after_run(&self, _run: RunContext, _result: RunResult) -> Result<Option<RunResult>> {
+        self.config.panic_at(Place::AfterRun);
+        Ok(None)
+    }
+
     async fn before_save(&self, _run: RunContext, _items: Vec<Item>) -> Result<Option<Vec<Item>>> {
         self.config.panic_at(Place::BeforeSave);
         Ok(None)
@@ -132,6 +142,8 @@ fn stage(place: Place) -> Option<Stage> {
         Place::BeforeTool => Stage::BeforeTool,
         Place::AfterTool => Stage::AfterTool,
         Place::ToolError => Stage::ToolError,
+        Place::BeforeRun => Stage::BeforeRun,
+        Place::AfterRun => Stage::AfterRun,
         Place::BeforeSave => Stage::BeforeSave,
         Place::Response => Stage::Response,
         Place::Completed => Stage::Completed,

@@ -40,6 +40,10 @@ pub enum Place {
     AfterTool,
     /// When a tool call has failed.
     ToolError,
+    /// Before a run begins.
+    BeforeRun,
+    /// After a run went well.
+    AfterRun,
     /// Before a conversation is stored.
     BeforeSave,
     /// Before a response is sent.

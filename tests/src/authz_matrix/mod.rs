@@ -139,6 +139,9 @@ name = "fixture"
 library = "fixture_plugin"
 config = {{ tools = true, endpoints = true, own = true }}
 
+[tools]
+endpoints = ["add"]
+
 [agents.plain]
 model = "scripted/fake-1"
 

@@ -92,7 +92,8 @@ fn native(method: &str, path: &[&str], query: &str, owned: &Owned) -> Option<Acc
         | [name, "conversations", id]
         | [name, "conversations", id, "resume"]
         | [name, "runs", id, "abort"]
-        | [name @ "-", "runs", id] => &[name, id],
+        | [name @ "-", "runs", id]
+        | [name @ "tools", id, "execute"] => &[name, id],
         [name, ..] => &[name],
         [] => return None,
     };
@@ -124,7 +125,8 @@ fn native(method: &str, path: &[&str], query: &str, owned: &Owned) -> Option<Acc
         ("POST", [_, "runs", _, "abort"]) => alike(204),
         // Nobody waits for the calls that are named here.
         ("POST", [_, "run", "tool-result" | "tool-approval"]) => alike(404),
-        ("GET", ["-", "agents" | "runs" | "approvals"]) => alike(200),
+        ("GET", ["-", "agents" | "runs" | "approvals" | "usage"]) => alike(200),
+        ("POST", ["tools", name, "execute"]) => alike(if *name == "add" { 200 } else { 404 }),
         ("GET", ["-", "runs", id]) => Access::Protected {
             stranger: 404,
             owner: if *id == owned.run { 200 } else { 404 },

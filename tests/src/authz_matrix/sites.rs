@@ -65,6 +65,9 @@ pub(super) fn sites(owned: &Owned) -> Vec<Site> {
             get(format!("{base}/-/runs/{run}")),
             get(format!("{base}/-/runs/{}", absent(run))),
             get(format!("{base}/-/approvals")),
+            get(format!("{base}/-/usage")),
+            post(format!("{base}/tools/add/execute"), &add()),
+            post(format!("{base}/tools/ghost/execute"), &add()),
             delete(format!("{base}/-/conversations/plain/none")),
             get(format!("{base}/health")),
             get(format!("{base}/ops/abc")),
@@ -126,6 +129,11 @@ pub(super) fn result_for(run: &str) -> Value {
 /// The body that approves the first call of a run.
 pub(super) fn approval_for(run: &str) -> Value {
     json!({ "runId": run, "toolCallId": "call_1", "decision": "approved" })
+}
+
+/// The body that has a tool add two numbers.
+fn add() -> Value {
+    json!({ "input": { "a": 1, "b": 2 } })
 }
 
 /// An id of the same form that nobody has.

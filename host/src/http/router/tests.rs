@@ -5,7 +5,7 @@ use super::*;
 /// `"Handler name=value …"`, `"405 METHODS"` or `"404"`.
 fn reached(method: &str, path: &str, base: &str) -> String {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    match destination(&method, cut_base(path, base)) {
+    match destination(&method, cut_base(path, base), true) {
         Destination::Probe => "Probe".into(),
         Destination::BuiltIn(handler, params) => {
             let params = params
@@ -47,6 +47,8 @@ fn every_route_by_its_method() {
             "ToolApproval name=plain",
         ),
         ("GET", "/-/agents", "ListAgents"),
+        ("GET", "/-/usage", "ShowUsage"),
+        ("POST", "/tools/add/execute", "ExecuteTool tool=add"),
     ];
     for (own, path, expected) in routes {
         for base in ["", "/api", "/a/b"] {
@@ -64,6 +66,15 @@ fn every_route_by_its_method() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn a_tool_has_no_path_where_none_is_open() {
+    for method in [Method::POST, Method::GET] {
+        let path = cut_base("/api/tools/add/execute", "/api");
+        let destination = destination(&method, path, false);
+        assert!(matches!(destination, Destination::Unknown));
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod abort_run;
 pub(super) mod delete_conversation;
+pub(super) mod execute_tool;
 pub(super) mod list_agents;
 pub(super) mod list_approvals;
 pub(super) mod list_runs;
@@ -11,6 +12,7 @@ pub(super) mod resume_conversation;
 pub(super) mod resume_stream;
 pub(super) mod run;
 pub(super) mod show_run;
+pub(super) mod show_usage;
 pub(super) mod submit_tool_approval;
 pub(super) mod submit_tool_result;
 

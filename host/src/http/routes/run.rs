@@ -59,9 +59,13 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
     }
     if !wants_stream {
         // When the client goes, this future is dropped, and the run with it.
-        let result = state.runtime.run(agent, run, caller).await?;
+        let mut result = state.runtime.run(agent, run, caller).await?;
+        let total = result.usage.as_ref().map(|usage| usage.tokens);
+        if !state.runtime.shows_total_usage() {
+            result.usage = None;
+        }
         let mut response = json_response(StatusCode::OK, &result);
-        let usage = RunUsage::new(OnceLock::from(result.response.usage));
+        let usage = RunUsage::new(OnceLock::from(total.unwrap_or_default()));
         response.extensions_mut().insert(usage);
         return Ok(response);
     }

@@ -114,6 +114,7 @@ impl HookCapability for HookAdapter {
 /// The name of a call in the log; the prefix tells hooks from other calls.
 fn logged_name(stage: &'static str) -> &'static str {
     match stage {
+        "before_run" => "hook.before_run",
         "step" => "hook.step",
         "before_model" => "hook.before_model",
         "after_model" => "hook.after_model",
@@ -123,6 +124,7 @@ fn logged_name(stage: &'static str) -> &'static str {
         "output_error" => "hook.output_error",
         "step_end" => "hook.step_end",
         "release" => "hook.release",
+        "after_run" => "hook.after_run",
         "before_save" => "hook.before_save",
         "response" => "hook.response",
         "completed" => "hook.completed",

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mortise_plugin_api::Usage;
+use mortise_plugin_api::{Principal, TotalUsage};
 use serde_json::Value;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{
@@ -22,9 +22,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::lock::DatabaseLock;
 use self::writer::{Command, Writer};
 use super::{
-    Acknowledge, Appended, AuditRecord, ConversationKey, Entry, EventBatch, Expected, Finish,
-    Finished, IdempotencyKey, Keeps, KeyedRun, Limits, RunFilter, Store, StoreError, StoreFuture,
-    StoredConversation, StoredRun, UnfinishedRun,
+    Acknowledge, Appended, AuditRecord, Booking, ConversationKey, DailyUsage, Entry, EventBatch,
+    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits, RunFilter, Store,
+    StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
 };
 use crate::clock::Clock;
 use crate::shutdown::Tasks;
@@ -273,6 +273,19 @@ impl Store for SqliteStore {
         let _ = self.commands.send(Command::Audit(record));
     }
 
+    fn book(&self, booking: Booking) {
+        let _ = self.commands.send(Command::Book(booking));
+    }
+
+    fn usage(&self, owner: &Principal, since: u64) -> StoreFuture<'_, Vec<DailyUsage>> {
+        let owner = owner.clone();
+        Box::pin(async move {
+            // A run whose answer was read is counted.
+            self.ask(|answer| Command::Settle { answer }).await?;
+            Ok(reads::usage(&self.readers, &owner, since).await?)
+        })
+    }
+
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>> {
         let (instance, key) = (instance.to_owned(), key.to_owned());
         Box::pin(async move { Ok(reads::state(&self.readers, &instance, &key).await?) })
@@ -367,6 +380,6 @@ fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn usage_json(usage: Option<&Usage>) -> Option<String> {
+fn usage_json(usage: Option<&TotalUsage>) -> Option<String> {
     usage.and_then(|usage| serde_json::to_string(usage).ok())
 }

@@ -11,10 +11,11 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::super::{
-    AnswerKind, ConversationKey, EventBatch, RunFilter, RunState, StoredCheckpoint,
-    StoredConversation, StoredRun, UnfinishedRun,
+    AnswerKind, ConversationKey, DailyUsage, EventBatch, RunFilter, RunState, StoredCheckpoint,
+    StoredConversation, StoredRun, UnfinishedRun, Used,
 };
 use super::{signed, unsigned};
+use crate::config::Money;
 
 const RUN_COLUMNS: &str = "run_id, tenant, subject, scopes, agent, conversation_id, answer, state, \
                            created_at, ended_at, usage";
@@ -149,6 +150,36 @@ pub(super) async fn conversation(
         })
     })
     .transpose()
+}
+
+pub(super) async fn usage(
+    readers: &SqlitePool,
+    owner: &Principal,
+    since: u64,
+) -> Result<Vec<DailyUsage>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select day, runs, input_tokens, output_tokens, total_tokens, cost from daily_usage \
+         where tenant = ? and subject = ? and day >= ? order by day desc",
+    )
+    .bind(&owner.tenant)
+    .bind(&owner.subject)
+    .bind(signed(since))
+    .fetch_all(readers)
+    .await?;
+    let daily = |row: &SqliteRow| {
+        let number = |column| row.try_get(column).map(unsigned);
+        Ok(DailyUsage {
+            day: number("day")?,
+            used: Used {
+                runs: number("runs")?,
+                input_tokens: number("input_tokens")?,
+                output_tokens: number("output_tokens")?,
+                total_tokens: number("total_tokens")?,
+                cost: Money::from_billionths(number("cost")?),
+            },
+        })
+    };
+    rows.iter().map(daily).collect()
 }
 
 pub(super) async fn state(

@@ -8,7 +8,8 @@ use super::OpenError;
 const APPLICATION_ID: i64 = 0x4d6f_7274;
 
 /// What leads from each version to the next; the first makes the tables. Only ever appended to.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     create table runs (
         run_id text primary key,
         tenant text not null,
@@ -85,7 +86,23 @@ const MIGRATIONS: [&str; 1] = ["
         value text not null,
         primary key (instance, key)
     ) without rowid;
-"];
+",
+    "
+    -- A day is a number since 1970; what it cost is in billionths.
+    create table daily_usage (
+        tenant text not null,
+        subject text not null,
+        day integer not null,
+        runs integer not null,
+        input_tokens integer not null,
+        output_tokens integer not null,
+        total_tokens integer not null,
+        cost integer not null,
+        primary key (tenant, subject, day)
+    ) without rowid;
+    create index usage_by_day on daily_usage (day);
+",
+];
 
 /// The version of the tables of this program.
 const VERSION: usize = MIGRATIONS.len();

@@ -3,7 +3,7 @@
 //! Whoever waits is told after the commit. When a transaction fails, all of it is undone and
 //! everybody in it is told so; what was stored before stays as it was.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{
-    Acknowledge, AuditRecord, ConversationKey, ConversationSave, Entry, EventBatch, Expected,
-    Finish, Finished, IdempotencyKey, KeyedRun, Limits, Mark, StoreError, StoredRun,
+    Acknowledge, AuditRecord, Booking, ConversationKey, ConversationSave, Entry, EventBatch,
+    Expected, Finish, Finished, IdempotencyKey, KeyedRun, Limits, Mark, StoreError, StoredRun,
+    USAGE_DAYS, Used,
 };
 use super::lock::DatabaseLock;
 use super::{Health, signed, unsigned, usage_json};
@@ -58,6 +59,7 @@ pub(super) enum Command {
         answer: Answer<Option<KeyedRun>>,
     },
     Audit(AuditRecord),
+    Book(Booking),
     /// Nothing: the answer comes when all that was queued before is committed.
     Settle {
         answer: Answer<()>,
@@ -216,7 +218,7 @@ impl Command {
         let error = error.clone();
         // Whoever asked may have gone.
         match self {
-            Self::Open { .. } | Self::Audit(_) => {}
+            Self::Open { .. } | Self::Audit(_) | Self::Book(_) => {}
             Self::Append { writer, .. } => writer.failed(&error),
             Self::Finish { answer, .. } => drop(answer.send(Err(error))),
             Self::DeleteConversation { answer, .. } | Self::SetState { answer, .. } => {
@@ -237,6 +239,7 @@ impl Group<'_> {
         let mut opened = Vec::new();
         let mut appended = Vec::new();
         let mut finished = Vec::new();
+        let mut booked: HashMap<OwnerDay, Used> = HashMap::new();
         let mut others = Vec::new();
         for command in commands.drain(..) {
             match command {
@@ -251,6 +254,11 @@ impl Group<'_> {
                     finish,
                     answer,
                 } => finished.push((run_id, finish, answer)),
+                Command::Book(booking) => {
+                    let Booking { owner, day, used } = booking;
+                    let owner_day = (owner.tenant.clone(), owner.subject.clone(), day);
+                    *booked.entry(owner_day).or_default() += used;
+                }
                 other => others.push(other),
             }
         }
@@ -281,6 +289,7 @@ impl Group<'_> {
             self.mark(&run_id, mark).await?;
         }
         self.finish(ends).await?;
+        self.book(&booked).await?;
         // One by one, so that those behind one that fails are told why.
         commands.reverse();
         while let Some(command) = commands.pop() {
@@ -559,6 +568,37 @@ impl Group<'_> {
         Ok(None)
     }
 
+    async fn book(&mut self, booked: &HashMap<OwnerDay, Used>) -> Result<(), sqlx::Error> {
+        if booked.is_empty() {
+            return Ok(());
+        }
+        let rows = booked.iter().map(|((tenant, subject, day), used)| {
+            json!([
+                tenant,
+                subject,
+                signed(*day),
+                signed(used.runs),
+                signed(used.input_tokens),
+                signed(used.output_tokens),
+                signed(used.total_tokens),
+                signed(used.cost.billionths()),
+            ])
+        });
+        let rows: Vec<Value> = rows.collect();
+        sqlx::query(
+            "insert into daily_usage select value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
+             value ->> 4, value ->> 5, value ->> 6, value ->> 7 from json_each(?) where true \
+             on conflict (tenant, subject, day) do update set runs = runs + excluded.runs, \
+             input_tokens = input_tokens + excluded.input_tokens, \
+             output_tokens = output_tokens + excluded.output_tokens, \
+             total_tokens = total_tokens + excluded.total_tokens, cost = cost + excluded.cost",
+        )
+        .bind(Value::from(rows).to_string())
+        .execute(&mut *self.transaction)
+        .await?;
+        Ok(())
+    }
+
     async fn audit(&mut self, record: &AuditRecord) -> Result<(), sqlx::Error> {
         sqlx::query(
             "insert into audit (at, tenant, subject, action, run_id, detail) \
@@ -653,6 +693,12 @@ impl Group<'_> {
             .bind(signed(self.now.saturating_sub(millis(KEYS_KEPT))))
             .execute(&mut *self.transaction)
             .await?;
+        let day = Duration::from_hours(24);
+        let oldest = (self.now / millis(day)).saturating_sub(USAGE_DAYS);
+        sqlx::query("delete from daily_usage where day < ?")
+            .bind(signed(oldest))
+            .execute(&mut *self.transaction)
+            .await?;
         sqlx::query(
             "delete from conversations where rowid in \
              (select rowid from conversations order by changed_at desc limit ? offset ?)",
@@ -664,6 +710,9 @@ impl Group<'_> {
         Ok(())
     }
 }
+
+/// A tenant, a subject and a day.
+type OwnerDay = (String, String, u64);
 
 /// A run that ends, and what becomes of that.
 type End = (Arc<str>, Finish, Outcome);

@@ -1,0 +1,116 @@
+//! Texts that are being streamed, and what is held back of them.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::config::Streams;
+use crate::rule::Blocked;
+use crate::scanner::Chain;
+
+/// Which text of which run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct TextId {
+    pub(crate) run: String,
+    pub(crate) message: String,
+    /// A thought, and nothing that is said.
+    pub(crate) is_reasoning: bool,
+}
+
+/// The texts that are not over.
+#[derive(Debug)]
+pub(crate) struct OpenTexts {
+    streams: Streams,
+    texts: Mutex<HashMap<TextId, OpenText>>,
+}
+
+#[derive(Debug)]
+struct OpenText {
+    /// `None` once it was blocked: nothing more of it is shown.
+    chain: Option<Chain>,
+    /// What can be shown with the next event.
+    ready: String,
+    /// The time of the newest piece.
+    newest: u64,
+}
+
+/// What becomes of a piece of text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// The first one: it is held until the text is over.
+    First,
+    /// This much can be shown.
+    Shown(String),
+}
+
+/// The rest of a text, and the time of its newest piece.
+pub(crate) type Rest = (String, u64);
+
+/// So many texts are open only where some were lost with their runs; then those go that have not
+/// grown for an hour.
+const MANY: usize = 4096;
+const HOUR: u64 = 60 * 60 * 1000;
+
+// === impl OpenTexts ===
+
+impl OpenTexts {
+    pub(crate) fn new(streams: Streams) -> Self {
+        Self {
+            streams,
+            texts: Mutex::default(),
+        }
+    }
+
+    /// A text has grown; `begin` makes the rules for a new one.
+    pub(crate) fn push(
+        &self,
+        id: TextId,
+        more: &str,
+        time: u64,
+        begin: impl FnOnce() -> Chain,
+    ) -> Result<Piece, Blocked> {
+        let mut texts = self.texts();
+        let is_first = !texts.contains_key(&id);
+        if is_first && texts.len() >= MANY {
+            texts.retain(|_, open| time.saturating_sub(open.newest) < HOUR);
+        }
+        let open = texts.entry(id).or_insert_with(|| OpenText {
+            chain: Some(begin()),
+            ready: String::new(),
+            newest: time,
+        });
+        open.newest = open.newest.max(time);
+        let Some(chain) = &mut open.chain else {
+            return Ok(Piece::Shown(String::new()));
+        };
+        match chain.push(more) {
+            Ok(shown) => open.ready.push_str(&shown),
+            Err(blocked) => {
+                open.chain = None;
+                open.ready.clear();
+                return Err(blocked);
+            }
+        }
+        Ok(match self.streams {
+            _ if is_first => Piece::First,
+            Streams::Follow => Piece::Shown(std::mem::take(&mut open.ready)),
+            Streams::Whole => Piece::Shown(String::new()),
+        })
+    }
+
+    /// A text is over; `None` for one that is not known, or has nothing left.
+    pub(crate) fn finish(&self, id: &TextId) -> Result<Option<Rest>, Blocked> {
+        let Some(open) = self.texts().remove(id) else {
+            return Ok(None);
+        };
+        let Some(chain) = open.chain else {
+            return Ok(None);
+        };
+        let mut rest = open.ready;
+        rest.push_str(&chain.finish()?);
+        Ok((!rest.is_empty()).then_some((rest, open.newest)))
+    }
+
+    fn texts(&self) -> MutexGuard<'_, HashMap<TextId, OpenText>> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

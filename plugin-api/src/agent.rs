@@ -70,6 +70,9 @@ pub struct AgentInfo {
     /// The tools it may call, by name; `instance.*` for all of an instance.
     #[serde(default)]
     pub tools: Vec<String>,
+    /// The agents it may hand tasks to, by name.
+    #[serde(default)]
+    pub agents: Vec<String>,
 }
 
 // === impl AgentInfo ===
@@ -84,6 +87,7 @@ impl AgentInfo {
             context_schema: None,
             output_schema: None,
             tools: Vec::new(),
+            agents: Vec::new(),
         }
     }
 
@@ -105,6 +109,13 @@ impl AgentInfo {
     #[must_use]
     pub fn with_tool(mut self, name: impl Into<String>) -> Self {
         self.tools.push(name.into());
+        self
+    }
+
+    /// An agent it may hand tasks to, with [`RunContext::run_agent`].
+    #[must_use]
+    pub fn with_agent(mut self, name: impl Into<String>) -> Self {
+        self.agents.push(name.into());
         self
     }
 }

@@ -397,6 +397,33 @@ impl Event {
         }
     }
 
+    /// When it happened, in milliseconds since 1970; `None` for an event that does not say it.
+    pub fn timestamp(&self) -> Option<u64> {
+        match self {
+            Self::RunStarted { timestamp, .. }
+            | Self::RunFinished { timestamp, .. }
+            | Self::RunError { timestamp, .. }
+            | Self::RunAborted { timestamp, .. }
+            | Self::StepStart { timestamp, .. }
+            | Self::StepFinish { timestamp, .. }
+            | Self::StepError { timestamp, .. }
+            | Self::ToolCallStart { timestamp, .. }
+            | Self::ToolCallArgs { timestamp, .. }
+            | Self::ToolCallEnd { timestamp, .. }
+            | Self::ToolCallResult { timestamp, .. }
+            | Self::ToolApprovalRequired { timestamp, .. }
+            | Self::ToolApprovalUpdated { timestamp, .. }
+            | Self::TextMessageStart { timestamp, .. }
+            | Self::TextMessageContent { timestamp, .. }
+            | Self::TextMessageEnd { timestamp, .. }
+            | Self::ReasoningMessageStart { timestamp, .. }
+            | Self::ReasoningMessageContent { timestamp, .. }
+            | Self::ReasoningMessageEnd { timestamp, .. }
+            | Self::DataPart { timestamp, .. } => Some(*timestamp),
+            Self::Custom(value) => value.get("timestamp")?.as_u64(),
+        }
+    }
+
     /// Sets the time of an event that has none.
     pub fn stamp(&mut self, now: u64) {
         let timestamp = match self {

@@ -123,6 +123,7 @@ mod plugin;
 mod request;
 mod run;
 mod runtime;
+mod sub_agent;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tool;
@@ -157,6 +158,7 @@ pub use self::mount::{
 pub use self::plugin::{NoConfig, Plugin, Registrar};
 pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};
+pub use self::sub_agent::SubAgentEvent;
 pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo};
 pub use self::version::{API_VERSION, SDK_VERSION};
 

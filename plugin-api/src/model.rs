@@ -15,7 +15,7 @@ use crate::run::RunContext;
 /// A model of a provider, or anything that answers like one.
 ///
 /// The host pulls the chunks: nothing is computed ahead of a reader, and dropping the stream
-/// cancels the call.
+/// cancels the call. The host drops it at once when the run is aborted.
 ///
 /// ```
 /// use mortise_plugin_api::prelude::*;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::backend::RunBackend;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, RunResult};
 use crate::host::Host;
 use crate::message::{Item, ModelResponse};
 use crate::model::{ChunkStream, ModelRequest};
@@ -35,6 +35,9 @@ pub struct RunInfo {
     pub run_id: String,
     /// Its agent.
     pub agent: String,
+    /// The run that this one is a part of, where another agent handed it the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_run_id: Option<String>,
     /// The conversation that it continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<String>,
@@ -140,6 +143,22 @@ impl RunContext {
         let payload = json!({ "name": name, "arguments": arguments });
         Ok(serde_json::from_value(
             self.call("run.call_tool", payload).await?,
+        )?)
+    }
+
+    /// Runs another agent as a part of this run, and waits for what it comes to.
+    ///
+    /// It sees the context of this run, takes its steps from the same budget and is cancelled with
+    /// it. Its events are shown in this run's stream, see [`SubAgentEvent`](crate::SubAgentEvent);
+    /// its approvals and client tools are answered there. Several may run at the same time.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for an agent that this one does not name in its `agents`; otherwise what the
+    /// other run failed with.
+    pub async fn run_agent(&self, name: &str, input: impl Into<Value>) -> Result<RunResult> {
+        let payload = json!({ "agent": name, "input": input.into() });
+        Ok(serde_json::from_value(
+            self.call("run.agent", payload).await?,
         )?)
     }
 

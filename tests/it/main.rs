@@ -1,5 +1,6 @@
 //! The tests over HTTP, as one program: from the user's side, through real libraries.
 
+mod agents;
 mod authz_matrix;
 mod cli;
 mod config_example;

@@ -150,7 +150,16 @@ impl Request {
     /// # Panics
     /// When the server does not accept the connection.
     pub fn hang_up(&self) {
-        drop(self.connect().expect("the server accepts"));
+        drop(self.begin_only());
+    }
+
+    /// Sends the request and reads nothing; dropping what is returned hangs up.
+    ///
+    /// # Panics
+    /// When the server does not accept the connection.
+    #[must_use]
+    pub fn begin_only(&self) -> TcpStream {
+        self.connect().expect("the server accepts")
     }
 
     fn connect(&self) -> io::Result<TcpStream> {

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CapabilityName, Deadline, FreeTable, ToolErrorMode, ToolPattern};
+use super::{
+    AgentName, CapabilityName, Deadline, FreeTable, ModelName, ToolErrorMode, ToolPattern,
+};
 
 /// An agent: declared here with a model, or a library's agent under this name.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -12,16 +14,22 @@ use super::{CapabilityName, Deadline, FreeTable, ToolErrorMode, ToolPattern};
 pub struct Agent {
     /// What the agent is for, for people and other agents.
     pub description: Option<String>,
-    /// The model that a declared agent thinks with, as `"instance/model"`.
-    pub model: Option<CapabilityName>,
+    /// The model that a declared agent thinks with: an alias of `[models]`, or
+    /// `"instance/model"`.
+    pub model: Option<ModelName>,
     /// The library's agent that is offered under this name, as `"instance/agent"`.
     pub agent: Option<CapabilityName>,
-    /// What the model is told first; `{{context.key}}` is filled in.
+    /// What the model is told first: a template in which `{{ context.key }}` is filled in from the
+    /// run's context.
     pub instructions: Option<String>,
     /// The tools that the agent may call; `*` stands for any characters.
     pub tools: Vec<ToolPattern>,
-    /// How many times the model may be asked in one run. Unset means that there is no
-    /// limit but `runs.max_duration`.
+    /// The agents that it may hand tasks to. Its model is offered the tool `delegate_task`.
+    pub agents: Vec<AgentName>,
+    /// Another model or other tools for some runs: the first rule whose `when` fits holds.
+    pub rules: Vec<Rule>,
+    /// How many times the model may be asked in one run, those of the agents that it hands tasks to
+    /// included. Unset means that there is no limit but `runs.max_duration`.
     #[schemars(range(min = 1))]
     pub max_steps: Option<u32>,
     /// What a failing tool does to the run, unless the tool says it itself. Unset means
@@ -51,6 +59,22 @@ pub struct Agent {
     pub exposed: bool,
 }
 
+/// Another model or other tools for the runs whose context fits.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Rule {
+    /// What the context has to hold, key by key: a text, a number, true or false, or a list of
+    /// those that fit.
+    pub when: FreeTable,
+    /// The model in place of the agent's own.
+    #[serde(default)]
+    pub model: Option<ModelName>,
+    /// The tools in place of the agent's own.
+    #[serde(default)]
+    pub tools: Option<Vec<ToolPattern>>,
+}
+
 /// What an answer that breaks its schema does to the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -69,6 +93,8 @@ impl Default for Agent {
             agent: None,
             instructions: None,
             tools: Vec::new(),
+            agents: Vec::new(),
+            rules: Vec::new(),
             max_steps: None,
             tool_error_mode: None,
             output_schema: None,

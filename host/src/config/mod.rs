@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod listen;
 mod log;
+mod models;
 mod money;
 mod names;
 mod network;
@@ -39,14 +40,17 @@ use serde::Deserialize;
 
 use document::Document;
 
-pub use agents::{Agent, OutputErrorMode};
+pub use agents::{Agent, OutputErrorMode, Rule};
 pub use cors::{Cors, Origin};
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{ConfigError, Position, Problem, Problems};
 pub use listen::{Listen, Tls};
 pub use log::{Level, Log, LogFormat};
+pub use models::{ModelAlias, ModelCapability};
 pub use money::Money;
-pub use names::{AgentName, CapabilityName, InstanceName, LibraryName, ToolPattern};
+pub use names::{
+    AgentName, AliasName, CapabilityName, InstanceName, LibraryName, ModelName, ToolPattern,
+};
 pub use network::Network;
 pub use plugins::{OnError, PluginEntry, Plugins};
 pub use prices::Price;
@@ -59,6 +63,7 @@ pub use source::{ConfigSource, find};
 pub use store::{Durability, Store, StoreUrl};
 pub use table::FreeTable;
 pub use tools::{Approval, Tool, ToolErrorMode, Tools};
+pub(crate) use translate::did_you_mean;
 pub use units::{Deadline, Period, Size};
 
 /// Everything an operator may say about a deployment.
@@ -89,6 +94,8 @@ pub struct Config {
     pub plugins: Plugins,
     /// The tools that need more than their library says.
     pub tools: Tools,
+    /// Models under names of the operator's own: aliases.
+    pub models: BTreeMap<AliasName, ModelAlias>,
     /// The agents that the server offers, by name.
     pub agents: BTreeMap<AgentName, Agent>,
 

@@ -30,6 +30,16 @@ pub struct CapabilityName {
     pub name: String,
 }
 
+/// A name of the operator's own for a model: as an instance name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+pub struct AliasName(String);
+
+/// A model: an alias of `[models]`, or `instance/model`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+pub struct ModelName(String);
+
 /// The name of a tool, or of many: `*` stands for any characters.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
@@ -175,6 +185,69 @@ impl TryFrom<String> for CapabilityName {
 impl fmt::Display for CapabilityName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.instance, self.name)
+    }
+}
+
+// === impl AliasName ===
+
+impl AliasName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for AliasName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if is_name(&text) {
+            Ok(Self(text))
+        } else {
+            Err(format!("{text:?} is not a name; {GRAMMAR}"))
+        }
+    }
+}
+
+impl fmt::Display for AliasName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+// === impl ModelName ===
+
+impl ModelName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is one of `[models]`, rather than a plugin's own.
+    pub fn is_alias(&self) -> bool {
+        !self.0.contains('/')
+    }
+}
+
+impl TryFrom<String> for ModelName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.contains('/') {
+            CapabilityName::try_from(text.clone())?;
+        } else if !is_name(&text) {
+            return Err(format!(
+                "{text:?} names no model; write \"instance/model\", such as \"llm/gpt-4.1\", or an \
+                 alias of [models]"
+            ));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
     }
 }
 

@@ -21,12 +21,16 @@ pub struct Runs {
     pub sse_heartbeat: Period,
     /// How long one run may take, waits included.
     pub max_duration: Deadline,
-    /// How long one tool call may take.
+    /// How long one tool call may take; `delegate_task` has no limit of its own.
     pub tool_timeout: Period,
     /// How long one hook may take.
     pub hook_timeout: Period,
-    /// How long plugin code may go on after it was told to stop.
+    /// How long plugin code may go on after it was told to stop. The call of a model is dropped at
+    /// once.
     pub cancel_grace: Period,
+    /// How many agents may stand in a row of which each hands tasks to the next.
+    #[schemars(range(min = 1))]
+    pub max_agent_depth: u32,
     /// How many events one reader may lag behind. A reader that lags more goes on from the store;
     /// where events are not kept, its stream is cut.
     #[schemars(range(min = 16))]
@@ -57,6 +61,7 @@ impl Default for Runs {
             tool_timeout: Period::from_secs(5 * 60),
             hook_timeout: Period::from_secs(10),
             cancel_grace: Period::from_secs(1),
+            max_agent_depth: 5,
             event_queue: 1024,
             total_usage: false,
         }

@@ -116,9 +116,9 @@ pub(super) fn resolve(
             }
         }
     }
-    if let Some(agents) = entry(root, "agents") {
-        for (_, agent) in agents.iter_mut() {
-            if let Some(options) = table(agent).and_then(|agent| agent.get_mut("model_options")) {
+    for (sections, key) in [("agents", "model_options"), ("models", "defaults")] {
+        for (_, section) in entry(root, sections).into_iter().flatten() {
+            if let Some(options) = table(section).and_then(|section| section.get_mut(key)) {
                 resolver.resolve_all(options);
             }
         }

@@ -187,12 +187,34 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             "",
         ),
         (
-            "[agents.a]\nmodel = \"gpt\"",
+            "[agents.a]\nmodel = \"g p t\"",
             2,
             9,
-            "`agents.a.model`: \"gpt\" does not name a plugin; write \"instance/name\", such as \
-             \"llm/gpt-4.1\"",
+            "`agents.a.model`: \"g p t\" names no model; write \"instance/model\", such as \
+             \"llm/gpt-4.1\", or an alias of [models]",
             "",
+        ),
+        (
+            "[models.primary]\nmodel = \"gpt\"",
+            2,
+            9,
+            "`models.primary.model`: \"gpt\" does not name a plugin; write \"instance/name\", such \
+             as \"llm/gpt-4.1\"",
+            "",
+        ),
+        (
+            "[models.primary]\nmodel = \"a/b\"\ncapability = []",
+            3,
+            1,
+            "unknown key `models.primary.capability`",
+            "did you mean `capabilities`?",
+        ),
+        (
+            "[runs]\nmax_agent_depth = 0",
+            2,
+            19,
+            "`runs.max_agent_depth` must be at least 1",
+            "1 lets no agent hand tasks to another; the default is 5",
         ),
         (
             "[agents.a]\nmax_steps = 0",
@@ -476,7 +498,8 @@ fn secrets_are_read_and_never_shown() {
     let text = format!(
         "[server]\nsecret = {{ env = \"TOKEN\" }}\n[[plugins.load]]\nname = \"x\"\nconfig = {{ \
          deep = [{{ key = {{ file = {file:?} }} }}], plain = \"plain-canary\" }}\n[agents.a]\n\
-         model_options = {{ key = {{ env = \"TOKEN\" }} }}"
+         model_options = {{ key = {{ env = \"TOKEN\" }} }}\n[models.m]\nmodel = \"x/y\"\n\
+         defaults = {{ key = {{ env = \"TOKEN\" }} }}"
     );
     let config = load_with(&text, &[("TOKEN", "env-canary\"\n{}")]).unwrap();
     assert_eq!(
@@ -487,6 +510,9 @@ fn secrets_are_read_and_never_shown() {
     assert_eq!(plugin.pointer("/deep/0/key").unwrap(), "file-canary");
     let options = config.agents["a"].model_options.value();
     assert_eq!(options.pointer("/key").unwrap(), "env-canary\"\n{}");
+    let (_, alias) = config.models.first_key_value().unwrap();
+    let defaults = alias.defaults.value();
+    assert_eq!(defaults.pointer("/key").unwrap(), "env-canary\"\n{}");
 
     let shown = format!("{config:?}");
     assert!(shown.contains("[redacted]"), "{shown}");

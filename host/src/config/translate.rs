@@ -79,7 +79,8 @@ fn unknown(rest: &str) -> (&str, Vec<&str>) {
     (words.next().unwrap_or_default(), words.collect())
 }
 
-fn did_you_mean(word: &str, known: &[&str], else_list: &str) -> Option<String> {
+/// The known word that is meant, or all of them.
+pub(crate) fn did_you_mean(word: &str, known: &[&str], else_list: &str) -> Option<String> {
     let nearest = known
         .iter()
         .map(|candidate| (strsim::osa_distance(word, candidate), candidate))

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{
     Agent, Auth, ClientIp, Config, ConfigError, Cors, Deadline, FreeTable, OnRequestDisconnect,
-    Period, PrincipalQuota, Problem, Problems, SecretHolder, Server, Tool, document::Document,
+    Period, PrincipalQuota, Problem, Problems, Rule, SecretHolder, Server, Tool,
+    document::Document,
 };
 use crate::schema::Schema;
 
@@ -222,6 +225,13 @@ impl Checks<'_> {
         self.period("runs.sse_heartbeat", runs.sse_heartbeat);
         self.period("runs.tool_timeout", runs.tool_timeout);
         self.period("runs.hook_timeout", runs.hook_timeout);
+        if runs.max_agent_depth == 0 {
+            self.report(
+                "/runs/max_agent_depth",
+                "`runs.max_agent_depth` must be at least 1",
+                "1 lets no agent hand tasks to another; the default is 5",
+            );
+        }
         if runs.event_queue < 16 {
             self.report(
                 "/runs/event_queue",
@@ -347,6 +357,9 @@ impl Checks<'_> {
                 "remove the key for the server's limit",
             );
         }
+        for (index, rule) in agent.rules.iter().enumerate() {
+            self.rule(&format!("{pointer}/rules/{index}"), &path, rule);
+        }
         for (key, deadline) in [
             (
                 "client_tool_result_timeout",
@@ -361,6 +374,40 @@ impl Checks<'_> {
             ("context_schema", &agent.context_schema),
         ] {
             self.schema_at(&pointer, &path, key, schema.as_ref());
+        }
+    }
+
+    fn rule(&mut self, pointer: &str, path: &str, rule: &Rule) {
+        let when = rule.when.value().as_object();
+        let conditions = || when.into_iter().flatten();
+        if conditions().next().is_none() {
+            self.report(
+                &format!("{pointer}/when"),
+                format!("a rule of `{path}` has an empty `when`"),
+                "name what the context has to hold, such as { plan = \"pro\" }; what holds for \
+                 every run is said of the agent itself",
+            );
+        }
+        for (key, wanted) in conditions() {
+            let is_plain = |it: &Value| it.is_string() || it.is_number() || it.is_boolean();
+            let fits = match wanted {
+                Value::Array(several) => !several.is_empty() && several.iter().all(is_plain),
+                one => is_plain(one),
+            };
+            if !fits {
+                self.report(
+                    &format!("{pointer}/when/{}", escaped(key)),
+                    format!("a rule of `{path}` cannot compare `{key}` with this"),
+                    "write a text, a number, true, false, or a list of them",
+                );
+            }
+        }
+        if rule.model.is_none() && rule.tools.is_none() {
+            self.report(
+                pointer,
+                format!("a rule of `{path}` changes nothing"),
+                "give it a `model`, `tools`, or both",
+            );
         }
     }
 

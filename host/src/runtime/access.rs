@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{ChunkStream, Error, Event, ModelRequest, Result, RunInfo, ToolOutcome};
+use mortise_plugin_api::{
+    ChunkStream, Error, Event, ModelRequest, Result, RunInfo, RunResult, ToolOutcome,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -10,6 +12,8 @@ use super::active::ActiveRun;
 use super::checkpoint::Answered;
 use super::engine::Engine;
 use super::input;
+use super::lineage::Parent;
+use super::part;
 use super::step;
 use super::tools::{self, CallOutcome, PendingCall};
 use super::usage::Bill;
@@ -41,6 +45,12 @@ struct Say {
 struct Generate {
     model: String,
     request: ModelRequest,
+}
+
+#[derive(Deserialize)]
+struct RunAgent {
+    agent: String,
+    input: Value,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +100,10 @@ impl RunAccess {
                 let outcome = self.call_tool(&name, &arguments).await?;
                 Ok(serde_json::to_value(outcome)?)
             }
+            "run.agent" => {
+                let RunAgent { agent, input } = serde_json::from_value(payload)?;
+                Ok(serde_json::to_value(self.run_agent(&agent, input).await?)?)
+            }
             "run.history" => {
                 let history = input::load_history(&self.engine, &self.run).await?;
                 Ok(serde_json::to_value(&*history.items)?)
@@ -126,15 +140,27 @@ impl RunAccess {
         .await
     }
 
-    async fn generate_shown(&self, model: &str, request: ModelRequest) -> Result<Value> {
+    async fn generate_shown(&self, model: &str, mut request: ModelRequest) -> Result<Value> {
         let entry = self
             .engine
             .agents
             .model(model)
             .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
+        request.options = entry.with_defaults(request.options);
         let Answered { response, .. } =
             step::ask_model(&self.engine, &self.run, entry, request, self.place.step).await?;
         Ok(serde_json::to_value(response)?)
+    }
+
+    async fn run_agent(&self, agent: &str, input: Value) -> Result<RunResult> {
+        if self.place.in_event_stage {
+            return Err(Error::bad_request("an event hook cannot run an agent"));
+        }
+        let parent = Parent {
+            run: Arc::clone(&self.run),
+            call_id: self.place.tool_call_id.clone(),
+        };
+        part::run_part(Arc::clone(&self.engine), parent, agent, input).await
     }
 
     /// A call that a coded agent makes: shown, validated, approved and answered like any other.
@@ -175,6 +201,8 @@ impl RunServices for RunAccess {
         let mut info = RunInfo::default();
         info.run_id = self.run.id.to_string();
         info.agent = self.run.agent.name.to_string();
+        let parent = self.run.lineage.parent();
+        info.parent_run_id = parent.map(|parent| parent.run.id.to_string());
         info.conversation_id = self.run.conversation_id().map(str::to_owned);
         info.context.clone_from(&self.run.request.context);
         info.principal = (*self.run.owner).clone();
@@ -200,7 +228,7 @@ impl RunServices for RunAccess {
     fn generate(
         self: Arc<Self>,
         model: String,
-        request: ModelRequest,
+        mut request: ModelRequest,
     ) -> BoxFuture<'static, Result<ChunkStream>> {
         Box::pin(async move {
             let entry = self
@@ -208,6 +236,7 @@ impl RunServices for RunAccess {
                 .agents
                 .model(&model)
                 .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
+            request.options = entry.with_defaults(request.options);
             let bill = Bill::open(&self.engine, &self.run, &entry.name)?;
             let access = self.engine.access(&self.run, self.place.clone());
             let stream = entry.model.generate(access, &request).await?;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::agents::{AgentSpec, ToolEntry};
 use super::api::{Caller, RunRequest, RunUsage};
 use super::checkpoint::{CallMark, CallProgress, Happened, RequestedApproval};
+use super::lineage::Lineage;
 use super::log::EventLog;
 use super::usage::Spent;
 use crate::pipeline::Held;
@@ -47,9 +48,9 @@ pub(crate) struct ActiveRun {
     spent: Mutex<Spent>,
     /// Held while an event is shown: what hooks hold back.
     pub(crate) emission: tokio::sync::Mutex<Held>,
+    /// Whose part it is, and what it shares with the other parts of one run.
+    pub(crate) lineage: Lineage,
     waiting: Mutex<Waiting>,
-    /// The ids of all calls so far.
-    call_ids: Mutex<HashSet<String>>,
     /// What had happened to the calls of a run that goes on after a crash.
     progress: Mutex<HashMap<String, CallProgress>>,
 }
@@ -63,6 +64,8 @@ pub(crate) struct Beginning {
     pub(crate) caller: Caller,
     pub(crate) created_at: u64,
     pub(crate) log: Arc<EventLog>,
+    /// The run that it is a part of, if any.
+    pub(crate) parent: Option<super::lineage::Parent>,
     /// What had happened to its calls, if it goes on after a crash.
     pub(crate) progress: HashMap<String, CallProgress>,
     /// What it had used by then.
@@ -100,7 +103,12 @@ type Owner = (String, String);
 
 impl ActiveRun {
     pub(crate) fn new(beginning: Beginning) -> Arc<Self> {
-        Arc::new(Self {
+        let own_limit = beginning.request.max_steps.or(beginning.agent.max_steps);
+        let lineage = match beginning.parent {
+            None => Lineage::root(own_limit),
+            Some(parent) => Lineage::part_of(parent),
+        };
+        let run = Arc::new(Self {
             id: beginning.id,
             agent: beginning.agent,
             request: beginning.request,
@@ -108,21 +116,24 @@ impl ActiveRun {
             owner: beginning.caller.principal,
             request_id: beginning.caller.request_id,
             created_at: beginning.created_at,
-            cancel: CancellationToken::new(),
+            cancel: lineage.cancellation(),
             log: beginning.log,
             usage: RunUsage::default(),
             spent: Mutex::new(beginning.spent),
             emission: tokio::sync::Mutex::default(),
+            lineage,
             waiting: Mutex::default(),
-            call_ids: Mutex::default(),
             progress: Mutex::new(beginning.progress),
-        })
+        });
+        run.lineage.joined(&run);
+        run
     }
 
     /// Whether the last events are stored: those of a stream, and the answer for whoever repeats
     /// its request.
     pub(crate) fn keeps_last_words(&self) -> bool {
-        self.answer == AnswerKind::Stream || self.request.claimed_id.is_some()
+        let is_asked_for = self.answer == AnswerKind::Stream || self.request.claimed_id.is_some();
+        is_asked_for && !self.lineage.is_part()
     }
 
     pub(crate) fn conversation_id(&self) -> Option<&str> {
@@ -134,10 +145,15 @@ impl ActiveRun {
         *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It has used more.
+    /// It has used more, and so has the run that it is a part of.
     pub(crate) fn spend(&self, more: Spent) {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        spent.add(more);
+        {
+            let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            spent.add(more);
+        }
+        if let Some(parent) = self.lineage.parent() {
+            parent.run.spend(more);
+        }
     }
 
     /// From here on, a client may answer this call.
@@ -166,6 +182,20 @@ impl ActiveRun {
         pending
             .map(|(call_id, (_, approval))| (call_id.clone(), approval.clone()))
             .collect()
+    }
+
+    /// The run in which a call waits for somebody: this one, or a part of the same run.
+    pub(crate) fn waiting_for(self: &Arc<Self>, call_id: &str) -> Option<Arc<Self>> {
+        if self.awaits(call_id) {
+            return Some(Arc::clone(self));
+        }
+        let mut parts = self.lineage.parts().into_iter();
+        parts.find(|part| part.awaits(call_id))
+    }
+
+    fn awaits(&self, call_id: &str) -> bool {
+        let waiting = self.waiting();
+        waiting.client.contains_key(call_id) || waiting.approval.contains_key(call_id)
     }
 
     /// The tool of a call that waits for a decision.
@@ -253,9 +283,9 @@ impl ActiveRun {
         progress.remove(call_id)
     }
 
-    /// The ids of all calls so far.
+    /// The ids of all calls so far, those of its parts and of the run that it is a part of too.
     pub(crate) fn call_ids(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.call_ids.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lineage.call_ids()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

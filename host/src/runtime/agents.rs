@@ -8,6 +8,10 @@ use mortise_plugin_api::{Approval, ModelInfo, ToolErrorMode, ToolInfo, ToolSpec,
 use serde_json::{Map, Value};
 
 use super::api::{AgentSummary, ToolSummary};
+use super::delegation;
+use super::models::ModelTable;
+use super::rules::ChosenBy;
+use super::template::Template;
 use crate::config::{self, Config, Deadline, OutputErrorMode, ToolPattern};
 use crate::plugin::capability::{AgentCapability, Catalog, ModelCapability, ToolCapability};
 use crate::schema::Schema;
@@ -17,8 +21,12 @@ pub(crate) struct AgentSpec {
     pub(crate) name: Arc<str>,
     pub(crate) description: String,
     pub(crate) kind: AgentKind,
-    pub(crate) instructions: Option<String>,
+    pub(crate) instructions: Option<Template>,
     pub(crate) tools: Vec<Arc<ToolEntry>>,
+    /// The agents that it may hand tasks to.
+    pub(crate) agents: Vec<Arc<str>>,
+    /// What it is in runs whose context fits.
+    pub(crate) rules: Vec<ChosenBy>,
     pub(crate) max_steps: Option<u32>,
     pub(crate) tool_error_mode: ToolErrorMode,
     pub(crate) context_schema: Option<CompiledSchema>,
@@ -45,6 +53,8 @@ pub(crate) enum AgentKind {
 pub(crate) struct ModelEntry {
     pub(crate) name: String,
     pub(crate) model: Arc<dyn ModelCapability>,
+    /// The options of an alias, below those of agents and requests.
+    pub(crate) defaults: Map<String, Value>,
 }
 
 /// A schema, as text for models and compiled for checks.
@@ -73,6 +83,8 @@ pub(crate) struct ToolEntry {
 /// Who runs a tool.
 pub(crate) enum ToolBody {
     Server(Arc<dyn ToolCapability>),
+    /// Other agents; the host hands them the task.
+    Agents(Arc<dyn ToolCapability>),
     /// The client; `Some` where a library decides on approvals.
     Client(Option<Arc<dyn ToolCapability>>),
 }
@@ -90,7 +102,7 @@ pub(crate) struct AgentError {
 /// The agents of a server.
 pub(crate) struct Agents {
     by_name: BTreeMap<Arc<str>, Arc<AgentSpec>>,
-    models: BTreeMap<String, ModelEntry>,
+    models: ModelTable,
     /// What stands round the tools that clients may call themselves, by their names.
     endpoints: BTreeMap<String, Arc<AgentSpec>>,
 }
@@ -104,7 +116,9 @@ impl ToolEntry {
 
     pub(crate) fn capability(&self) -> Option<&Arc<dyn ToolCapability>> {
         match &self.body {
-            ToolBody::Server(tool) | ToolBody::Client(Some(tool)) => Some(tool),
+            ToolBody::Server(tool) | ToolBody::Agents(tool) | ToolBody::Client(Some(tool)) => {
+                Some(tool)
+            }
             ToolBody::Client(None) => None,
         }
     }
@@ -117,6 +131,12 @@ impl AgentSpec {
         self.tools.iter().find(|tool| tool.info.name == name)
     }
 
+    /// What the agent is in a run with this context.
+    pub(crate) fn for_context(self: Arc<Self>, context: Option<&Value>) -> Arc<Self> {
+        let chosen = self.rules.iter().find(|rule| rule.fits(context));
+        chosen.map(|rule| Arc::clone(&rule.agent)).unwrap_or(self)
+    }
+
     /// What stands round a tool that clients call themselves: no agent has such a name.
     fn round_tool(tool: Arc<ToolEntry>) -> Self {
         Self {
@@ -125,6 +145,8 @@ impl AgentSpec {
             kind: AgentKind::ToolEndpoint,
             instructions: None,
             tools: vec![tool],
+            agents: Vec::new(),
+            rules: Vec::new(),
             max_steps: None,
             tool_error_mode: ToolErrorMode::Throw,
             context_schema: None,
@@ -148,6 +170,7 @@ impl AgentSpec {
             kind,
             model,
             tools: self.tools.iter().map(|tool| tool.summary()).collect(),
+            agents: self.agents.iter().map(ToString::to_string).collect(),
             max_steps: self.max_steps,
             context_schema: self
                 .context_schema
@@ -178,32 +201,19 @@ impl ToolEntry {
 impl Agents {
     /// Finds everything that the configured agents need.
     pub(crate) fn build(config: &Config, catalog: &Catalog) -> Result<Self, Vec<AgentError>> {
-        let models: BTreeMap<String, ModelEntry> = catalog
-            .models
-            .iter()
-            .map(|offered| {
-                let name = format!("{}/{}", offered.instance, offered.capability.info().name);
-                (
-                    name.clone(),
-                    ModelEntry {
-                        name,
-                        model: Arc::clone(&offered.capability),
-                    },
-                )
-            })
-            .collect();
         let mut errors = Vec::new();
+        let models = ModelTable::build(config, catalog, &mut errors);
         let tools = ToolTable::build(config, catalog, &mut errors);
         let endpoints = tools.endpoints(&config.tools.endpoints, &mut errors);
         for name in config
             .prices
             .keys()
-            .filter(|&name| !models.contains_key(name))
+            .filter(|&name| !models.is_offered(name))
         {
             errors.push(AgentError {
                 pointer: format!("/prices/{}", name.replace('~', "~0").replace('/', "~1")),
                 message: format!("there is no model '{name}' that could have a price"),
-                help: Some(listed("the loaded plugins offer", models.keys())),
+                help: Some(models.offered()),
             });
         }
         let mut by_name = BTreeMap::new();
@@ -211,7 +221,7 @@ impl Agents {
             let pointer = format!("/agents/{name}");
             match build_one(name.as_str(), section, &pointer, catalog, &models, &tools) {
                 Ok(spec) => {
-                    by_name.insert(Arc::clone(&spec.name), Arc::new(spec));
+                    by_name.insert(Arc::clone(&spec.name), spec);
                 }
                 Err(mut found) => errors.append(&mut found),
             }
@@ -231,14 +241,19 @@ impl Agents {
             let section = config::Agent::default();
             match build_coded(name, &section, "/plugins", &offered.capability, &tools) {
                 Ok(spec) => {
-                    by_name.insert(Arc::clone(&spec.name), Arc::new(spec));
+                    by_name.insert(Arc::clone(&spec.name), spec);
                 }
                 Err(mut found) => errors.append(&mut found),
             }
         }
+        // Agents that could not be made are no targets: they would be reported twice.
         if errors.is_empty() {
+            delegation::connect(&mut by_name, config, &mut errors);
+        }
+        if errors.is_empty() {
+            let by_name = by_name.into_iter();
             Ok(Self {
-                by_name,
+                by_name: by_name.map(|(name, spec)| (name, Arc::new(spec))).collect(),
                 models,
                 endpoints,
             })
@@ -279,28 +294,28 @@ fn build_one(
     section: &config::Agent,
     pointer: &str,
     catalog: &Catalog,
-    models: &BTreeMap<String, ModelEntry>,
+    models: &ModelTable,
     tools: &ToolTable,
 ) -> Result<AgentSpec, Vec<AgentError>> {
     if let Some(model) = &section.model {
-        let wanted = format!("{}/{}", model.instance.as_str(), model.name);
-        let Some(model) = models.get(&wanted) else {
-            let message = format!("there is no model '{wanted}' for the agent '{name}'");
-            let help = listed("the loaded plugins offer", models.keys());
-            let pointer = format!("{pointer}/model");
-            return Err(vec![AgentError {
-                pointer,
-                message,
-                help: Some(help),
-            }]);
+        let model = models
+            .find(model, name, &format!("{pointer}/model"))
+            .map_err(|error| vec![error])?;
+        let kind = AgentKind::Declared(model.clone());
+        let mut spec = build_spec(name, section, pointer, kind, tools)?;
+        let mut errors = Vec::new();
+        for (index, rule) in section.rules.iter().enumerate() {
+            let pointer = format!("{pointer}/rules/{index}");
+            match build_rule(name, section, rule, &pointer, models, tools) {
+                Ok(rule) => spec.rules.push(rule),
+                Err(mut found) => errors.append(&mut found),
+            }
+        }
+        return if errors.is_empty() {
+            Ok(spec)
+        } else {
+            Err(errors)
         };
-        return build_spec(
-            name,
-            section,
-            pointer,
-            AgentKind::Declared(model.clone()),
-            tools,
-        );
     }
     let wanted = section.agent.as_ref();
     let found = catalog.agents.iter().find(|offered| match wanted {
@@ -327,10 +342,7 @@ fn build_one(
             .map(|offered| format!("{}/{}", offered.instance, offered.capability.info().name))
             .collect();
         let help = if wanted.is_none() {
-            format!(
-                "say `model = \"instance/model\"`; {}",
-                listed("there are", models.keys())
-            )
+            format!("say `model = \"instance/model\"`; {}", models.listed())
         } else {
             listed("the loaded plugins offer", coded.iter())
         };
@@ -343,6 +355,34 @@ fn build_one(
     build_coded(name, section, pointer, &offered.capability, tools)
 }
 
+/// The agent as it is where the rule holds.
+fn build_rule(
+    name: &str,
+    section: &config::Agent,
+    rule: &config::Rule,
+    pointer: &str,
+    models: &ModelTable,
+    tools: &ToolTable,
+) -> Result<ChosenBy, Vec<AgentError>> {
+    let mut section = section.clone();
+    if rule.model.is_some() {
+        section.model.clone_from(&rule.model);
+    }
+    if let Some(tools) = &rule.tools {
+        section.tools.clone_from(tools);
+    }
+    section.rules.clear();
+    let Some(model) = &section.model else {
+        return Err(Vec::new());
+    };
+    let model = models
+        .find(model, name, &format!("{pointer}/model"))
+        .map_err(|error| vec![error])?;
+    let kind = AgentKind::Declared(model.clone());
+    let agent = build_spec(name, &section, pointer, kind, tools)?;
+    Ok(ChosenBy::new(&rule.when, agent))
+}
+
 fn build_coded(
     name: &str,
     section: &config::Agent,
@@ -351,6 +391,13 @@ fn build_coded(
     tools: &ToolTable,
 ) -> Result<AgentSpec, Vec<AgentError>> {
     let info = agent.info();
+    if !section.rules.is_empty() {
+        return Err(vec![AgentError {
+            pointer: format!("{pointer}/rules/0"),
+            message: format!("the agent '{name}' is a library's, which chooses by itself"),
+            help: Some("remove its `rules`, or give it a `model`".into()),
+        }]);
+    }
     let mut spec = build_spec(
         name,
         section,
@@ -363,6 +410,13 @@ fn build_coded(
     }
     if section.tools.is_empty() && !info.tools.is_empty() {
         spec.tools = tools.choose_names(name, &info.tools, pointer)?;
+    }
+    if section.agents.is_empty() {
+        spec.agents = info
+            .agents
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect();
     }
     let invalid = |what: &str, error: &dyn std::fmt::Display| {
         let message = format!("the {what} schema of the coded agent '{name}' is invalid: {error}");
@@ -400,6 +454,15 @@ fn build_spec(
             errors.append(&mut found);
             Vec::new()
         });
+    let instructions = section.instructions.as_deref().map(Template::parse);
+    let instructions = instructions.transpose().unwrap_or_else(|error| {
+        errors.push(AgentError {
+            pointer: format!("{pointer}/instructions"),
+            message: format!("the instructions of the agent '{name}' are no template: {error}"),
+            help: Some("write `{{ context.key }}` for a value of the run's context".into()),
+        });
+        None
+    });
     let mut compiled = |key: &str, table: Option<&config::FreeTable>| {
         let table = table?;
         compile(table.value())
@@ -431,8 +494,14 @@ fn build_spec(
         name: name.into(),
         description: section.description.clone().unwrap_or_default(),
         kind,
-        instructions: section.instructions.clone(),
+        instructions,
         tools: chosen,
+        agents: section
+            .agents
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
+        rules: Vec::new(),
         max_steps: section.max_steps,
         tool_error_mode: section.tool_error_mode.map(error_mode).unwrap_or_default(),
         context_schema,
@@ -464,7 +533,7 @@ fn error_mode(mode: config::ToolErrorMode) -> ToolErrorMode {
     }
 }
 
-fn listed<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> String {
+pub(super) fn listed<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.map(String::as_str).collect();
     if names.is_empty() {
         format!("{what}: none")
@@ -514,7 +583,9 @@ impl ToolTable {
                     Ok(entry) => entries.push((None, Arc::new(entry))),
                     Err(error) => errors.push(error),
                 }
-            } else if !entries.iter().any(|(_, tool)| tool.info.name == *name) {
+            } else if name != delegation::TOOL
+                && !entries.iter().any(|(_, tool)| tool.info.name == *name)
+            {
                 errors.push(AgentError {
                     pointer: format!("/tools/{name}"),
                     message: format!("no loaded plugin offers a tool '{name}'"),
@@ -636,7 +707,7 @@ impl ToolTable {
     }
 }
 
-fn entry(
+pub(super) fn entry(
     info: ToolInfo,
     section: Option<&config::Tool>,
     body: ToolBody,
@@ -669,7 +740,7 @@ fn entry(
 }
 
 /// What the operator says of a tool beats what its library says.
-fn apply(info: &mut ToolInfo, section: &config::Tool) {
+pub(super) fn apply(info: &mut ToolInfo, section: &config::Tool) {
     if let Some(description) = &section.description {
         info.description.clone_from(description);
     }

@@ -105,6 +105,9 @@ pub(crate) struct AgentSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) model: Option<String>,
     pub(crate) tools: Vec<ToolSummary>,
+    /// The agents that it may hand tasks to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) agents: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_steps: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]

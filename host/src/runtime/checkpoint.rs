@@ -26,6 +26,9 @@ pub(crate) struct Progress {
     /// The version of the conversation that was loaded.
     pub(crate) version: Option<u64>,
     pub(crate) repairs: u32,
+    /// How many steps the run and its parts have taken.
+    #[serde(default)]
+    pub(crate) taken_steps: u32,
     #[serde(default)]
     pub(crate) spent: Spent,
     /// The model's answer of the step that is under way, and the calls that are left of it.

@@ -19,7 +19,7 @@ use super::input::{self, Sent};
 use super::step::{self, check_cancelled, stoppable};
 use super::structured::{self, Unfit, Wanted};
 use super::usage::Spent;
-use super::{failure, template, tools};
+use super::{failure, models, tools};
 use crate::pipeline::to_json;
 use crate::plugin::capability::{AgentCapability, RunServices};
 use crate::store::{AnswerKind, ConversationKey, ConversationSave, Finished, RunState};
@@ -78,7 +78,10 @@ impl Driver<'_> {
     /// Does everything but the end.
     async fn work(&self, begin: Begin) -> Result<Worked> {
         let mut progress = match begin {
-            Begin::From(progress) => *progress,
+            Begin::From(progress) => {
+                self.run.lineage.resume_steps(progress.taken_steps);
+                *progress
+            }
             Begin::Anew => self.begin().await?,
         };
         let mut result = match &self.run.agent.kind {
@@ -100,6 +103,9 @@ impl Driver<'_> {
 
     async fn begin(&self) -> Result<Progress> {
         let (progress, changed) = self.prepare().await?;
+        if matches!(self.run.agent.kind, AgentKind::Declared(_)) && !self.run.lineage.take_step() {
+            return Err(failure::no_steps_left());
+        }
         self.emit(|run, timestamp| {
             let input = changed.unwrap_or_else(|| run.request.input.clone());
             let mut run_input = Map::from_iter([("input".to_owned(), input)]);
@@ -262,6 +268,7 @@ impl Driver<'_> {
             .termination(&access, index, call_count, &response)
             .await?;
         progress.step += 1;
+        progress.taken_steps = run.lineage.taken_steps();
         if termination.is_none() {
             run.log.checkpoint_with_next(progress)?;
         }
@@ -314,7 +321,7 @@ impl Driver<'_> {
                     "messageCount": progress.conversation.len(),
                 })
             });
-        let request = self.model_request(model, &progress.conversation, &change, wanted);
+        let request = self.model_request(model, &progress.conversation, &change, wanted)?;
         let answered = step::ask_model(engine, run, model, request, index).await?;
         progress.spent = run.spent();
         for item in &answered.response.output {
@@ -325,6 +332,7 @@ impl Driver<'_> {
         if answered.calls.is_empty() || !run.log.keeps_marks() {
             return Ok(answered);
         }
+        progress.taken_steps = run.lineage.taken_steps();
         progress.pending = Some(answered);
         let marked = run.log.checkpoint_in_step(progress);
         let answered = progress.pending.take();
@@ -338,12 +346,16 @@ impl Driver<'_> {
         conversation: &[Item],
         change: &StepChange,
         wanted: Option<&Wanted<'_>>,
-    ) -> ModelRequest {
+    ) -> Result<ModelRequest> {
         let run = self.run;
-        let instructions = change.instructions.clone().or_else(|| {
-            let template = run.agent.instructions.as_deref()?;
-            Some(template::render(template, run.request.context.as_ref()))
-        });
+        let instructions = match (&change.instructions, &run.agent.instructions) {
+            (Some(changed), _) => Some(changed.clone()),
+            (None, None) => None,
+            (None, Some(template)) => {
+                let rendered = template.render(run.request.context.as_ref());
+                Some(rendered.map_err(|error| failure::of_template(&run.agent.name, &error))?)
+            }
+        };
         let mut input = Vec::with_capacity(conversation.len() + 1);
         input.extend(instructions.map(|text| Item::message("system", text)));
         input.extend_from_slice(conversation);
@@ -366,11 +378,11 @@ impl Driver<'_> {
         }
         request.structured_output = wanted.map(Wanted::for_model);
         request.modalities = run.request.modalities.clone().unwrap_or_default();
-        request.options.clone_from(&run.agent.model_options);
+        request.options = model.with_defaults(run.agent.model_options.clone());
         if let Some(own) = &run.request.model_options {
-            merge(&mut request.options, own);
+            models::merge(&mut request.options, own);
         }
-        request
+        Ok(request)
     }
 
     async fn ask_step_hooks(
@@ -425,7 +437,9 @@ impl Driver<'_> {
         {
             return Ok(Some(TerminationReason::StopWhen));
         }
-        let is_last = max_steps(self.run).is_some_and(|limit| index + 1 >= limit);
+        // The steps of the run and of its parts are one budget.
+        let is_last = max_steps(self.run).is_some_and(|limit| index + 1 >= limit)
+            || !self.run.lineage.take_step();
         Ok(is_last.then_some(TerminationReason::MaxSteps))
     }
 
@@ -749,16 +763,4 @@ fn max_steps(run: &ActiveRun) -> Option<u32> {
 
 fn conversation(run: &ActiveRun) -> Option<String> {
     run.conversation_id().map(str::to_owned)
-}
-
-/// The options of the agent, with those of the request over them.
-fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
-    for (key, value) in over {
-        match (base.get_mut(key), value) {
-            (Some(Value::Object(base)), Value::Object(over)) => merge(base, over),
-            _ => {
-                base.insert(key.clone(), value.clone());
-            }
-        }
-    }
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{Place, RunAccess};
 use super::active::{ActiveRun, ActiveRuns};
 use super::agents::{AgentKind, Agents};
+use super::lineage;
 use super::log::Turn;
 use super::quota::Quotas;
 use super::usage::Prices;
@@ -99,7 +100,10 @@ impl Engine {
     /// Whether it is stored that there was such a run. In memory only those are that somebody may
     /// come back to, so that they are not driven out by the others.
     pub(crate) fn is_recorded(&self, run: &ActiveRun) -> bool {
-        run.keeps_last_words() || run.request.conversation_id.is_some() || self.store.is_durable()
+        !run.lineage.is_part()
+            && (run.keeps_last_words()
+                || run.request.conversation_id.is_some()
+                || self.store.is_durable())
     }
 
     /// Whether anybody sees the events of a run: its client, a hook, an observer.
@@ -185,7 +189,12 @@ impl Engine {
         };
         if finished == Finished::Won {
             for event in events {
-                self.observe(run, event);
+                if run.lineage.is_part() {
+                    // The parent goes on, and waits if it must.
+                    let _ = self.append(run, event)?;
+                } else {
+                    self.observe(run, event);
+                }
             }
             run.log.show_last_words(last_words);
         }
@@ -280,7 +289,7 @@ impl Engine {
 
     fn append(self: &Arc<Self>, run: &Arc<ActiveRun>, event: Event) -> Result<Turn> {
         let turn = match run.answer {
-            AnswerKind::Stream => run.log.append(&event)?,
+            AnswerKind::Stream => run.log.append(&*lineage::shown(run, &event))?,
             AnswerKind::Json => Turn::GoesOn,
         };
         self.observe(run, event);

@@ -3,6 +3,7 @@
 use mortise_plugin_api::{Error, Issue};
 use serde_json::{Value, json};
 
+use super::template::TemplateError;
 use crate::problem;
 use crate::schema;
 
@@ -29,6 +30,22 @@ pub(crate) fn aborted(error: Option<Error>, run_id: &str) -> Error {
         .unwrap_or_else(|| {
             Error::aborted(format!("Run '{run_id}' was aborted.")).with_context("runId", run_id)
         })
+}
+
+/// The run that this one is a part of may take no more steps.
+pub(crate) fn no_steps_left() -> Error {
+    Error::new(
+        "MAX_STEPS",
+        "The steps of the run are used up: its agents share one budget.",
+    )
+}
+
+/// The context is not what the instructions of the agent expect of it.
+pub(crate) fn of_template(agent: &str, error: &TemplateError) -> Error {
+    Error::internal(format!(
+        "the instructions of the agent '{agent}' cannot be filled in from this context: {error}; \
+         `context_schema` refuses such a context"
+    ))
 }
 
 /// The server stops while the run waits: it goes on with the next start.

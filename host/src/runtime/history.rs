@@ -103,7 +103,8 @@ impl Runtime {
         principal: &Principal,
     ) -> RunOutcome<Option<RunSummary>> {
         if let Some(run) = self.active(run_id, principal) {
-            return Ok(Some(RunSummary::from(&*run)));
+            let summary = (!run.lineage.is_part()).then(|| RunSummary::from(&*run));
+            return Ok(summary);
         }
         let run = self.engine.store.run(run_id).await.map_err(internal)?;
         let own = run.filter(|run| self.reaches(&run.owner, principal));

@@ -114,7 +114,8 @@ impl Runtime {
                     error,
                 } = read(payload)?;
                 let result = error.map_or(Ok(result), Err);
-                match self.engine.active.get(&run_id) {
+                let run = self.engine.active.get(&run_id);
+                match run.and_then(|run| run.waiting_for(&tool_call_id)) {
                     Some(run) => Ok(run.submit_result(&tool_call_id, result).await?.into()),
                     None => Ok(false.into()),
                 }

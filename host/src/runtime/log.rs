@@ -24,6 +24,8 @@ pub(crate) struct EventLog {
     run_id: Arc<str>,
     /// `None` where events are not kept.
     store: Option<Arc<dyn Store>>,
+    /// Where the events are shown, of a run that is a part of another.
+    outer: Option<Arc<EventLog>>,
     /// How many events are at hand at least; a reader that lags more reads the store, or is cut.
     window: u64,
     live: Mutex<Live>,
@@ -102,10 +104,28 @@ impl EventLog {
         Arc::new(Self {
             run_id: run_id.into(),
             store,
+            outer: None,
             window: window as u64,
             live: Mutex::default(),
             changed: Notify::new(),
         })
+    }
+
+    /// The log of a run that is a part of another, whose log shows the events. Nothing else is
+    /// remembered of it: after a crash there is no going on from within a part.
+    pub(crate) fn within(run_id: Arc<str>, log: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self {
+            run_id,
+            store: None,
+            outer: Some(Arc::clone(log.outermost())),
+            window: log.window,
+            live: Mutex::default(),
+            changed: Notify::new(),
+        })
+    }
+
+    fn outermost(self: &Arc<Self>) -> &Arc<Self> {
+        self.outer.as_ref().unwrap_or(self)
     }
 
     /// The log of a run that goes on after a crash: its events below `next` are stored.
@@ -118,6 +138,7 @@ impl EventLog {
         Arc::new(Self {
             run_id,
             store: Some(store),
+            outer: None,
             window: window as u64,
             live: Mutex::new(Live {
                 next,
@@ -138,6 +159,9 @@ impl EventLog {
         let mut live = self.live();
         if live.ended.is_some() {
             return Ok(Turn::GoesOn);
+        }
+        if let Some(outer) = &self.outer {
+            return outer.append(event);
         }
         if let Some(failed) = &live.failed {
             return Err(Error::internal(failed.as_str()));
@@ -204,7 +228,8 @@ impl EventLog {
 
     /// Stores and shows what was appended: before whoever writes waits for anything.
     pub(crate) fn flush(self: &Arc<Self>) {
-        let mut live = self.live();
+        let this = self.outermost();
+        let mut live = this.live();
         let batch = live.take_open();
         let marks = std::mem::take(&mut live.marks);
         if batch.is_none() && marks.is_empty() {
@@ -215,14 +240,14 @@ impl EventLog {
             marks,
         };
         // Under the lock, so that entries reach the store in their order.
-        let appended = match &self.store {
+        let appended = match &this.store {
             None => Ok(Appended::Stored),
-            Some(store) => store.append(&self.run_id, entry, Arc::clone(self) as _),
+            Some(store) => store.append(&this.run_id, entry, Arc::clone(this) as _),
         };
         match appended {
             Ok(Appended::Stored) => {
                 if let Some(batch) = batch {
-                    live.show(batch, self.window);
+                    live.show(batch, this.window);
                 }
             }
             Ok(Appended::Queued) => {
@@ -233,16 +258,17 @@ impl EventLog {
             Err(error) => live.failed = Some(error.to_string()),
         }
         drop(live);
-        self.changed.notify_waiters();
+        this.changed.notify_waiters();
     }
 
     /// Flushes, and waits until all of it is stored.
     pub(crate) async fn settle(self: &Arc<Self>) -> Result<(), Error> {
         self.flush();
+        let this = self.outermost();
         loop {
-            let changed = self.changed.notified();
+            let changed = this.changed.notified();
             {
-                let live = self.live();
+                let live = this.live();
                 if let Some(failed) = &live.failed {
                     return Err(Error::internal(failed.as_str()));
                 }
@@ -262,12 +288,13 @@ impl EventLog {
         self.room().await;
     }
 
-    async fn room(&self) {
+    async fn room(self: &Arc<Self>) {
+        let this = self.outermost();
         loop {
-            let changed = self.changed.notified();
+            let changed = this.changed.notified();
             {
-                let live = self.live();
-                if live.failed.is_some() || live.next - live.shown <= self.window {
+                let live = this.live();
+                if live.failed.is_some() || live.next - live.shown <= this.window {
                     return;
                 }
             }

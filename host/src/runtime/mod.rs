@@ -2,7 +2,8 @@
 //!
 //! `service.rs` is the face; `driver.rs` takes a run from its first event to its last, `step.rs`
 //! asks the model, `tools.rs` executes its calls, `log.rs` remembers what was shown and `reader.rs`
-//! shows it, `checkpoint.rs` and `recovery.rs` let a run outlive the server.
+//! shows it, `checkpoint.rs` and `recovery.rs` let a run outlive the server. `delegation.rs`,
+//! `part.rs` and `lineage.rs` let an agent hand tasks to others.
 
 mod access;
 mod active;
@@ -10,6 +11,7 @@ mod agents;
 mod answer;
 mod api;
 mod checkpoint;
+mod delegation;
 mod driver;
 mod engine;
 mod failure;
@@ -17,10 +19,14 @@ mod history;
 mod host_api;
 mod idempotency;
 mod input;
+mod lineage;
 mod log;
+mod models;
+mod part;
 mod quota;
 mod reader;
 mod recovery;
+mod rules;
 mod service;
 mod step;
 mod structured;

@@ -59,7 +59,8 @@ impl Runtime {
         let checkpoint = checkpoint.ok_or("it had not come to a checkpoint")?;
         let request = unfinished.request.as_deref().unwrap_or_default();
         let unreadable = "what is stored of it cannot be read";
-        let request = serde_json::from_str(request).map_err(|_| unreadable)?;
+        let request: RunRequest = serde_json::from_str(request).map_err(|_| unreadable)?;
+        let agent = agent.for_context(request.context.as_ref());
         let progress: Progress = serde_json::from_str(&checkpoint.json).map_err(|_| unreadable)?;
         let calls = progress_of_calls(&checkpoint.since).map_err(|_| unreadable)?;
         match &progress.pending {
@@ -73,7 +74,7 @@ impl Runtime {
                         continue;
                     };
                     let is_idempotent = agent.tool(&call.name).is_some_and(|tool| {
-                        tool.info.idempotent && matches!(tool.body, ToolBody::Server(_))
+                        tool.info.idempotent && !matches!(tool.body, ToolBody::Client(_))
                     });
                     if progress.is_started && progress.ended.is_none() && !is_idempotent {
                         return Err("a tool was at work that must not be run twice");
@@ -113,6 +114,7 @@ impl Runtime {
                 engine.limits.event_queue,
                 unfinished.next,
             ),
+            parent: None,
             progress: calls,
             spent: progress.spent,
         });

@@ -149,7 +149,10 @@ impl Runtime {
         principal: &Principal,
     ) -> RunOutcome<bool> {
         match self.active(run_id, principal) {
-            Some(run) => run.submit_result(call_id, result).await,
+            Some(run) => match run.waiting_for(call_id) {
+                Some(run) => run.submit_result(call_id, result).await,
+                None => Ok(false),
+            },
             None => Ok(false),
         }
     }
@@ -162,7 +165,8 @@ impl Runtime {
         decision: Decision,
         principal: &Arc<Principal>,
     ) -> RunOutcome<bool> {
-        let Some(run) = self.engine.active.get(run_id) else {
+        let run = self.engine.active.get(run_id);
+        let Some(run) = run.and_then(|run| run.waiting_for(call_id)) else {
             return Ok(false);
         };
         let Some(tool) = run.pending_tool(call_id) else {
@@ -215,11 +219,13 @@ impl Runtime {
             return Ok(Resume::NoStore);
         }
         if let Some(run) = self.active(run_id, principal) {
-            return Ok(if run.answer == AnswerKind::Stream {
-                Resume::Reader(Reader::resumed(Arc::clone(&run.log), after))
-            } else {
-                Resume::Unknown
-            });
+            return Ok(
+                if run.answer == AnswerKind::Stream && !run.lineage.is_part() {
+                    Resume::Reader(Reader::resumed(Arc::clone(&run.log), after))
+                } else {
+                    Resume::Unknown
+                },
+            );
         }
         let stored = store.run(run_id).await.map_err(internal)?;
         Ok(match stored {
@@ -356,12 +362,13 @@ impl Runtime {
         let created_at = engine.clock.now_millis();
         let run = ActiveRun::new(Beginning {
             id,
-            agent,
+            agent: agent.for_context(request.context.as_ref()),
             request,
             answer,
             caller,
             created_at,
             log,
+            parent: None,
             progress: HashMap::new(),
             spent: Spent::default(),
         });

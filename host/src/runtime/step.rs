@@ -53,7 +53,7 @@ pub(crate) async fn ask_model(
         });
     let mut bill = Bill::open(engine, run, &entry.name)?;
     let generated = entry.model.generate(Arc::clone(&access), &request);
-    let stream = stoppable(engine, run, generated).await?;
+    let stream = droppable(run, generated).await?;
     let mut answered = show_answer(engine, run, stream, &mut bill).await?;
     drop(bill);
     engine
@@ -81,7 +81,7 @@ async fn show_answer(
     let mut message_id: Option<String> = None;
     loop {
         let next = async { stream.next().await.transpose() };
-        let Some(chunk) = stoppable(engine, run, next).await? else {
+        let Some(chunk) = droppable(run, next).await? else {
             break;
         };
         bill.note(&chunk);
@@ -235,6 +235,21 @@ pub(crate) fn call_ref(
         run_id: run.id.to_string(),
         agent_name: run.agent.name.to_string(),
         tool_target,
+    }
+}
+
+/// Waits for a model; when the run is cancelled its call is dropped at once, and with it the
+/// connection to a provider that would go on to count tokens.
+async fn droppable<T>(run: &ActiveRun, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = std::pin::pin!(work);
+    if let Poll::Ready(ended) = futures_util::poll!(&mut work) {
+        return ended;
+    }
+    run.log.flush();
+    tokio::select! {
+        biased;
+        ended = &mut work => ended,
+        () = run.cancel.cancelled() => Err(failure::aborted(None, &run.id)),
     }
 }
 

@@ -1,39 +1,104 @@
-//! Instructions with `{{context.x}}` in them.
+//! Instructions as templates over the context of a run.
+//!
+//! The language is Jinja's as minijinja speaks it: values, conditions, loops, filters. It runs no
+//! code and reads no file, and what one template may do is bounded.
 
+use std::fmt;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{
+    AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value as Known, context,
+};
 use serde_json::Value;
 
-/// The text with every `{{context.path}}` replaced by its value; what is absent is empty.
-pub(crate) fn render(template: &str, context: Option<&Value>) -> String {
-    let mut rendered = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some(start) = rest.find("{{") {
-        let (before, after) = rest.split_at(start);
-        rendered.push_str(before);
-        let Some((expression, remaining)) = after[2..].split_once("}}") else {
-            rendered.push_str(after);
-            return rendered;
-        };
-        match lookup(expression.trim(), context) {
-            Some(Value::String(text)) => rendered.push_str(text),
-            Some(Value::Null) | None => {}
-            Some(other) => rendered.push_str(&other.to_string()),
-        }
-        rest = remaining;
-    }
-    rendered.push_str(rest);
-    rendered
+/// Instructions, ready to be filled in.
+pub(crate) enum Template {
+    /// Nothing is to be filled in.
+    Plain(String),
+    Compiled(Box<Environment<'static>>),
 }
 
-fn lookup<'a>(expression: &str, context: Option<&'a Value>) -> Option<&'a Value> {
-    let path = expression.strip_prefix("context")?;
-    let mut value = context?;
-    for key in path.split('.').skip(1) {
-        value = match value {
-            Value::Array(items) => items.get(key.parse::<usize>().ok()?)?,
-            other => other.get(key)?,
-        };
+/// A text that is no template, or a context that one cannot be filled in from.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", told(.0))]
+pub(crate) struct TemplateError(#[from] minijinja::Error);
+
+/// The name of the one template in an environment.
+const NAME: &str = "instructions";
+
+/// How many instructions of its machine one filling in may take: a loop ends.
+const FUEL: u64 = 100_000;
+
+// === impl Template ===
+
+impl Template {
+    pub(crate) fn parse(source: &str) -> Result<Self, TemplateError> {
+        if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
+            return Ok(Self::Plain(source.to_owned()));
+        }
+        let mut environment = Environment::new();
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        environment.set_formatter(write_value);
+        environment.set_syntax(
+            SyntaxConfig::builder()
+                .keep_trailing_newline(true)
+                .trim_blocks(true)
+                .lstrip_blocks(true)
+                .build()?,
+        );
+        environment.set_fuel(Some(FUEL));
+        environment.add_template_owned(NAME, source.to_owned())?;
+        Ok(Self::Compiled(Box::new(environment)))
     }
-    Some(value)
+
+    /// The text with the values of the context; what is absent is empty.
+    pub(crate) fn render(&self, context: Option<&Value>) -> Result<String, TemplateError> {
+        match self {
+            Self::Plain(text) => Ok(text.clone()),
+            Self::Compiled(environment) => {
+                let template = environment.get_template(NAME)?;
+                let context = context.map(|context| Known::from(Serde(context)));
+                Ok(template.render(context! { context })?)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Template")
+    }
+}
+
+/// Texts as they are, nothing for what is absent or null, anything else as JSON.
+fn write_value(
+    output: &mut Output<'_>,
+    _state: &mut State<'_, '_>,
+    value: &Known,
+) -> Result<(), minijinja::Error> {
+    if value.is_undefined() || value.is_none() {
+        return Ok(());
+    }
+    if let Some(text) = value.as_str() {
+        return Ok(output.write_str(text)?);
+    }
+    let json = serde_json::to_string(value)
+        .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))?;
+    Ok(output.write_str(&json)?)
+}
+
+/// What is wrong, and in which line of the template.
+fn told(error: &minijinja::Error) -> String {
+    let what = error.kind();
+    let detail = error.detail().map(|detail| format!(": {detail}"));
+    let line = error.line().map(|line| format!(" (line {line})"));
+    format!(
+        "{what}{}{}",
+        detail.unwrap_or_default(),
+        line.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
@@ -42,24 +107,82 @@ mod tests {
 
     use super::*;
 
+    fn render(template: &str, context: Option<&Value>) -> Result<String, TemplateError> {
+        Template::parse(template)?.render(context)
+    }
+
     #[test]
     fn values_of_the_context_are_put_in() {
-        let context = json!({"user": {"name": "Ann", "tags": ["a", "b"]}, "n": 3});
-        let render = |template| render(template, Some(&context));
-        assert_eq!(render("User {{context.user.name}}!"), "User Ann!");
-        assert_eq!(render("{{ context.n }}{{context.user.tags.1}}"), "3b");
-        assert_eq!(
-            render("{{context.absent}}|{{other}}|{{context"),
-            "||{{context"
-        );
+        let context = json!({
+            "user": { "name": "Ann", "tags": ["a", "b"] },
+            "n": 3, "half": 0.5, "yes": true, "nothing": null, "z": { "b": 1, "a": [2, "x"] },
+        });
+        for (template, expected) in [
+            ("User {{context.user.name}}!", "User Ann!"),
+            ("{{ context.n }}{{context.user.tags[1]}}", "3b"),
+            ("{{ context.user.tags.1 }}", "b"),
+            ("{{ context.half }} {{ context.yes }}", "0.5 true"),
+            ("{{ context.z }}", r#"{"b":1,"a":[2,"x"]}"#),
+            ("{{ context.user.tags | join(', ') }}\n", "a, b\n"),
+            ("{% if context.n > 2 %}many{% else %}few{% endif %}", "many"),
+            (
+                "{% for tag in context.user.tags %}\n- {{ tag }}\n{% endfor %}",
+                "- a\n- b\n",
+            ),
+            ("{{ context.user.name | default('you') }}", "Ann"),
+            ("<b> & \"quotes\" {{ '<' }}", "<b> & \"quotes\" <"),
+            ("{# not shown #}no { braces }", "no { braces }"),
+        ] {
+            let rendered = render(template, Some(&context)).unwrap();
+            assert_eq!(rendered, expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_empty() {
+        let context = json!({ "nothing": null, "text": "x" });
+        let template = "{{context.absent}}|{{context.absent.deeper}}|{{other}}|\
+                        {{context.nothing}}|{{context.text.deeper}}|\
+                        {% for one in context.absent %}x{% endfor %}";
+        for context in [
+            None,
+            Some(&Value::Null),
+            Some(&json!("text")),
+            Some(&context),
+        ] {
+            assert_eq!(render(template, context).unwrap(), "|||||", "{context:?}");
+        }
+        let named = "{{ context.absent | default('you') }}";
+        assert_eq!(render(named, None).unwrap(), "you");
     }
 
     #[test]
     fn a_value_is_never_read_as_a_template() {
-        let context = json!({"x": "{{context.secret}}", "secret": "s"});
+        let context = json!({"x": "{{context.secret}}{% raw %}", "secret": "s"});
         assert_eq!(
-            render("{{context.x}}", Some(&context)),
-            "{{context.secret}}"
+            render("{{context.x}}", Some(&context)).unwrap(),
+            "{{context.secret}}{% raw %}"
         );
+    }
+
+    #[test]
+    fn what_is_no_template_is_told_with_its_line() {
+        for (template, expected) in [
+            ("one\n{{ context.x", "line 2"),
+            ("{% if context.x %}", "line 1"),
+            ("{% include 'x' %}", "line 1"),
+            ("{{ context.x | shell }}", "unknown filter"),
+        ] {
+            let error = render(template, None).unwrap_err().to_string();
+            assert!(error.contains(expected), "{template}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_template_cannot_go_on_for_ever() {
+        let template =
+            "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        let error = render(template, None).unwrap_err().to_string();
+        assert!(error.contains("fuel"), "{error}");
     }
 }

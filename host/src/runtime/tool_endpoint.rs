@@ -92,6 +92,7 @@ impl Runtime {
             caller,
             created_at: engine.clock.now_millis(),
             progress: HashMap::new(),
+            parent: None,
             spent: Spent::default(),
         });
         engine.active.insert(&run);

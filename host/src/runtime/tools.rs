@@ -338,6 +338,18 @@ impl<'a> Execution<'a> {
                     Err(error) => Ok(Err(self.execution_error(error))),
                 }
             }
+            ToolBody::Agents(tool) => {
+                self.mark(Happened::Started).await?;
+                self.run.log.flush();
+                // Other agents hear of a cancellation themselves and end in order; each of their
+                // waits has a limit of its own.
+                let called = tool.call(Arc::clone(&self.access), arguments);
+                match called.await {
+                    Ok(result) => Ok(Ok(Ended::Fine(result))),
+                    Err(error) if self.run.cancel.is_cancelled() => Err(error),
+                    Err(error) => Ok(Err(self.execution_error(error))),
+                }
+            }
             ToolBody::Client(_) => self.await_client().await,
         }
     }

@@ -3,6 +3,7 @@
 //! One library; the configuration chooses what an instance registers.
 
 mod bad_guard;
+mod chief;
 mod counter;
 mod editor;
 mod gate;
@@ -50,6 +51,8 @@ pub struct Config {
     pub editor: bool,
     /// A guard that fails where the context says `explode`.
     pub bad_guard: bool,
+    /// The agent `chief`, which asks the agent `worker`.
+    pub chief: bool,
     /// Counts two calls of each key, for `POST /count/:key`.
     pub counter: bool,
     /// A guard that authenticates by `authorization: Bearer token-NAME`.
@@ -97,6 +100,9 @@ impl Plugin for Fixture {
         }
         if self.config.bad_guard {
             registrar.hook(bad_guard::BadGuard);
+        }
+        if self.config.chief {
+            registrar.agent(chief::Chief);
         }
         if self.config.counter {
             registrar.mount(counter::mount(&self.host));

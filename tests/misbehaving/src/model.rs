@@ -4,7 +4,7 @@ use futures_util::{StreamExt, stream};
 use mortise_plugin_api::prelude::*;
 
 use crate::Config;
-use crate::place::Place;
+use crate::place::{Place, Spot};
 
 pub(crate) struct Panicky {
     config: Config,
@@ -31,12 +31,15 @@ impl Model for Panicky {
             Chunk::text(" whole"),
             Chunk::finish(FinishReason::Stop),
         ];
-        let chunks = chunks.into_iter().enumerate().map(move |(index, chunk)| {
-            if index == 1 {
-                config.panic_at(Place::ModelStream);
-            }
-            chunk
-        });
-        Ok(ChunkStream::new(stream::iter(chunks).map(Ok)))
+        let chunks = stream::iter(chunks.into_iter().enumerate());
+        Ok(ChunkStream::new(chunks.then(
+            move |(index, chunk)| async move {
+                if index == 1 {
+                    config.panic_at(Place::ModelStream);
+                    config.hang_at(Spot::ModelStream).await;
+                }
+                Ok(chunk)
+            },
+        )))
     }
 }

@@ -75,6 +75,8 @@ pub enum Spot {
     Tool,
     /// In a coded agent.
     Agent,
+    /// After a model's first chunk.
+    ModelStream,
     /// In a guard.
     Guard,
     /// In an endpoint.

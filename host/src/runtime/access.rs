@@ -132,7 +132,7 @@ impl RunAccess {
             .model(model)
             .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
         let Answered { response, .. } =
-            step::ask_model(&self.engine, &self.run, entry, request, self.place.step).await?;
+            step::ask_model(&self.engine, &self.run, &entry, request, self.place.step).await?;
         Ok(serde_json::to_value(response)?)
     }
 
@@ -194,7 +194,7 @@ impl RunServices for RunAccess {
     fn generate(
         self: Arc<Self>,
         model: String,
-        request: ModelRequest,
+        mut request: ModelRequest,
     ) -> BoxFuture<'static, Result<ChunkStream>> {
         Box::pin(async move {
             let entry = self
@@ -202,6 +202,7 @@ impl RunServices for RunAccess {
                 .agents
                 .model(&model)
                 .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
+            entry.own_name().clone_into(&mut request.model);
             let access = self.engine.access(&self.run, self.place.clone());
             entry.model.generate(access, &request).await
         })

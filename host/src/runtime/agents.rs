@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_api::{Approval, ModelInfo, ToolErrorMode, ToolInfo, ToolSpec, ToolTarget};
+use mortise_plugin_api::{Approval, ToolErrorMode, ToolInfo, ToolSpec, ToolTarget};
 use serde_json::{Map, Value};
 
 use super::api::{AgentSummary, ToolSummary};
+use super::models::{ModelEntry, Models};
 use crate::config::{self, Config, Deadline, OutputErrorMode, ToolPattern};
-use crate::plugin::capability::{AgentCapability, Catalog, ModelCapability, ToolCapability};
+use crate::plugin::capability::{AgentCapability, Catalog, ToolCapability};
 use crate::schema::Schema;
 
 /// An agent that can be run.
@@ -36,13 +37,6 @@ pub(crate) enum AgentKind {
     Declared(ModelEntry),
     /// The library.
     Coded(Arc<dyn AgentCapability>),
-}
-
-/// A model and how the configuration names it.
-#[derive(Clone)]
-pub(crate) struct ModelEntry {
-    pub(crate) name: String,
-    pub(crate) model: Arc<dyn ModelCapability>,
 }
 
 /// A schema, as text for models and compiled for checks.
@@ -88,7 +82,7 @@ pub(crate) struct AgentError {
 /// The agents of a server.
 pub(crate) struct Agents {
     by_name: BTreeMap<Arc<str>, Arc<AgentSpec>>,
-    models: BTreeMap<String, ModelEntry>,
+    models: Models,
 }
 
 // === impl ToolEntry ===
@@ -154,20 +148,7 @@ impl ToolEntry {
 impl Agents {
     /// Finds everything that the configured agents need.
     pub(crate) fn build(config: &Config, catalog: &Catalog) -> Result<Self, Vec<AgentError>> {
-        let models: BTreeMap<String, ModelEntry> = catalog
-            .models
-            .iter()
-            .map(|offered| {
-                let name = format!("{}/{}", offered.instance, offered.capability.info().name);
-                (
-                    name.clone(),
-                    ModelEntry {
-                        name,
-                        model: Arc::clone(&offered.capability),
-                    },
-                )
-            })
-            .collect();
+        let models = Models::new(catalog);
         let mut errors = Vec::new();
         let tools = ToolTable::build(config, catalog, &mut errors);
         let mut by_name = BTreeMap::new();
@@ -211,8 +192,8 @@ impl Agents {
         self.by_name.get(name)
     }
 
-    pub(crate) fn model(&self, name: &str) -> Option<&ModelEntry> {
-        self.models.get(name)
+    pub(crate) fn model(&self, name: &str) -> Option<ModelEntry> {
+        self.models.find(name)
     }
 
     /// The exposed ones, in the order of their names.
@@ -230,14 +211,14 @@ fn build_one(
     section: &config::Agent,
     pointer: &str,
     catalog: &Catalog,
-    models: &BTreeMap<String, ModelEntry>,
+    models: &Models,
     tools: &ToolTable,
 ) -> Result<AgentSpec, Vec<AgentError>> {
     if let Some(model) = &section.model {
         let wanted = format!("{}/{}", model.instance.as_str(), model.name);
-        let Some(model) = models.get(&wanted) else {
+        let Some(model) = models.find(&wanted) else {
             let message = format!("there is no model '{wanted}' for the agent '{name}'");
-            let help = listed("the loaded plugins offer", models.keys());
+            let help = listed("the loaded plugins offer", models.names());
             let pointer = format!("{pointer}/model");
             return Err(vec![AgentError {
                 pointer,
@@ -245,13 +226,7 @@ fn build_one(
                 help: Some(help),
             }]);
         };
-        return build_spec(
-            name,
-            section,
-            pointer,
-            AgentKind::Declared(model.clone()),
-            tools,
-        );
+        return build_spec(name, section, pointer, AgentKind::Declared(model), tools);
     }
     let wanted = section.agent.as_ref();
     let found = catalog.agents.iter().find(|offered| match wanted {
@@ -280,7 +255,7 @@ fn build_one(
         let help = if wanted.is_none() {
             format!(
                 "say `model = \"instance/model\"`; {}",
-                listed("there are", models.keys())
+                listed("there are", models.names())
             )
         } else {
             listed("the loaded plugins offer", coded.iter())
@@ -614,11 +589,5 @@ fn apply(info: &mut ToolInfo, section: &config::Tool) {
         if let Some(scope) = &own.scope {
             approval.scope = Some(scope.clone());
         }
-    }
-}
-
-impl ModelEntry {
-    pub(crate) fn info(&self) -> &ModelInfo {
-        self.model.info()
     }
 }

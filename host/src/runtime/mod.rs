@@ -18,6 +18,7 @@ mod host_api;
 mod idempotency;
 mod input;
 mod log;
+mod models;
 mod reader;
 mod recovery;
 mod service;

@@ -10,7 +10,7 @@ use mortise_plugin_api::{Usage, Visibility};
 use crate::api::Api;
 use crate::call_ids::CallIds;
 use crate::failure::Failure;
-use crate::frames::CallIndexes;
+use crate::frames::Frames;
 use crate::names::Names;
 use crate::remembered::{Remembered, Thought};
 
@@ -19,7 +19,7 @@ pub(crate) struct Translator {
     api: Api,
     provider: String,
     names: Arc<Names>,
-    indexes: CallIndexes,
+    frames: Frames,
     ids: CallIds,
     calls: Vec<Call>,
     signatures: Vec<String>,
@@ -48,12 +48,12 @@ enum Key {
 // === impl Translator ===
 
 impl Translator {
-    pub(crate) fn new(api: Api, provider: &str, names: Arc<Names>, indexes: CallIndexes) -> Self {
+    pub(crate) fn new(api: Api, provider: &str, names: Arc<Names>, frames: Frames) -> Self {
         Self {
             api,
             provider: provider.to_owned(),
             names,
-            indexes,
+            frames,
             ids: CallIds::default(),
             calls: Vec::new(),
             signatures: Vec::new(),
@@ -97,7 +97,7 @@ impl Translator {
         match self.api {
             Api::OpenAI => {
                 let last = self.calls.len().saturating_sub(1);
-                let index = self.indexes.next().map_or(Key::None, Key::Index);
+                let index = self.frames.next_index().map_or(Key::None, Key::Index);
                 let known = match index {
                     Key::None => (last < self.calls.len()).then_some(last),
                     ref key => self.calls.iter().position(|call| call.key == *key),
@@ -187,7 +187,8 @@ impl Translator {
         }
         self.remember(&end, chunks);
         if let Some(usage) = &end.captured_usage {
-            let usage = usage_of(usage);
+            let mut usage = usage_of(usage);
+            usage.reasoning_tokens = usage.reasoning_tokens.or(self.frames.thinking_tokens());
             chunks.push_back(Chunk::Usage { usage });
         }
         let reason = self.reason_of(end.captured_stop_reason.as_ref());

@@ -20,7 +20,7 @@ use tracing::instrument::WithSubscriber as _;
 use crate::config::TimeoutsConfig;
 use crate::conversation::chat_request;
 use crate::failure::Failure;
-use crate::frames::CallIndexes;
+use crate::frames::Frames;
 use crate::names::Names;
 use crate::options::options;
 use crate::target::Target;
@@ -59,17 +59,16 @@ impl Upstream {
         timeouts: &TimeoutsConfig,
     ) -> Result<Self, NoAnswer> {
         let names = Arc::new(Names::new(&request.tools));
-        let indexes = CallIndexes::default();
+        let frames = Frames::default();
         let chat = chat_request(request, &target.provider, &names)?;
-        let sink = Arc::new(indexes.clone());
+        let sink = Arc::new(frames.clone());
         let options = options(target, own_options, request, &names, sink)?;
         let wanted = target.provider.target(&target.model);
         let opened = quiet(client.exec_chat_stream(wanted, chat, Some(&options))).await;
         let stream = opened
             .map_err(|error| NoAnswer::Failed(Failure::read(&error)))?
             .stream;
-        let translator =
-            Translator::new(target.provider.api, &target.provider.name, names, indexes);
+        let translator = Translator::new(target.provider.api, &target.provider.name, names, frames);
         let run = run.clone();
         let mut upstream = Self {
             stream,

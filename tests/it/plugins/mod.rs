@@ -6,6 +6,7 @@ mod auth;
 mod auth_modes;
 mod endpoints;
 mod jwt_auth;
+mod llm;
 mod loading;
 mod misbehave;
 mod ops;

@@ -3,8 +3,9 @@
 use crate::tools::{Done, cargo, finish, grouped, shipped_libraries};
 
 /// What is measured: the server, its libraries, and the program that measures.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "mortise-host",
+    "mortise-plugin-llm",
     "mortise-plugin-scripted-model",
     "mortise-plugin-request-log",
     "mortise-plugin-ip-allowlist",

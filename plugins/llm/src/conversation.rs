@@ -84,7 +84,7 @@ impl Conversation<'_> {
     fn message(&mut self, message: &Message) -> Result<()> {
         self.end_turn();
         match message.role.as_str() {
-            "assistant" => self.begin_turn(message)?,
+            "assistant" => self.begin_turn(message),
             "user" => {
                 let parts = self.parts(&message.content)?;
                 let content = MessageContent::from_parts(parts);
@@ -103,7 +103,7 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    fn begin_turn(&mut self, message: &Message) -> Result<()> {
+    fn begin_turn(&mut self, message: &Message) {
         let remembered = Remembered::of(message, &self.provider.name);
         let mut turn = Turn::default();
         if let Some(remembered) = remembered {
@@ -116,7 +116,6 @@ impl Conversation<'_> {
         }
         // Most providers take media of the user alone; those that the model made are left out.
         self.turn = turn;
-        Ok(())
     }
 
     fn call(&mut self, item: &ToolCallItem) {

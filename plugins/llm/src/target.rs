@@ -9,7 +9,7 @@ use mortise_plugin_api::prelude::*;
 use serde_json::Map;
 
 use crate::api::Api;
-use crate::config::{Config, ModelConfig, RetriesConfig, TimeoutsConfig};
+use crate::config::{Config, ModelConfig, ProviderConfig, RetriesConfig, TimeoutsConfig};
 use crate::provider::{Environment, Provider};
 
 /// A model of a provider.
@@ -47,7 +47,7 @@ impl Targets {
         let mut providers = BTreeMap::new();
         for api in Api::ALL {
             if !config.providers.contains_key(api.name()) {
-                let found = Provider::new(api.name(), Default::default(), environment);
+                let found = Provider::new(api.name(), ProviderConfig::default(), environment);
                 // The variables are for other tools too: what cannot be used is nobody's mistake
                 // here, unless an agent names it.
                 if let Some(provider) = found.ok().filter(Provider::has_what_it_needs) {

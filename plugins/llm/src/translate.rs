@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use genai::chat::{ChatStreamEvent, ContentPart, StopReason, StreamEnd, ToolCall};
+use genai::chat::{ChatStreamEvent, ContentPart, MessageContent, StopReason, StreamEnd, ToolCall};
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{Usage, Visibility};
 
@@ -79,7 +79,7 @@ impl Translator {
                 }
             }
             ChatStreamEvent::ToolCallChunk(piece) => self.call(piece.tool_call, chunks),
-            ChatStreamEvent::End(end) => self.end(end, chunks)?,
+            ChatStreamEvent::End(end) => self.end(&end, chunks)?,
         }
         Ok(())
     }
@@ -166,7 +166,7 @@ impl Translator {
         }
     }
 
-    fn end(&mut self, end: StreamEnd, chunks: &mut VecDeque<Chunk>) -> Result<(), Failure> {
+    fn end(&mut self, end: &StreamEnd, chunks: &mut VecDeque<Chunk>) -> Result<(), Failure> {
         // These two say why they end with the last piece; genai makes an end where there was none.
         let is_cut = match self.api {
             Api::Gemini => end.captured_stop_reason.is_none(),
@@ -185,7 +185,7 @@ impl Translator {
             }
             chunks.push_back(Chunk::tool_call_end(&call.id));
         }
-        self.remember(&end, chunks);
+        self.remember(end, chunks);
         if let Some(usage) = &end.captured_usage {
             let mut usage = usage_of(usage);
             usage.reasoning_tokens = usage.reasoning_tokens.or(self.frames.thinking_tokens());
@@ -251,7 +251,7 @@ fn text(arguments: &Value) -> &str {
 fn thoughts(end: &StreamEnd) -> Vec<Thought> {
     let mut thoughts = Vec::new();
     let mut signed: Option<String> = None;
-    for part in end.captured_content.iter().flat_map(|it| it.parts()) {
+    for part in end.captured_content.iter().flat_map(MessageContent::parts) {
         match part {
             ContentPart::ThoughtSignature(signature) => signed = Some(signature.clone()),
             ContentPart::ReasoningContent(text) => {

@@ -17,8 +17,12 @@ use crate::{
     wire::{Connection, Request},
 };
 
-/// How many tokens an answer has.
-const TOKENS: u32 = 1000;
+/// How many tokens an answer has whose first one is waited for: few, so that the others take no time
+/// from it.
+const FEW: u32 = 8;
+
+/// How many tokens an answer has that are measured one by one.
+const MANY: u32 = 1000;
 
 /// How many answers there are in each round.
 const ANSWERS: usize = 100;
@@ -34,16 +38,16 @@ struct Side {
     mark: &'static [u8],
 }
 
-/// The milliseconds of all answers of a round.
-#[derive(Default)]
+/// The milliseconds of one answer.
+#[derive(Clone, Copy)]
 struct Times {
-    first: Vec<f64>,
-    /// For each token.
-    token: Vec<f64>,
+    first: f64,
+    /// From the first token to the last.
+    rest: f64,
 }
 
 pub(crate) fn measure(options: Options, table: &mut Table) -> Result<(), String> {
-    let provider = Provider::start([answer()]);
+    let provider = Provider::start([answer(FEW)]);
     let server = builder(
         "memory:",
         &format!(
@@ -64,9 +68,11 @@ pub(crate) fn measure(options: Options, table: &mut Table) -> Result<(), String>
 }
 
 /// Each token is written on its own, as providers do.
-fn answer() -> Answer {
-    let said = (0..TOKENS).map(|number| Said::text(&format!("tok{number} ")));
-    Answer::saying(said).split(Split::EachFrame)
+fn answer(tokens: u32) -> Answer {
+    let said: Vec<_> = (0..tokens)
+        .map(|number| Said::text(&format!("tok{number} ")))
+        .collect();
+    Answer::stream(&Wire::OpenAI.write(&said)).split(Split::EachFrame)
 }
 
 async fn compare(
@@ -88,34 +94,18 @@ async fn compare(
         b"tok0",
     )
     .await?;
-    // The first answers fill caches and pools.
-    for _ in 0..10 {
-        direct.ask(&mut Times::default()).await?;
-        ours.ask(&mut Times::default()).await?;
-    }
-    let (mut first, mut token) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
-    for _ in 0..options.rounds {
-        let (mut without, mut with) = (Times::default(), Times::default());
-        for _ in 0..ANSWERS {
-            // In turns, so that what disturbs the machine disturbs both.
-            direct.ask(&mut without).await?;
-            ours.ask(&mut with).await?;
-        }
-        first.0.extend(Sample::of(without.first, 1.0));
-        first.1.extend(Sample::of(with.first, 1.0));
-        token.0.extend(Sample::of(without.token, 1.0));
-        token.1.extend(Sample::of(with.token, 1.0));
-    }
-    table.p50(
-        "first token of a provider, p50",
-        &first.0,
-        &first.1,
-        "+0.100 ms",
-    );
-    table.p99("first token of a provider, p99", &first.0, &first.1, "");
-    table.p50("each further token, p50", &token.0, &token.1, "+0.020 ms");
-    table.p99("each further token, p99", &token.0, &token.1, "");
-    for (what, (without, with)) in [("the first token", &first), ("each further token", &token)] {
+    let first = rounds(options, &mut direct, &mut ours, |it| it.first).await?;
+    provider.answer_with([answer(MANY)]);
+    let token = rounds(options, &mut direct, &mut ours, |it| {
+        it.rest / f64::from(MANY - 1)
+    })
+    .await?;
+    for (what, [without, with], target) in [
+        ("the first token of a provider", &first, "+0.100 ms"),
+        ("each further token", &token, "+0.020 ms"),
+    ] {
+        table.p50(&format!("{what}, p50"), without, with, target);
+        table.p99(&format!("{what}, p99"), without, with, "");
         table.note(&format!(
             "the server adds to {what}: {:.1} µs (p50), {:.1} µs (p99)",
             added(without, with, |it| it.p50),
@@ -123,6 +113,33 @@ async fn compare(
         ));
     }
     Ok(())
+}
+
+/// What is measured of the answers of each round, without the server and with it.
+async fn rounds(
+    options: Options,
+    direct: &mut Side,
+    ours: &mut Side,
+    value: impl Fn(Times) -> f64,
+) -> io::Result<[Vec<Sample>; 2]> {
+    // The first answers fill caches and pools.
+    for _ in 0..10 {
+        direct.ask().await?;
+        ours.ask().await?;
+    }
+    let mut samples = [Vec::new(), Vec::new()];
+    for _ in 0..options.rounds {
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..ANSWERS {
+            // In turns, so that what disturbs the machine disturbs both.
+            times[0].push(value(direct.ask().await?));
+            times[1].push(value(ours.ask().await?));
+        }
+        for (samples, times) in samples.iter_mut().zip(times) {
+            samples.extend(Sample::of(times, 1.0));
+        }
+    }
+    Ok(samples)
 }
 
 /// The microseconds between two sides.
@@ -176,7 +193,7 @@ impl Side {
         })
     }
 
-    async fn ask(&mut self, times: &mut Times) -> io::Result<()> {
+    async fn ask(&mut self) -> io::Result<Times> {
         let mut body = Vec::with_capacity(16 * 1024);
         let began = Instant::now();
         self.connection.ask(&self.request).await?;
@@ -196,9 +213,9 @@ impl Side {
         }
         let first = first.ok_or(io::ErrorKind::InvalidData)?;
         let whole = began.elapsed();
-        times.first.push(milliseconds(first));
-        let rest = milliseconds(whole - first);
-        times.token.push(rest / f64::from(TOKENS - 1));
-        Ok(())
+        Ok(Times {
+            first: milliseconds(first),
+            rest: milliseconds(whole.saturating_sub(first)),
+        })
     }
 }

@@ -13,6 +13,7 @@ mod gatekeepers;
 mod idle;
 mod load;
 mod plan;
+mod provider;
 mod raw;
 mod resume;
 mod rival;
@@ -25,7 +26,7 @@ mod wire;
 use std::process::ExitCode;
 
 const USAGE: &str = "mortise-bench [--rounds N] [--seconds N] [--connections N] \
-    [--only floor|gatekeepers|store|resume|idle]";
+    [--only floor|gatekeepers|store|resume|idle|provider]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::{
-    complain, floor, gatekeepers, idle, load::Kind, resume, sample::Sample, say, store,
+    complain, floor, gatekeepers, idle, load::Kind, provider, resume, sample::Sample, say, store,
     subjects::Subject, table::Table,
 };
 
@@ -20,12 +20,13 @@ pub(crate) struct Options {
 /// Measures some rows of the table.
 type Part = fn(Options, &mut Table) -> Result<(), String>;
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("floor", floor::measure),
     ("gatekeepers", gatekeepers::measure),
     ("store", store::measure),
     ("resume", resume::measure),
     ("idle", idle::measure),
+    ("provider", provider::measure),
 ];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {

@@ -40,6 +40,18 @@ impl Table {
         );
     }
 
+    /// A row of the time of the slowest hundredth: less is better.
+    pub(crate) fn p99(&mut self, what: &str, floor: &[Sample], ours: &[Sample], target: &str) {
+        self.row(
+            what,
+            floor,
+            ours,
+            target,
+            |it| it.p99,
+            |it| format!("{it:.3} ms"),
+        );
+    }
+
     /// A line below the table.
     pub(crate) fn note(&mut self, note: &str) {
         self.notes.push(note.to_owned());

@@ -51,6 +51,10 @@ impl Request {
             .header("content-type: application/json")
     }
 
+    pub(crate) fn post(path: &str, body: String) -> Self {
+        Self::new(&format!("POST {path}"), body).header("content-type: application/json")
+    }
+
     pub(crate) fn get(path: &str) -> Self {
         Self::new(&format!("GET {path}"), String::new())
     }

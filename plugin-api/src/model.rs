@@ -53,7 +53,9 @@ pub trait Model: Send + Sync + 'static {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ModelInfo {
-    /// The name after the `/` in `model = "instance/name"`.
+    /// The name after the `/` in `model = "instance/name"`. `*` stands for any characters, for
+    /// models that are too many to be listed: `"*"`, or `"maker/*"`. [`ModelRequest::model`] tells
+    /// which is meant.
     pub name: String,
     /// What it can do.
     #[serde(default)]
@@ -82,6 +84,8 @@ pub struct ModelCapabilities {
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct ModelRequest {
+    /// The name that the model is asked by: what stands after the `/` in `model = "instance/name"`.
+    pub model: String,
     /// The conversation; instructions come first, as a message of the role `system`.
     pub input: Vec<Item>,
     /// The tools that may be called.

@@ -162,6 +162,16 @@ impl Request {
         self.connect().expect("the server accepts")
     }
 
+    /// Sends the request and does not read: dropping what is returned hangs up.
+    ///
+    /// # Panics
+    /// When the server does not accept the connection.
+    #[track_caller]
+    #[must_use]
+    pub fn hold(&self) -> TcpStream {
+        self.connect().expect("the server accepts")
+    }
+
     fn connect(&self) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;

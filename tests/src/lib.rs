@@ -10,6 +10,7 @@ mod http;
 pub mod http2;
 mod outside;
 mod places;
+pub mod provider;
 mod raw;
 mod server;
 pub mod soak;

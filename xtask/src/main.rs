@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod fixture;
 mod run;
+mod smoke;
 mod soak;
 mod tools;
 
@@ -14,6 +15,7 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   run                     build everything and serve config.toml
+  build                   build everything, libraries included
   test                    build everything, then every test
   lint                    formatting, clippy, documentation
   ci                      test, then lint
@@ -21,6 +23,7 @@ cargo xtask COMMAND
   fixture better-agent    serve the six conformance targets on ports 4101 to 4106
   soak                    kill the server under load, and cut readers of its streams;
                           --kills N (100), --cuts N (10000), --seconds S: each for S at least
+  smoke [MODEL…]          ask real providers whose keys are set, or these models: openai/gpt-4.1-mini
   bench                   compare with a bare HTTP server, in release mode
 ";
 
@@ -29,12 +32,14 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         ["run"] => run::run(),
+        ["build"] => tools::build(),
         ["test"] => check::test(),
         ["lint"] => check::lint(),
         ["ci"] => check::test().and_then(|()| check::lint()),
         ["authz-matrix"] => authz_matrix::authz_matrix(),
         ["fixture", "better-agent"] => fixture::better_agent(),
         ["soak", ..] => soak::soak(&arguments[1..]),
+        ["smoke", ..] => smoke::smoke(&arguments[1..]),
         ["bench", ..] => bench::bench(&arguments[1..]),
         _ => Err(USAGE.to_owned()),
     };

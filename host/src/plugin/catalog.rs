@@ -221,10 +221,14 @@ fn check_names(instance: &Instance, offer: &Offer, errors: &mut Vec<LoadError>) 
         let name = &hook.info().name;
         ("a hook", plain_name(name))
     });
-    // Models are often named after their maker: `maker/model`.
+    // Models are often named after their maker: `maker/model`. `*` stands for any characters.
     let models = offer.models.iter().map(|model| {
-        let name = &model.info().name;
-        ("a model", name.split('/').try_for_each(plain_name))
+        let mut segments = model.info().name.split('/');
+        let checked = segments.try_for_each(|it| match it.replace('*', "") {
+            rest if rest.is_empty() && !it.is_empty() => Ok(()),
+            rest => plain_name(&rest),
+        });
+        ("a model", checked)
     });
     for (kind, checked) in agents.chain(tools).chain(hooks).chain(models) {
         if let Err(message) = checked {

@@ -148,7 +148,7 @@ impl RunAccess {
             .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
         request.options = entry.with_defaults(request.options);
         let Answered { response, .. } =
-            step::ask_model(&self.engine, &self.run, entry, request, self.place.step).await?;
+            step::ask_model(&self.engine, &self.run, &entry, request, self.place.step).await?;
         Ok(serde_json::to_value(response)?)
     }
 
@@ -236,6 +236,7 @@ impl RunServices for RunAccess {
                 .agents
                 .model(&model)
                 .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
+            entry.own_name().clone_into(&mut request.model);
             request.options = entry.with_defaults(request.options);
             let bill = Bill::open(&self.engine, &self.run, &entry.name)?;
             let access = self.engine.access(&self.run, self.place.clone());

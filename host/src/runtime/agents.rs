@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_api::{Approval, ModelInfo, ToolErrorMode, ToolInfo, ToolSpec, ToolTarget};
+use mortise_plugin_api::{Approval, ToolErrorMode, ToolInfo, ToolSpec, ToolTarget};
 use serde_json::{Map, Value};
 
 use super::api::{AgentSummary, ToolSummary};
 use super::delegation;
-use super::models::ModelTable;
+use super::models::{ModelEntry, ModelTable};
 use super::rules::ChosenBy;
 use super::template::Template;
 use crate::config::{self, Config, Deadline, OutputErrorMode, ToolPattern};
-use crate::plugin::capability::{AgentCapability, Catalog, ModelCapability, ToolCapability};
+use crate::plugin::capability::{AgentCapability, Catalog, ToolCapability};
 use crate::schema::Schema;
 
 /// An agent that can be run.
@@ -46,15 +46,6 @@ pub(crate) enum AgentKind {
     Coded(Arc<dyn AgentCapability>),
     /// Nobody: clients call its one tool themselves.
     ToolEndpoint,
-}
-
-/// A model and how the configuration names it.
-#[derive(Clone)]
-pub(crate) struct ModelEntry {
-    pub(crate) name: String,
-    pub(crate) model: Arc<dyn ModelCapability>,
-    /// The options of an alias, below those of agents and requests.
-    pub(crate) defaults: Map<String, Value>,
 }
 
 /// A schema, as text for models and compiled for checks.
@@ -275,7 +266,7 @@ impl Agents {
         !self.endpoints.is_empty()
     }
 
-    pub(crate) fn model(&self, name: &str) -> Option<&ModelEntry> {
+    pub(crate) fn model(&self, name: &str) -> Option<ModelEntry> {
         self.models.get(name)
     }
 
@@ -761,11 +752,5 @@ pub(super) fn apply(info: &mut ToolInfo, section: &config::Tool) {
         if let Some(scope) = &own.scope {
             approval.scope = Some(scope.clone());
         }
-    }
-}
-
-impl ModelEntry {
-    pub(crate) fn info(&self) -> &ModelInfo {
-        self.model.info()
     }
 }

@@ -12,10 +12,11 @@ use serde_json::{Map, Value, json};
 
 use super::access::Place;
 use super::active::ActiveRun;
-use super::agents::{AgentKind, AgentSpec, ModelEntry, ToolEntry};
+use super::agents::{AgentKind, AgentSpec, ToolEntry};
 use super::checkpoint::{Answered, Progress};
 use super::engine::{End, Engine};
 use super::input::{self, Sent};
+use super::models::ModelEntry;
 use super::step::{self, check_cancelled, stoppable};
 use super::structured::{self, Unfit, Wanted};
 use super::usage::Spent;

@@ -3,12 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mortise_plugin_api::ModelCapabilities;
+use mortise_plugin_api::{ModelCapabilities, ModelInfo};
 use serde_json::{Map, Value};
 
-use super::agents::{AgentError, ModelEntry, listed};
-use crate::config::{Config, ModelAlias, ModelCapability, ModelName, did_you_mean};
-use crate::plugin::capability::Catalog;
+use super::agents::{AgentError, listed};
+use crate::config::{Config, ModelAlias, ModelCapability, ModelName, ToolPattern, did_you_mean};
+use crate::plugin::capability::{self, Catalog};
+
+/// A model and how it is named: `instance/name`.
+#[derive(Clone)]
+pub(crate) struct ModelEntry {
+    pub(crate) name: String,
+    pub(crate) model: Arc<dyn capability::ModelCapability>,
+    /// The options of an alias, below those of agents and requests.
+    defaults: Map<String, Value>,
+}
 
 /// Every model, under each of its names.
 pub(crate) struct ModelTable(BTreeMap<String, ModelEntry>);
@@ -36,8 +45,22 @@ impl ModelTable {
         table
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&ModelEntry> {
-        self.0.get(name)
+    /// The model of this name; else the one whose name, with `*` for any characters, fits it. The
+    /// longest that fits says the most of it.
+    pub(crate) fn get(&self, name: &str) -> Option<ModelEntry> {
+        if let Some(entry) = self.0.get(name).filter(|_| !name.contains('*')) {
+            return Some(entry.clone());
+        }
+        let fitting = self.0.values().filter(|entry| {
+            ToolPattern::try_from(entry.name.clone())
+                .is_ok_and(|pattern| !pattern.is_exact() && pattern.matches(name))
+        });
+        let entry = fitting.max_by_key(|entry| entry.name.len())?;
+        Some(ModelEntry {
+            name: name.to_owned(),
+            model: Arc::clone(&entry.model),
+            defaults: Map::new(),
+        })
     }
 
     /// The model that an agent names.
@@ -46,8 +69,8 @@ impl ModelTable {
         wanted: &ModelName,
         agent: &str,
         pointer: &str,
-    ) -> Result<&ModelEntry, AgentError> {
-        self.0.get(wanted.as_str()).ok_or_else(|| {
+    ) -> Result<ModelEntry, AgentError> {
+        self.get(wanted.as_str()).ok_or_else(|| {
             let aliases: Vec<&str> = self.names(true).map(String::as_str).collect();
             let (message, help) = if wanted.is_alias() {
                 let message = format!("there is no alias '{wanted}' for the agent '{agent}'");
@@ -77,7 +100,7 @@ impl ModelTable {
 
     /// Whether a plugin offers a model of this name.
     pub(crate) fn is_offered(&self, name: &str) -> bool {
-        name.contains('/') && self.0.contains_key(name)
+        name.contains('/') && self.get(name).is_some()
     }
 
     /// The names of those that plugins offer, for advice.
@@ -97,7 +120,7 @@ impl ModelTable {
         errors: &mut Vec<AgentError>,
     ) -> Option<ModelEntry> {
         let model = alias.model.to_string();
-        let Some(entry) = self.0.get(&model) else {
+        let Some(entry) = self.get(&model) else {
             errors.push(AgentError {
                 pointer: format!("/models/{name}/model"),
                 message: format!("there is no model '{model}' for the alias '{name}'"),
@@ -120,7 +143,7 @@ impl ModelTable {
         }
         Some(ModelEntry {
             defaults: alias.defaults.value().as_object().cloned()?,
-            ..entry.clone()
+            ..entry
         })
     }
 }
@@ -157,6 +180,17 @@ fn all_of(model: &ModelCapabilities) -> String {
 // === impl ModelEntry ===
 
 impl ModelEntry {
+    pub(crate) fn info(&self) -> &ModelInfo {
+        self.model.info()
+    }
+
+    /// What its plugin calls it.
+    pub(crate) fn own_name(&self) -> &str {
+        self.name
+            .split_once('/')
+            .map_or(&self.name, |(_, name)| name)
+    }
+
     /// The options of a request, over those of the alias.
     pub(crate) fn with_defaults(&self, options: Map<String, Value>) -> Map<String, Value> {
         if self.defaults.is_empty() {

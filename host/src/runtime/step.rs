@@ -10,11 +10,11 @@ use mortise_plugin_api::{
 
 use super::access::Place;
 use super::active::ActiveRun;
-use super::agents::ModelEntry;
 use super::answer::{AnswerBuilder, Shown};
 use super::checkpoint::Answered;
 use super::engine::Engine;
 use super::failure;
+use super::models::ModelEntry;
 use super::tools::PendingCall;
 use super::usage::Bill;
 use crate::store::AnswerKind;
@@ -32,6 +32,7 @@ pub(crate) async fn ask_model(
         ..Place::default()
     };
     let access = engine.access(run, place);
+    entry.own_name().clone_into(&mut request.model);
     request.stream = run.answer == AnswerKind::Stream;
     if engine.pipeline.has(Stage::BeforeModel) {
         run.log.flush();

@@ -7,6 +7,7 @@ mod auth_modes;
 mod endpoints;
 mod guardrails;
 mod jwt_auth;
+mod llm;
 mod loading;
 mod misbehave;
 mod ops;

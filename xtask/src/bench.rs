@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: builds what is compared in release mode, then compares it.
 
-use crate::tools::{Done, cargo, finish, shipped_libraries};
+use crate::tools::{Done, cargo, finish, grouped, shipped_libraries};
 
 /// What is measured: the server, its libraries, and the program that measures.
 const PACKAGES: [&str; 8] = [
@@ -17,12 +17,9 @@ const PACKAGES: [&str; 8] = [
 pub(crate) fn bench(arguments: &[&str]) -> Done {
     // Fails early, and readably, where the plugins are not where they belong.
     shipped_libraries()?;
-    let mut build = cargo();
-    build.args(["build", "--release"]);
-    for package in PACKAGES {
-        build.args(["--package", package]);
+    for group in grouped(&PACKAGES) {
+        finish(cargo().args(["build", "--release"]).args(group))?;
     }
-    finish(&mut build)?;
     finish(
         std::process::Command::new(integration_tests::target_dir().join("release/mortise-bench"))
             .args(arguments),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::tools::{Done, build, cargo, finish};
+use crate::tools::{Done, build, cargo, finish, whole_workspace};
 
 pub(crate) fn test() -> Done {
     need_nextest()?;
@@ -11,7 +11,9 @@ pub(crate) fn test() -> Done {
     // The tests over HTTP run the real binary with real libraries, which a test build alone
     // does not put where they are looked for.
     build()?;
-    finish(cargo().args(["nextest", "run", "--workspace"]))?;
+    for group in whole_workspace() {
+        finish(cargo().args(["nextest", "run"]).args(group))?;
+    }
     finish(cargo().args([
         "test",
         "--doc",
@@ -25,19 +27,24 @@ pub(crate) fn test() -> Done {
 
 pub(crate) fn lint() -> Done {
     finish(cargo().args(["fmt", "--all", "--check"]))?;
-    finish(cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
-    finish(
-        cargo()
-            .args(["doc", "--workspace", "--no-deps", "--quiet"])
-            .env("RUSTDOCFLAGS", "-D warnings"),
-    )
+    for group in whole_workspace() {
+        finish(
+            cargo()
+                .arg("clippy")
+                .args(group)
+                .args(["--all-targets", "--", "-D", "warnings"]),
+        )?;
+    }
+    for group in whole_workspace() {
+        finish(
+            cargo()
+                .arg("doc")
+                .args(group)
+                .args(["--no-deps", "--quiet"])
+                .env("RUSTDOCFLAGS", "-D warnings"),
+        )?;
+    }
+    Ok(())
 }
 
 /// Events are tried through a real proxy, which Debian and its like install in a few seconds.

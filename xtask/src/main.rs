@@ -14,6 +14,7 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   run                     build everything and serve config.toml
+  build                   build everything, libraries included
   test                    build everything, then every test
   lint                    formatting, clippy, documentation
   ci                      test, then lint
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         ["run"] => run::run(),
+        ["build"] => tools::build(),
         ["test"] => check::test(),
         ["lint"] => check::lint(),
         ["ci"] => check::test().and_then(|()| check::lint()),

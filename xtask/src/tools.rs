@@ -8,6 +8,10 @@ use std::{
 
 use integration_tests::workspace;
 
+/// What cargo builds in a call of its own: one call unifies the features of all that it builds, and
+/// these turn on features of shared dependencies that the server must not have.
+const APART: &[&str] = &[];
+
 /// Why a command did not work, as it is shown.
 pub(crate) type Done = Result<(), String>;
 
@@ -51,10 +55,34 @@ fn shown(command: &Command) -> String {
 
 /// Builds the server and every library, test libraries included.
 ///
-/// The whole workspace at once, since the tests are built the same way: a crate that is built
-/// with other features of its dependencies would be built twice.
+/// Grouped as the tests are: a crate that is built with other features of its dependencies would
+/// be built twice.
 pub(crate) fn build() -> Done {
-    finish(cargo().args(["build", "--workspace"]))
+    for group in whole_workspace() {
+        finish(cargo().arg("build").args(group))?;
+    }
+    Ok(())
+}
+
+/// The workspace as arguments of cargo, one call for each: all but [`APART`], then these one by
+/// one.
+pub(crate) fn whole_workspace() -> Vec<Vec<&'static str>> {
+    let mut rest = vec!["--workspace"];
+    rest.extend(APART.iter().flat_map(|package| ["--exclude", package]));
+    with_apart(rest, APART)
+}
+
+/// These packages as arguments of cargo, in calls as [`whole_workspace`] makes them.
+pub(crate) fn grouped(packages: &[&'static str]) -> Vec<Vec<&'static str>> {
+    let (apart, rest): (Vec<&str>, Vec<&str>) =
+        packages.iter().partition(|package| APART.contains(package));
+    let rest = rest.into_iter().flat_map(|it| ["--package", it]).collect();
+    with_apart(rest, &apart)
+}
+
+fn with_apart(rest: Vec<&'static str>, apart: &[&'static str]) -> Vec<Vec<&'static str>> {
+    let apart = apart.iter().map(|package| vec!["--package", package]);
+    std::iter::once(rest).chain(apart).collect()
 }
 
 /// The folder that cargo builds into.

@@ -92,6 +92,7 @@
 //! | an agent whose loop is Rust | [`Agent`] |
 //! | a model | [`Model`] |
 //! | a tool | [`Tool`] |
+//! | tools that come and go | [`Toolset`] |
 //! | guards, event filters, observers | [`Hook`] |
 //! | HTTP routes | [`Mount`] and [`Endpoint`] |
 //!
@@ -126,6 +127,7 @@ mod runtime;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tool;
+mod toolset;
 mod version;
 
 pub use self::agent::{Agent, AgentInfo};
@@ -156,6 +158,7 @@ pub use self::plugin::{NoConfig, Plugin, Registrar};
 pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};
 pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo};
+pub use self::toolset::Toolset;
 pub use self::version::{API_VERSION, SDK_VERSION};
 
 pub use {bytes, schemars, serde, serde_json, tracing};
@@ -178,7 +181,7 @@ pub mod prelude {
         ResponseHead, Result, RouteError, RunContext, RunInfo, RunRequest, RunResult, Slashes,
         Stage, StepChange, StepEndAnswer, StepEnded, StepInput, StructuredOutput, Taken, Tool,
         ToolCall, ToolCallEnded, ToolCallFailed, ToolCallItem, ToolChoice, ToolErrorAnswer,
-        ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec, Usage, export_plugin,
+        ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec, Toolset, Usage, export_plugin,
     };
 }
 

@@ -126,9 +126,8 @@ impl RunAccess {
     }
 
     async fn generate_shown(&self, model: &str, request: ModelRequest) -> Result<Value> {
-        let entry = self
-            .engine
-            .agents
+        let agents = self.engine.agents.now();
+        let entry = agents
             .model(model)
             .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
         let Answered { response, .. } =
@@ -200,7 +199,9 @@ impl RunServices for RunAccess {
             let entry = self
                 .engine
                 .agents
+                .now()
                 .model(&model)
+                .cloned()
                 .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
             let access = self.engine.access(&self.run, self.place.clone());
             entry.model.generate(access, &request).await

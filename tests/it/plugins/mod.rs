@@ -7,6 +7,7 @@ mod auth_modes;
 mod endpoints;
 mod jwt_auth;
 mod loading;
+mod mcp;
 mod misbehave;
 mod ops;
 mod own_mount;

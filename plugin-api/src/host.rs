@@ -197,6 +197,11 @@ impl Host {
         self.typed("runs.status", json!({ "runId": run_id })).await
     }
 
+    /// The tools of the instance are others now: the host asks for them again.
+    pub(crate) async fn tools_changed(&self) -> Result<()> {
+        self.typed("tools.changed", Value::Null).await
+    }
+
     /// Answers a client tool; says whether the call was pending.
     pub async fn submit_tool_result(
         &self,

@@ -92,6 +92,7 @@
 //! | an agent whose loop is Rust | [`Agent`] |
 //! | a model | [`Model`] |
 //! | a tool | [`Tool`] |
+//! | tools that come and go | [`Toolset`] |
 //! | guards, event filters, observers | [`Hook`] |
 //! | HTTP routes | [`Mount`] and [`Endpoint`] |
 //!
@@ -127,6 +128,7 @@ mod sub_agent;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tool;
+mod toolset;
 mod version;
 
 pub use self::agent::{Agent, AgentInfo};
@@ -160,6 +162,7 @@ pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Respo
 pub use self::run::{RunContext, RunInfo, ToolOutcome};
 pub use self::sub_agent::SubAgentEvent;
 pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo};
+pub use self::toolset::Toolset;
 pub use self::version::{API_VERSION, SDK_VERSION};
 
 pub use {bytes, schemars, serde, serde_json, tracing};
@@ -182,7 +185,7 @@ pub mod prelude {
         ResponseHead, Result, RouteError, RunContext, RunInfo, RunInput, RunRequest, RunResult,
         Slashes, Stage, StepChange, StepEndAnswer, StepEnded, StepInput, StructuredOutput, Taken,
         Tool, ToolCall, ToolCallEnded, ToolCallFailed, ToolCallItem, ToolChoice, ToolErrorAnswer,
-        ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec, Usage, export_plugin,
+        ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec, Toolset, Usage, export_plugin,
     };
 }
 

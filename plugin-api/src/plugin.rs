@@ -16,6 +16,7 @@ use crate::host::Host;
 use crate::model::Model;
 use crate::mount::Mount;
 use crate::tool::{Tool, ToolInfo};
+use crate::toolset::Toolset;
 
 /// A plugin: one instance of a library, with its configuration.
 ///
@@ -61,6 +62,7 @@ pub struct Registrar {
     pub(crate) agents: Vec<Arc<dyn ffi::DynAgent>>,
     pub(crate) models: Vec<Arc<dyn ffi::DynModel>>,
     pub(crate) tools: Vec<Arc<dyn ffi::DynTool>>,
+    pub(crate) toolsets: Vec<Toolset>,
     pub(crate) hooks: Vec<Arc<dyn ffi::DynHook>>,
     pub(crate) mounts: Vec<Arc<Mount>>,
 }
@@ -82,6 +84,7 @@ impl Registrar {
             agents: Vec::new(),
             models: Vec::new(),
             tools: Vec::new(),
+            toolsets: Vec::new(),
             hooks: Vec::new(),
             mounts: Vec::new(),
         }
@@ -111,6 +114,12 @@ impl Registrar {
         self
     }
 
+    /// Offers tools that are known only once the plugin runs.
+    pub fn toolset(&mut self, toolset: &Toolset) -> &mut Self {
+        self.toolsets.push(toolset.clone());
+        self
+    }
+
     /// Takes part in requests and runs.
     pub fn hook(&mut self, hook: impl Hook) -> &mut Self {
         self.hooks.push(Arc::new(hook));
@@ -122,6 +131,12 @@ impl Registrar {
         self.mounts.push(Arc::new(mount));
         self
     }
+
+    /// The tools that there are now.
+    pub(crate) fn all_tools(&self) -> Vec<Arc<dyn ffi::DynTool>> {
+        let toolsets = self.toolsets.iter().flat_map(Toolset::tools);
+        self.tools.iter().cloned().chain(toolsets).collect()
+    }
 }
 
 impl fmt::Debug for Registrar {
@@ -130,6 +145,7 @@ impl fmt::Debug for Registrar {
             .field("agents", &self.agents.len())
             .field("models", &self.models.len())
             .field("tools", &self.tools.len())
+            .field("toolsets", &self.toolsets.len())
             .field("hooks", &self.hooks.len())
             .field("mounts", &self.mounts.len())
             .finish_non_exhaustive()

@@ -67,6 +67,10 @@ pub trait Tool: Send + Sync + 'static {
 pub struct ToolInfo {
     /// The name by which models call it.
     pub name: String,
+    /// What the configuration calls it within its instance, where that is not the name:
+    /// `docs.search` is `instance.docs.search` there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// What it does, for the model.
     #[serde(default)]
     pub description: String,
@@ -157,6 +161,7 @@ impl ToolInfo {
     ) -> Self {
         Self {
             name: name.into(),
+            path: None,
             description: description.into(),
             schema,
             target: ToolTarget::Server,
@@ -172,6 +177,14 @@ impl ToolInfo {
     #[must_use]
     pub fn on_client(mut self) -> Self {
         self.target = ToolTarget::Client;
+        self
+    }
+
+    /// What the configuration calls it within its instance: `docs.search` for the tool `search` of
+    /// the group `docs`, so that `instance.docs.*` means the whole group.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
         self
     }
 

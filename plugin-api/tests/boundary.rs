@@ -364,3 +364,69 @@ fn the_schema_of_the_configuration_is_json() {
     let schema: Value = serde_json::from_str(&schema).unwrap();
     assert_eq!(schema["properties"]["panic_in_drop"]["type"], "boolean");
 }
+
+/// Has one tool from the start, and a second one later.
+struct Growing {
+    tools: Toolset,
+}
+
+struct Named(&'static str);
+
+impl Tool for Named {
+    fn info(&self) -> ToolInfo {
+        ToolInfo::without_arguments(self.0, "").with_path(format!("group.{}", self.0))
+    }
+
+    async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
+        Ok(self.0.into())
+    }
+}
+
+impl Plugin for Growing {
+    type Config = NoConfig;
+    const NAME: &'static str = "growing";
+    const VERSION: &'static str = "0.1.0";
+
+    fn create(_config: NoConfig, host: Host) -> Result<Self> {
+        let tools = Toolset::new(host);
+        Ok(Self { tools })
+    }
+
+    fn register(&self, registrar: &mut Registrar) {
+        registrar.tool(Named("first")).toolset(&self.tools);
+    }
+
+    async fn start(&self) -> Result<()> {
+        self.tools.replace([Named("second")]).await
+    }
+}
+
+fn growing(instance: &str) -> PluginObject {
+    let created = ffi::create::<Growing>(create_request(instance, &json!({})));
+    created.into_result().unwrap()
+}
+
+fn paths(plugin: &PluginObject) -> Vec<String> {
+    let tools = plugin.tools();
+    let infos = tools
+        .iter()
+        .map(|tool| serde_json::from_str(&tool.info()).unwrap());
+    infos.map(|info: ToolInfo| info.path.unwrap()).collect()
+}
+
+#[test]
+fn tools_of_a_toolset_cross_when_they_are_asked_for_again() {
+    let growing = growing("growing");
+    assert!(growing.has_toolsets());
+    assert_eq!(paths(&growing), ["group.first"]);
+    block_on(growing.start()).into_result().unwrap();
+    assert_eq!(paths(&growing), ["group.first", "group.second"]);
+    assert!(!plugin(&json!({})).unwrap().has_toolsets());
+}
+
+#[test]
+fn a_toolset_that_the_host_refuses_stays_as_it_was() {
+    let refused = growing("refused");
+    assert!(block_on(refused.start()).into_result().is_err());
+    assert_eq!(paths(&refused), ["group.first"]);
+}

@@ -8,6 +8,7 @@ pub mod authz_matrix;
 pub mod fixture;
 mod http;
 pub mod http2;
+pub mod mcp;
 mod outside;
 mod places;
 pub mod provider;

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::mcp_servers::need_mcp_servers;
 use crate::tools::{Done, build, cargo, finish, whole_workspace};
 
 pub(crate) fn test() -> Done {
     need_nextest()?;
     need_nginx()?;
+    need_mcp_servers()?;
     // The tests over HTTP run the real binary with real libraries, which a test build alone
     // does not put where they are looked for.
     build()?;

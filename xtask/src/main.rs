@@ -4,6 +4,7 @@ mod authz_matrix;
 mod bench;
 mod check;
 mod fixture;
+mod mcp_servers;
 mod run;
 mod smoke;
 mod soak;

@@ -10,7 +10,7 @@ use integration_tests::workspace;
 
 /// What cargo builds in a call of its own: one call unifies the features of all that it builds, and
 /// these turn on features of shared dependencies that the server must not have.
-const APART: &[&str] = &["mortise-plugin-llm"];
+const APART: &[&str] = &["mortise-plugin-llm", "mortise-plugin-mcp"];
 
 /// Why a command did not work, as it is shown.
 pub(crate) type Done = Result<(), String>;

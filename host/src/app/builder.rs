@@ -21,7 +21,7 @@ use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
 use crate::plugin::capability::Catalog;
 use crate::plugin::{self, HostApiSlot, LinkedPlugin, Loaded, Proxies};
-use crate::runtime::{ActiveRuns, Agents, Engine, Prices, Quotas, Runtime};
+use crate::runtime::{ActiveRuns, Engine, Prices, Quotas, Roster, Runtime};
 use crate::shutdown::Tasks;
 use crate::store;
 
@@ -96,10 +96,15 @@ impl AppBuilder {
         let (tasks, observer_tasks) = (Tasks::new(), Tasks::new());
         let host_api = HostApiSlot::new();
         let loaded = plugin::load(&config, linked, &files, &host_api, clock).await;
-        let Loaded { catalog, instances } = loaded.map_err(StartCause::Plugins)?;
-        let agents = agents(&config, &catalog)?;
+        let Loaded {
+            mut catalog,
+            instances,
+        } = loaded.map_err(StartCause::Plugins)?;
+        let hooks = std::mem::take(&mut catalog.hooks);
+        let mounts = std::mem::take(&mut catalog.mounts);
+        let agents = agents(&config, catalog)?;
         let hook_timeout = config.runs.hook_timeout.0;
-        let pipeline = Arc::new(Pipeline::new(catalog.hooks, hook_timeout, &observer_tasks));
+        let pipeline = Arc::new(Pipeline::new(hooks, hook_timeout, &observer_tasks));
         check_door(&config, &pipeline)?;
         let ledger = Ledger::new(clock);
         let store = store::of(&config.store, clock);
@@ -122,7 +127,7 @@ impl AppBuilder {
         let request_ids = ids.clone();
         let request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync> =
             Arc::new(move || request_ids.request().into());
-        let entrances = entrances::plan(&config, &catalog.mounts, |served| {
+        let entrances = entrances::plan(&config, &mounts, |served| {
             HttpState::new(
                 settings(&config, &served),
                 Arc::clone(&shared),
@@ -160,8 +165,8 @@ impl AppBuilder {
     }
 }
 
-fn agents(config: &Config, catalog: &Catalog) -> Result<Agents, StartCause> {
-    Agents::build(config, catalog).map_err(|errors| {
+fn agents(config: &Config, catalog: Catalog) -> Result<Roster, StartCause> {
+    Roster::build(config, catalog).map_err(|errors| {
         let errors = errors
             .into_iter()
             .map(|error| config.error_at(&error.pointer, error.message, error.help));
@@ -186,6 +191,7 @@ impl BuiltApp {
             self.discard().await;
             return Err(StartCause::Start(error).into());
         }
+        self.app.runtime.warn_of_missing_tools();
         if let Err(error) = self.app.runtime.recover().await {
             self.discard().await;
             return Err(StartCause::Recovery(error).into());

@@ -5,10 +5,13 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Level, Log, LogFormat};
 
 /// The variable that overrides the configured levels.
 pub(super) const LOG_VARIABLE: &str = "MORTISE_LOG";
+
+/// A library of a plugin's that writes at `info` every notification that it receives, whole.
+const TALKATIVE: &str = "rmcp=error";
 
 /// Starts the log; a second start in one process changes nothing.
 ///
@@ -48,7 +51,10 @@ fn directives(log: &Log) -> String {
         .targets
         .iter()
         .map(|(target, level)| format!("{target}={}", level.as_str()));
+    // Before the targets of the configuration, which win.
+    let quieter = (log.level == Level::Info).then(|| TALKATIVE.to_owned());
     std::iter::once(log.level.as_str().to_owned())
+        .chain(quieter)
         .chain(targets)
         .collect::<Vec<_>>()
         .join(",")

@@ -36,6 +36,8 @@ pub(crate) struct Catalog {
     pub(crate) agents: Vec<Offered<dyn AgentCapability>>,
     pub(crate) models: Vec<Offered<dyn ModelCapability>>,
     pub(crate) tools: Vec<Offered<dyn ToolCapability>>,
+    /// The instances whose tools come and go.
+    pub(crate) toolsets: Vec<Offered<dyn ToolsetCapability>>,
     pub(crate) hooks: Vec<OfferedHook>,
     pub(crate) mounts: Vec<Offered<dyn MountCapability>>,
 }
@@ -70,6 +72,12 @@ pub(crate) trait ToolCapability: Send + Sync {
         run: Arc<dyn RunServices>,
         arguments: &Value,
     ) -> BoxFuture<'static, Result<Value>>;
+}
+
+/// An instance whose tools come and go.
+pub(crate) trait ToolsetCapability: Send + Sync {
+    /// All the tools that it has now.
+    fn tools(&self) -> Result<Vec<Arc<dyn ToolCapability>>>;
 }
 
 pub(crate) trait HookCapability: Send + Sync {

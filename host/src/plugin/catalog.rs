@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use mortise_plugin_api::{OnError, Prefix};
 
-use super::adapter::{AgentAdapter, HookAdapter, ModelAdapter, MountAdapter, ToolAdapter};
+use super::adapter::{
+    AgentAdapter, HookAdapter, ModelAdapter, MountAdapter, ToolAdapter, ToolsetAdapter,
+};
 use super::capability::{
     AgentCapability, Catalog, HookCapability, ModelCapability, MountCapability, Offered,
     OfferedHook, ToolCapability,
@@ -19,6 +21,7 @@ pub(super) struct Offer {
     pub(super) agents: Vec<AgentAdapter>,
     pub(super) models: Vec<ModelAdapter>,
     pub(super) tools: Vec<ToolAdapter>,
+    pub(super) toolset: Option<ToolsetAdapter>,
     pub(super) hooks: Vec<HookAdapter>,
     pub(super) mounts: Vec<MountAdapter>,
 }
@@ -97,6 +100,9 @@ impl CatalogBuilder {
         }
         for tool in offer.tools {
             self.catalog.tools.push(offered(name, Arc::new(tool)));
+        }
+        if let Some(toolset) = offer.toolset {
+            self.catalog.toolsets.push(offered(name, Arc::new(toolset)));
         }
         for mount in offer.mounts {
             self.catalog.mounts.push(offered(name, Arc::new(mount)));

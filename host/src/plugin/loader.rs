@@ -14,7 +14,8 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::adapter::{
-    AgentAdapter, HookAdapter, ModelAdapter, MountAdapter, ToolAdapter, adapters, info,
+    AgentAdapter, HookAdapter, ModelAdapter, MountAdapter, ToolAdapter, ToolsetAdapter, adapters,
+    info,
 };
 use super::bridge::{HostApiSlot, HostBridge, host_object};
 use super::capability::Catalog;
@@ -485,6 +486,7 @@ fn offer(instance: &Arc<Instance>) -> Result<Offer, LoadError> {
         agents: adapters(instance, object.agents(), AgentAdapter::new)?,
         models: adapters(instance, object.models(), ModelAdapter::new)?,
         tools: adapters(instance, object.tools(), ToolAdapter::new)?,
+        toolset: ToolsetAdapter::of(instance),
         hooks: adapters(instance, object.hooks(), HookAdapter::new)?,
         mounts: adapters(instance, object.mounts(), MountAdapter::new)?,
     })

@@ -141,9 +141,8 @@ impl RunAccess {
     }
 
     async fn generate_shown(&self, model: &str, mut request: ModelRequest) -> Result<Value> {
-        let entry = self
-            .engine
-            .agents
+        let agents = self.engine.agents.now();
+        let entry = agents
             .model(model)
             .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
         request.options = entry.with_defaults(request.options);
@@ -234,6 +233,7 @@ impl RunServices for RunAccess {
             let entry = self
                 .engine
                 .agents
+                .now()
                 .model(&model)
                 .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
             entry.own_name().clone_into(&mut request.model);

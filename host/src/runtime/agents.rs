@@ -292,7 +292,7 @@ fn build_one(
         let model = models
             .find(model, name, &format!("{pointer}/model"))
             .map_err(|error| vec![error])?;
-        let kind = AgentKind::Declared(model.clone());
+        let kind = AgentKind::Declared(model);
         let mut spec = build_spec(name, section, pointer, kind, tools)?;
         let mut errors = Vec::new();
         for (index, rule) in section.rules.iter().enumerate() {
@@ -369,7 +369,7 @@ fn build_rule(
     let model = models
         .find(model, name, &format!("{pointer}/model"))
         .map_err(|error| vec![error])?;
-    let kind = AgentKind::Declared(model.clone());
+    let kind = AgentKind::Declared(model);
     let agent = build_spec(name, &section, pointer, kind, tools)?;
     Ok(ChosenBy::new(&rule.when, agent))
 }
@@ -538,15 +538,23 @@ pub(super) fn listed<'a>(what: &str, names: impl Iterator<Item = &'a String>) ->
 /// Every tool there is, with the instance that offers it.
 struct ToolTable {
     entries: Vec<(Option<Arc<str>>, Arc<ToolEntry>)>,
+    /// The instances whose tools come and go.
+    toolsets: Vec<Arc<str>>,
     shared: Vec<ToolPattern>,
 }
 
 impl ToolTable {
     fn build(config: &Config, catalog: &Catalog, errors: &mut Vec<AgentError>) -> Self {
-        let mut entries = Vec::new();
+        let mut entries: Vec<(Option<Arc<str>>, Arc<ToolEntry>)> = Vec::new();
+        let toolsets = catalog.toolsets.iter();
+        let toolsets: Vec<Arc<str>> = toolsets
+            .map(|offered| Arc::clone(&offered.instance))
+            .collect();
         for offered in &catalog.tools {
             let mut info = offered.capability.info().clone();
-            let section = config.tools.named.get(&info.name);
+            let full = full_name(&offered.instance, &info);
+            let named = &config.tools.named;
+            let section = named.get(&info.name).or_else(|| named.get(&full));
             if let Some(section) = section {
                 apply(&mut info, section);
             }
@@ -575,7 +583,12 @@ impl ToolTable {
                     Err(error) => errors.push(error),
                 }
             } else if name != delegation::TOOL
-                && !entries.iter().any(|(_, tool)| tool.info.name == *name)
+                && !may_come(&toolsets, name)
+                && !entries.iter().any(|(instance, tool)| {
+                    let instance = instance.as_ref();
+                    tool.info.name == *name
+                        || instance.is_some_and(|it| full_name(it, &tool.info) == *name)
+                })
             {
                 errors.push(AgentError {
                     pointer: format!("/tools/{name}"),
@@ -586,6 +599,7 @@ impl ToolTable {
         }
         Self {
             entries,
+            toolsets,
             shared: config.tools.shared.clone(),
         }
     }
@@ -642,7 +656,7 @@ impl ToolTable {
                 let name = &tool.info.name;
                 let full = instance
                     .as_ref()
-                    .map(|instance| format!("{instance}.{name}"));
+                    .map(|instance| full_name(instance, &tool.info));
                 if !pattern.matches(name) && !full.is_some_and(|full| pattern.matches(&full)) {
                     continue;
                 }
@@ -657,7 +671,8 @@ impl ToolTable {
                     None => chosen.push(Arc::clone(tool)),
                 }
             }
-            if !matched && pattern.is_exact() {
+            let may_come = may_come(&self.toolsets, pattern.as_str());
+            if !matched && pattern.is_exact() && !may_come {
                 let names: Vec<String> = self
                     .entries
                     .iter()
@@ -696,6 +711,20 @@ impl ToolTable {
             }]),
         }
     }
+}
+
+/// What the configuration calls a tool of an instance, whatever others are called.
+pub(crate) fn full_name(instance: &str, info: &ToolInfo) -> String {
+    let path = info.path.as_ref().unwrap_or(&info.name);
+    format!("{instance}.{path}")
+}
+
+/// Whether the name is of one of these instances, whose tools come and go.
+fn may_come(toolsets: &[Arc<str>], name: &str) -> bool {
+    toolsets.iter().any(|instance| {
+        let rest = name.strip_prefix(&**instance);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    })
 }
 
 pub(super) fn entry(

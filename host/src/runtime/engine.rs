@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::{Place, RunAccess};
 use super::active::{ActiveRun, ActiveRuns};
-use super::agents::{AgentKind, Agents};
+use super::agents::AgentKind;
 use super::lineage;
 use super::log::Turn;
 use super::quota::Quotas;
+use super::roster::Roster;
 use super::usage::Prices;
 use crate::clock::Clock;
 use crate::config;
@@ -25,7 +26,7 @@ use crate::store::{AnswerKind, AuditRecord, ConversationSave, Finish, Finished, 
 
 /// What every run shares.
 pub(crate) struct Engine {
-    pub(crate) agents: Agents,
+    pub(crate) agents: Roster,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) limits: config::Runs,

@@ -100,6 +100,10 @@ impl Runtime {
                 let (agent, request, caller) = self.requested(instance, payload)?;
                 Ok((*self.start_spec(agent, request, caller).await?).into())
             }
+            "tools.changed" => {
+                self.engine.agents.refresh(instance)?;
+                Ok(Value::Null)
+            }
             "runs.events" => self.events(read(payload)?).await,
             "runs.status" => self.status(read(payload)?).await,
             "runs.abort" => {
@@ -195,7 +199,9 @@ impl Runtime {
         let agent = self
             .engine
             .agents
+            .now()
             .get(&request.agent)
+            .cloned()
             .ok_or_else(|| unknown_agent(&request.agent))?;
         let caller = Caller {
             principal: Arc::new(request.principal.unwrap_or_default()),
@@ -207,7 +213,7 @@ impl Runtime {
             conversation_id: request.conversation_id,
             ..RunRequest::default()
         };
-        Ok((Arc::clone(agent), run, caller))
+        Ok((agent, run, caller))
     }
 
     /// The next events of a run, waiting for at least one; `ended` once there will be no more.

@@ -55,7 +55,8 @@ impl Drop for Known<'_> {
 
 fn allowed(engine: &Engine, from: &AgentSpec, name: &str) -> Result<Arc<AgentSpec>> {
     let is_named = from.agents.iter().any(|own| &**own == name);
-    let agent = engine.agents.get(name).filter(|_| is_named);
+    let agents = engine.agents.now();
+    let agent = agents.get(name).filter(|_| is_named);
     agent.cloned().ok_or_else(|| {
         Error::not_found(format!(
             "the agent '{}' may not hand tasks to '{name}': it is not among its `agents`",

@@ -50,7 +50,8 @@ impl Runtime {
         if unfinished.run.answer == AnswerKind::Json {
             return Err("nobody waits for its answer any more");
         }
-        let agent = self.engine.agents.get(&unfinished.run.agent);
+        let agents = self.engine.agents.now();
+        let agent = agents.get(&unfinished.run.agent);
         let agent = Arc::clone(agent.ok_or("its agent is not there any more")?);
         if !matches!(agent.kind, AgentKind::Declared(_)) {
             return Err("only declared agents can go on");

@@ -69,7 +69,12 @@ impl Runtime {
 
     /// The exposed agents, in the order of their names.
     pub(crate) fn agents(&self) -> Vec<AgentSummary> {
-        self.engine.agents.summaries()
+        self.engine.agents.now().summaries()
+    }
+
+    /// Says which tools are named and not there, of those that come and go.
+    pub(crate) fn warn_of_missing_tools(&self) {
+        self.engine.agents.warn_of_missing();
     }
 
     /// Runs and waits; dropping the future aborts the run.
@@ -321,6 +326,7 @@ impl Runtime {
     pub(super) fn agent(&self, name: &str) -> RunOutcome<Arc<AgentSpec>> {
         self.engine
             .agents
+            .now()
             .get(name)
             .filter(|agent| agent.exposed || self.reach == Reach::Everything)
             .cloned()

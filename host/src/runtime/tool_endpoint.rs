@@ -40,11 +40,11 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<Value> {
         let engine = &self.engine;
-        let Some(agent) = engine.agents.endpoint(name) else {
+        let Some(agent) = engine.agents.now().endpoint(name).cloned() else {
             let message = format!("Tool '{name}' does not exist.");
             return Err(Error::not_found(message).with_context("toolName", name));
         };
-        refuse_interactive(agent, name)?;
+        refuse_interactive(&agent, name)?;
         let call = PendingCall {
             call_id: format!("call_{}", engine.ids.message().trim_start_matches("msg_")),
             name: name.to_owned(),
@@ -53,7 +53,7 @@ impl Runtime {
             early_result: None,
             end_is_held: false,
         };
-        let run = self.around_call(Arc::clone(agent), caller);
+        let run = self.around_call(agent, caller);
         // The client has gone when this future is dropped: the call may still end in order, in its
         // own task.
         let gone = run.cancel.clone().drop_guard();

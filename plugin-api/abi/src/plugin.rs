@@ -7,7 +7,8 @@ use crate::{AbiFuture, AbiResult, AgentObject, HookObject, ModelObject, MountObj
 
 pub type PluginObject = Plugin_TO<'static, RBox<()>>;
 
-/// An instance and its capabilities; each list is asked for once, after `create`.
+/// An instance and its capabilities; each list is asked for once, after `create`. That of the tools
+/// is asked for again when an instance that has toolsets says `tools.changed`.
 #[sabi_trait]
 pub trait Plugin: Send + Sync {
     fn agents(&self) -> RVec<AgentObject>;
@@ -20,4 +21,8 @@ pub trait Plugin: Send + Sync {
     /// The host's log filter changed: ask again which callsites are wanted.
     #[sabi(last_prefix_field)]
     fn log_filter_changed(&self);
+    /// Whether its tools may change.
+    fn has_toolsets(&self) -> bool {
+        false
+    }
 }

@@ -94,10 +94,10 @@ impl<P: Plugin> abi::Plugin for Adapter<P> {
     }
 
     fn tools(&self) -> RVec<ToolObject> {
-        let Registrar { tools, host, .. } = &*self.registrar;
+        let registrar = &*self.registrar;
+        let tools = registrar.all_tools().into_iter();
         tools
-            .iter()
-            .map(|own| tool::to_abi(Arc::clone(own), host.clone()))
+            .map(|own| tool::to_abi(own, registrar.host.clone()))
             .collect()
     }
 
@@ -129,5 +129,9 @@ impl<P: Plugin> abi::Plugin for Adapter<P> {
 
     fn log_filter_changed(&self) {
         telemetry::filter_changed();
+    }
+
+    fn has_toolsets(&self) -> bool {
+        !self.registrar.toolsets.is_empty()
     }
 }

@@ -271,6 +271,7 @@ impl Shared {
                 let max = serde_json::from_value(payload["max"].clone())?;
                 Ok(serde_json::to_value(known.counted.hold(&key, max))?)
             }
+            "tools.changed" => Ok(Value::Null),
             other => Err(unavailable(other)),
         }
     }

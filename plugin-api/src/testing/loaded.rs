@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 
 use super::host::FakeHost;
-use super::run::{FakeRun, Own, Ran};
+use super::run::{FakeRun, Ran};
 use super::{FakeRequest, LoadedHook, routes};
 use crate::agent::AgentInfo;
 use crate::backend::BoxFuture;
@@ -28,8 +28,7 @@ pub struct Loaded {
     fake: FakeHost,
     host: Host,
     plugin: Arc<dyn DynPlugin>,
-    registrar: Registrar,
-    own: Arc<Own>,
+    registrar: Arc<Registrar>,
 }
 
 /// [`Plugin`], as an object.
@@ -62,16 +61,11 @@ pub(super) fn load<P: Plugin>(fake: &FakeHost, config: Value) -> Result<Loaded> 
     let mut registrar = Registrar::new(host.clone());
     plugin.register(&mut registrar);
     created.store(true, Ordering::Relaxed);
-    let own = Own {
-        tools: registrar.tools.clone(),
-        models: registrar.models.clone(),
-    };
     Ok(Loaded {
         fake: fake.clone(),
         host,
         plugin: Arc::new(plugin),
-        registrar,
-        own: Arc::new(own),
+        registrar: Arc::new(registrar),
     })
 }
 
@@ -137,9 +131,9 @@ impl Loaded {
         agents.map(|agent| agent.info()).collect()
     }
 
-    /// The info of each tool.
+    /// The info of each tool that there is now.
     pub fn tools(&self) -> Vec<ToolInfo> {
-        let tools = self.registrar.tools.iter();
+        let tools = self.registrar.all_tools().into_iter();
         tools.map(|tool| tool.info()).collect()
     }
 
@@ -265,11 +259,10 @@ impl Loaded {
     }
 
     fn tool(&self, name: &str) -> Arc<dyn crate::ffi::DynTool> {
-        let mut tools = self.registrar.tools.iter();
-        let tool = tools
+        let mut tools = self.registrar.all_tools().into_iter();
+        tools
             .find(|tool| tool.info().name == name)
-            .unwrap_or_else(|| panic!("the plugin has no tool '{name}'"));
-        Arc::clone(tool)
+            .unwrap_or_else(|| panic!("the plugin has no tool '{name}'"))
     }
 
     fn tool_context(&self) -> RunContext {
@@ -291,7 +284,7 @@ impl Loaded {
     fn fake_run(&self, info: RunInfo) -> FakeRun {
         FakeRun::new(
             Arc::clone(&self.fake.shared),
-            Arc::clone(&self.own),
+            Arc::clone(&self.registrar),
             self.host.clone(),
             info,
         )

@@ -10,10 +10,10 @@ use super::host::{Shared, unavailable};
 use crate::backend::{BoxFuture, RunBackend};
 use crate::error::{Error, Result};
 use crate::event::{Event, RunResult, ToolCallRef, ToolErrorKind, ToolTarget};
-use crate::ffi::{DynModel, DynTool};
 use crate::host::Host;
 use crate::message::{Item, ModelResponse, Part, ToolCallItem, Visibility};
 use crate::model::{Chunk, ChunkStream, ModelRequest};
+use crate::plugin::Registrar;
 use crate::run::{RunContext, RunInfo, ToolOutcome};
 
 /// What came of a run of an agent.
@@ -46,17 +46,11 @@ impl Ran {
     }
 }
 
-/// What a run can call of its own plugin.
-pub(super) struct Own {
-    pub(super) tools: Vec<Arc<dyn DynTool>>,
-    pub(super) models: Vec<Arc<dyn DynModel>>,
-}
-
 /// A run that is going on.
 #[derive(Clone)]
 pub(super) struct FakeRun {
     shared: Arc<Shared>,
-    own: Arc<Own>,
+    own: Arc<Registrar>,
     info: Arc<RunInfo>,
     host: Host,
     record: Arc<Record>,
@@ -83,7 +77,7 @@ struct Generate {
 // === impl FakeRun ===
 
 impl FakeRun {
-    pub(super) fn new(shared: Arc<Shared>, own: Arc<Own>, host: Host, info: RunInfo) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, own: Arc<Registrar>, host: Host, info: RunInfo) -> Self {
         Self {
             shared,
             own,
@@ -137,7 +131,11 @@ impl FakeRun {
 
     async fn call_tool(&self, called: ToolCall) -> Result<Value> {
         let ToolCall { name, arguments } = called;
-        let own = self.own.tools.iter().find(|tool| tool.info().name == name);
+        let own = self
+            .own
+            .all_tools()
+            .into_iter()
+            .find(|tool| tool.info().name == name);
         let scripted = self.shared.tool(&name);
         if own.is_none() && scripted.is_none() {
             return Err(Error::not_found(format!(
@@ -146,7 +144,8 @@ impl FakeRun {
         }
         let call = self.call_ref(
             &name,
-            own.map_or(ToolTarget::Server, |own| own.info().target),
+            own.as_ref()
+                .map_or(ToolTarget::Server, |own| own.info().target),
         );
         self.show_call(&call, arguments.to_string());
         let result = match (own, scripted) {
@@ -159,7 +158,7 @@ impl FakeRun {
                     info: Arc::new(info),
                     ..self.clone()
                 };
-                Arc::clone(own).call(run.context(), arguments).await
+                own.call(run.context(), arguments).await
             }
             (None, None) => Err(Error::not_found("there is no such tool")),
         };

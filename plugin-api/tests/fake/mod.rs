@@ -90,8 +90,15 @@ impl HostServices for FakeHost {
 
     fn metric(&self, _kind: u8, _name: RStr<'_>, _value: f64, _labels: RStr<'_>) {}
 
-    fn call(&self, _service: RStr<'_>, _request: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>> {
-        FfiFuture::new(std::future::ready(RResult::RErr(unavailable())))
+    /// Knows one service, and that for one instance.
+    fn call(&self, service: RStr<'_>, _request: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>> {
+        let is_known = service == "tools.changed" && self.0 == "growing";
+        let answer = if is_known {
+            RResult::ROk("null".to_owned().into())
+        } else {
+            RResult::RErr(unavailable())
+        };
+        FfiFuture::new(std::future::ready(answer))
     }
 }
 

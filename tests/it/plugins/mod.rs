@@ -9,6 +9,7 @@ mod guardrails;
 mod jwt_auth;
 mod llm;
 mod loading;
+mod mcp;
 mod misbehave;
 mod ops;
 mod own_mount;

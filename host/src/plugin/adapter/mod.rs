@@ -9,6 +9,7 @@ mod kept;
 mod model;
 mod mount;
 mod tool;
+mod toolset;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub(super) use self::hook::HookAdapter;
 pub(super) use self::model::ModelAdapter;
 pub(super) use self::mount::MountAdapter;
 pub(super) use self::tool::ToolAdapter;
+pub(super) use self::toolset::ToolsetAdapter;
 
 use super::error::LoadError;
 use super::instance::Instance;

@@ -79,3 +79,29 @@ fn an_abort_ends_the_wait_before_a_request_is_sent_again() {
 
     stream.wait_for("RUN_ABORTED");
 }
+
+#[test]
+fn a_client_that_goes_takes_the_connection_of_a_sub_agent_with_it() {
+    let lead = "[agents.lead]\nmodel = \"llm/openai/scripted\"\nagents = [\"openai\"]";
+    let provider = Provider::saying([]);
+    let server = server(&provider, "", &format!("{PATIENT}\n{lead}"));
+    let task = r#"{"task":"look it up","targetAgents":["openai"]}"#;
+    let handed = || Answer::saying([Said::call("c", "delegate_task", &[task])]);
+
+    provider.answer_with([handed(), stalling(Wire::OpenAI)]);
+    let stream = server.stream("lead", "hi");
+    provider.wait_for_calls(2);
+    let left = provider.now();
+    drop(stream);
+    let took = provider.wait_for_close(1).saturating_sub(left);
+    assert!(took < SOON, "as a stream: {took:?}");
+
+    provider.answer_with([handed(), stalling(Wire::OpenAI)]);
+    let run = server.run("lead", "hi");
+    let waiting = run.hold();
+    provider.wait_for_calls(4);
+    let left = provider.now();
+    drop(waiting);
+    let took = provider.wait_for_close(3).saturating_sub(left);
+    assert!(took < SOON, "as JSON: {took:?}");
+}

@@ -103,12 +103,15 @@ fn ready(server: &Server, status: u16) -> String {
 
 fn state(server: &Server, run_id: &str) -> String {
     let run = server.get(&format!("/api/-/runs/{run_id}")).send();
-    run.expect(200).json()["state"].as_str().unwrap().to_owned()
+    run.expect(200).json()["state"]
+        .as_str()
+        .expect("it has a state")
+        .to_owned()
 }
 
 /// The largest file that a process may write.
 fn set_file_limit(server: &Server, limit: Option<u64>) {
-    let pid = i32::try_from(server.pid()).unwrap();
+    let pid = i32::try_from(server.pid()).expect("it is a process");
     let limit = Rlimit {
         current: limit,
         maximum: None,
@@ -123,7 +126,7 @@ fn a_file_that_may_not_grow_fails_what_is_stored_and_heals() {
     let waiting = waiting(&server);
     let aborted = waiting.run_id();
     let log = database(&server).with_extension("db-wal");
-    set_file_limit(&server, Some(fs::metadata(log).unwrap().len()));
+    set_file_limit(&server, Some(fs::metadata(log).expect("it is there").len()));
 
     assert_nothing_is_stored(&server, waiting);
 
@@ -153,16 +156,16 @@ impl Holder {
             .spawn()
             .expect("Python is installed");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
+        BufReader::new(child.stdout.take().expect("it is piped"))
             .read_line(&mut line)
-            .unwrap();
+            .expect("it says that it holds");
         assert_eq!(line.trim(), "held");
         Self(child)
     }
 
     fn let_go(mut self) {
-        let _ = self.0.stdin.take().unwrap().write_all(b"\n");
-        assert!(self.0.wait().unwrap().success());
+        let _ = self.0.stdin.take().expect("it is piped").write_all(b"\n");
+        assert!(self.0.wait().is_ok_and(|it| it.success()));
     }
 }
 

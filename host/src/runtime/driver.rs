@@ -176,7 +176,8 @@ impl Driver<'_> {
 
     /// Step after step until there is a result.
     async fn loop_steps(&self, model: &ModelEntry, progress: &mut Progress) -> Result<RunResult> {
-        let wanted = Wanted::of(self.run)?;
+        // In a box: most runs want none.
+        let wanted = Wanted::of(self.run)?.map(Box::new);
         if wanted.is_some() && !model.info().capabilities.structured_output {
             return Err(Error::new(
                 "NOT_IMPLEMENTED",
@@ -188,7 +189,7 @@ impl Driver<'_> {
         }
         loop {
             let index = progress.step;
-            let stepped = match self.step(model, progress, wanted.as_ref()).await {
+            let stepped = match self.step(model, progress, wanted.as_deref()).await {
                 Ok(stepped) => stepped,
                 Err(error) if failure::is_parked(&error) => return Err(error),
                 Err(error) => {

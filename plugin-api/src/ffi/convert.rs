@@ -330,6 +330,11 @@ pub fn verdict_from_abi(verdict: abi::Verdict_NE) -> Result<GuardVerdict> {
     let verdict = verdict
         .into_enum()
         .map_err(|_| Error::unavailable("a verdict crossed in a form newer than this side"))?;
+    known_verdict(verdict)
+}
+
+/// A verdict of a form that this side knows.
+pub fn known_verdict(verdict: abi::Verdict) -> Result<GuardVerdict> {
     Ok(match verdict {
         abi::Verdict::Pass => GuardVerdict::Pass,
         abi::Verdict::NoCredentials => GuardVerdict::NoCredentials,

@@ -48,7 +48,7 @@ pub(super) fn verdict(instance: &Arc<Instance>, verdict: Verdict_NE) -> Result<G
             let crossed = RBox::into_inner(crossed);
             Ok(GuardVerdict::Respond(response(instance, crossed)))
         }
-        Ok(other) => convert::verdict_from_abi(Verdict_NE::new(other)),
+        Ok(other) => convert::known_verdict(other),
         Err(newer) => convert::verdict_from_abi(newer.into_inner()),
     }
 }

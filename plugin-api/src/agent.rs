@@ -70,6 +70,13 @@ pub struct AgentInfo {
     /// The tools it may call, by name; `instance.*` for all of an instance.
     #[serde(default)]
     pub tools: Vec<String>,
+    /// Whether clients may run it; `false` leaves it to plugins and other agents.
+    #[serde(default = "yes")]
+    pub exposed: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 // === impl AgentInfo ===
@@ -84,6 +91,7 @@ impl AgentInfo {
             context_schema: None,
             output_schema: None,
             tools: Vec::new(),
+            exposed: true,
         }
     }
 
@@ -98,6 +106,13 @@ impl AgentInfo {
     #[must_use]
     pub fn with_output_schema(mut self, schema: Value) -> Self {
         self.output_schema = Some(schema);
+        self
+    }
+
+    /// Clients may not run it: it is there for plugins and other agents.
+    #[must_use]
+    pub fn not_exposed(mut self) -> Self {
+        self.exposed = false;
         self
     }
 

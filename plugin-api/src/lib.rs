@@ -139,7 +139,10 @@ pub use self::hook::{
     ObservedRequest, OnError, OutputErrorAnswer, OutputFailed, ResponseHead, Stage, StepChange,
     StepEndAnswer, StepEnded, StepInput, ToolCall, ToolCallEnded, ToolCallFailed, ToolErrorAnswer,
 };
-pub use self::host::{Host, Metric, MetricKind, NumberedEvent, RunEvents, RunRequest, RunStatus};
+pub use self::host::{
+    AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunQuery, RunRequest,
+    RunStatus, ToolSummary, WaitingApproval,
+};
 pub use self::limit::{Limit, Taken};
 pub use self::message::{
     Content, FinishReason, Item, Message, ModelResponse, Part, ToolCallItem, Usage, Visibility,

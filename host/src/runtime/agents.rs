@@ -113,7 +113,7 @@ impl AgentSpec {
         self.tools.iter().find(|tool| tool.info.name == name)
     }
 
-    fn summary(&self) -> AgentSummary {
+    pub(crate) fn summary(&self) -> AgentSummary {
         let (kind, model) = match &self.kind {
             AgentKind::Declared(model) => ("declared", Some(model.name.clone())),
             AgentKind::Coded(_) => ("coded", None),
@@ -312,6 +312,7 @@ fn build_coded(
     if section.description.is_none() {
         spec.description.clone_from(&info.description);
     }
+    spec.exposed &= info.exposed;
     if section.tools.is_empty() && !info.tools.is_empty() {
         spec.tools = tools.choose_names(name, &info.tools, pointer)?;
     }

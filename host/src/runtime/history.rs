@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::active::ActiveRun;
 use super::api::RunOutcome;
 use super::service::{Runtime, internal};
-use crate::store::{ConversationKey, RunFilter, RunState, StoredRun};
+use crate::store::{ConversationKey, RunFilter, RunState, StoredRun, Whose};
 
 /// Which runs are wanted, the youngest first.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl Runtime {
         principal: &Arc<Principal>,
     ) -> RunOutcome<Vec<RunSummary>> {
         let filter = RunFilter {
-            owner: Arc::clone(principal),
+            whose: Whose::Principal(Arc::clone(principal)),
             agent: query.agent,
             conversation_id: query.conversation_id,
             state: query.state,

@@ -8,7 +8,8 @@ use super::OpenCause;
 const APPLICATION_ID: i64 = 0x4d6f_7274;
 
 /// What leads from each version to the next; the first makes the tables. Only ever appended to.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     create table runs (
         run_id text primary key,
         tenant text not null,
@@ -85,7 +86,12 @@ const MIGRATIONS: [&str; 1] = ["
         value text not null,
         primary key (instance, key)
     ) without rowid;
-"];
+",
+    "
+    create index runs_of_conversation on runs (conversation_id, run_id)
+        where conversation_id is not null;
+",
+];
 
 /// The version of the tables of this program.
 const VERSION: usize = MIGRATIONS.len();

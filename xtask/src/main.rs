@@ -10,6 +10,8 @@ mod tools;
 
 use std::process::ExitCode;
 
+use integration_tests::fixture::{BETTER_AGENT, OPERATIVUS};
+
 const USAGE: &str = "\
 cargo xtask COMMAND
 
@@ -19,6 +21,7 @@ cargo xtask COMMAND
   ci                      test, then lint
   authz-matrix            every route with every credential, written in every way
   fixture better-agent    serve the six conformance targets on ports 4101 to 4106
+  fixture operativus      serve the targets main and limited on ports 4501 and 4502
   soak                    kill the server under load, and cut readers of its streams;
                           --kills N (100), --cuts N (10000), --seconds S: each for S at least
   bench                   compare with a bare HTTP server, in release mode
@@ -33,7 +36,8 @@ fn main() -> ExitCode {
         ["lint"] => check::lint(),
         ["ci"] => check::test().and_then(|()| check::lint()),
         ["authz-matrix"] => authz_matrix::authz_matrix(),
-        ["fixture", "better-agent"] => fixture::better_agent(),
+        ["fixture", "better-agent"] => fixture::fixture(&BETTER_AGENT),
+        ["fixture", "operativus"] => fixture::fixture(&OPERATIVUS),
         ["soak", ..] => soak::soak(&arguments[1..]),
         ["bench", ..] => bench::bench(&arguments[1..]),
         _ => Err(USAGE.to_owned()),

@@ -100,7 +100,7 @@
 //! and `reqwest` just work. A panic is contained: the call fails, the server goes on; so build
 //! with `panic = "unwind"`, the default. `tracing` events become log lines of the server.
 //!
-//! The feature `testing` adds a fake host, so that a plugin can be tested without a server: see
+//! The feature `fetch` adds [`Fetcher`], for addresses that clients name. The feature `testing` adds a fake host, so that a plugin can be tested without a server: see
 //! the module `testing`.
 
 // `unsafe` stands in `ffi` and in what `export_plugin!` expands to, nowhere else.
@@ -111,6 +111,8 @@ mod backend;
 mod error;
 mod event;
 mod export;
+#[cfg(feature = "fetch")]
+mod fetch;
 #[doc(hidden)]
 pub mod ffi;
 mod hook;
@@ -126,6 +128,7 @@ mod runtime;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tool;
+mod transcript;
 mod version;
 
 pub use self::agent::{Agent, AgentInfo};
@@ -134,14 +137,16 @@ pub use self::event::{
     ApprovalState, ApprovalStatus, Event, RunResult, TerminationReason, ToolCallRef, ToolErrorKind,
     ToolTarget,
 };
+#[cfg(feature = "fetch")]
+pub use self::fetch::Fetcher;
 pub use self::hook::{
     BeforeTool, Completed, EventVerdict, GuardVerdict, Hook, HookInfo, Observation, ObservedPhase,
     ObservedRequest, OnError, OutputErrorAnswer, OutputFailed, ResponseHead, Stage, StepChange,
     StepEndAnswer, StepEnded, StepInput, ToolCall, ToolCallEnded, ToolCallFailed, ToolErrorAnswer,
 };
 pub use self::host::{
-    AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunQuery, RunRequest,
-    RunStatus, ToolSummary, WaitingApproval,
+    AbortOnDrop, AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunQuery,
+    RunRequest, RunStatus, ToolSummary, WaitingApproval,
 };
 pub use self::limit::{Limit, Taken};
 pub use self::message::{
@@ -159,6 +164,7 @@ pub use self::plugin::{NoConfig, Plugin, Registrar};
 pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};
 pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo};
+pub use self::transcript::{RunEnd, Transcript, TranscriptCall};
 pub use self::version::{API_VERSION, SDK_VERSION};
 
 pub use {bytes, schemars, serde, serde_json, tracing};

@@ -1,7 +1,5 @@
 //! The `config` table.
 
-use std::time::Duration;
-
 use mortise_plugin_api::prelude::*;
 
 /// The `config` table.
@@ -18,16 +16,10 @@ pub struct Config {
     pub models: Vec<String>,
     /// Where suggested questions come from: `{ model = "instance/name" }` or `{ fixed = ["…"] }`.
     pub followups: Option<Followups>,
-    /// Whether streams also have the events `PAUSED` and `CANCELLED`.
-    pub extra_events: bool,
-    /// What becomes of a run when its client goes: `abort` or `continue`.
-    pub on_request_disconnect: OnDisconnect,
-    /// How long a stream is silent before it gets a comment.
-    pub heartbeat: String,
+    /// Whether a run is cancelled when the client goes that waits for it.
+    pub cancel_on_disconnect: bool,
     /// How many bytes media may have that are fetched from an address.
     pub media_max_bytes: usize,
-    /// How long fetching one medium may take.
-    pub media_timeout: String,
     /// Hosts that media are fetched from although their addresses are private.
     pub media_private_hosts: Vec<String>,
 }
@@ -52,16 +44,6 @@ pub enum Followups {
     Fixed(Vec<String>),
 }
 
-/// What becomes of a run when its client goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnDisconnect {
-    /// It is aborted.
-    Abort,
-    /// It goes on.
-    Continue,
-}
-
 // === impl Config ===
 
 impl Config {
@@ -78,20 +60,9 @@ impl Default for Config {
             inactive: Vec::new(),
             models: Vec::new(),
             followups: None,
-            extra_events: false,
-            on_request_disconnect: OnDisconnect::Abort,
-            heartbeat: "15s".to_owned(),
+            cancel_on_disconnect: true,
             media_max_bytes: 5 * 1024 * 1024,
-            media_timeout: "10s".to_owned(),
             media_private_hosts: Vec::new(),
         }
-    }
-}
-
-/// A duration such as `15s`; `key` says which setting it is.
-pub(crate) fn duration(key: &str, text: &str) -> Result<Duration> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(Error::config(key, "is no duration such as \"15s\"")),
     }
 }

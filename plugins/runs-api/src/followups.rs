@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{RunEnd, Transcript};
 
 use crate::runs::Started;
-use crate::transcript::{End, Transcript};
 use crate::{Api, Followups};
 
 const MOST: usize = 3;
@@ -48,7 +48,7 @@ impl Api {
     /// What the user might ask next, where that was wanted and the run has ended well. A failure
     /// is nobody's but the log's.
     pub(crate) async fn followups(&self, run: &Started, told: &Transcript) -> Option<Vec<String>> {
-        if !run.wants_followups || !matches!(told.end, Some(End::Finished)) {
+        if !run.wants_followups || !matches!(told.end, Some(RunEnd::Finished)) {
             return None;
         }
         let questions = match self.config.followups.as_ref()? {

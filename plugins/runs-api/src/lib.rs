@@ -5,7 +5,6 @@
 
 mod agents;
 mod config;
-mod fetch;
 mod followups;
 mod media;
 mod problem;
@@ -14,17 +13,18 @@ mod runs;
 mod sessions;
 mod status;
 mod stream;
-mod transcript;
-mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use mortise_plugin_api::Fetcher;
 use mortise_plugin_api::prelude::*;
 
-pub use crate::config::{Config, Followups, OnDisconnect, Visibility};
-use crate::fetch::Fetcher;
+pub use crate::config::{Config, Followups, Visibility};
 use crate::followups::Suggester;
+
+/// How long fetching one medium may take.
+const MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The plugin: its mounts, and an agent that suggests questions where a model does.
 #[derive(Debug)]
@@ -37,7 +37,6 @@ pub struct RunsApi {
 pub(crate) struct Api {
     pub(crate) host: Host,
     pub(crate) config: Config,
-    pub(crate) heartbeat: Duration,
     pub(crate) fetcher: Fetcher,
 }
 
@@ -60,17 +59,14 @@ impl Plugin for RunsApi {
                 "is empty: name a question",
             ));
         }
-        let heartbeat = config::duration("/heartbeat", &config.heartbeat)?;
-        let timeout = config::duration("/media_timeout", &config.media_timeout)?;
-        let fetcher = Fetcher::new(&config, timeout);
-        Ok(Self {
-            api: Arc::new(Api {
-                host,
-                config,
-                heartbeat,
-                fetcher,
-            }),
-        })
+        let (limit, hosts) = (config.media_max_bytes, &config.media_private_hosts);
+        let fetcher = Fetcher::new(limit, MEDIA_TIMEOUT, hosts);
+        let api = Api {
+            host,
+            config,
+            fetcher,
+        };
+        Ok(Self { api: Arc::new(api) })
     }
 
     fn register(&self, registrar: &mut Registrar) {
@@ -86,7 +82,6 @@ impl Plugin for RunsApi {
         };
         registrar
             .mount(runs::register(agents::register(mount("/agents"), api), api))
-            .mount(runs::register_cancel(mount("/v1/runs"), api))
             .mount(sessions::register(mount("/sessions"), api));
     }
 }

@@ -26,7 +26,11 @@ pub(crate) async fn input(api: &Api, body: &RunBody) -> Result<Value> {
 async fn base64_of(api: &Api, medium: &Medium) -> Result<String, String> {
     let data = medium.data.trim();
     if data.starts_with("http://") || data.starts_with("https://") {
-        let fetched = api.fetcher.fetch(data).await?;
+        let fetched = api
+            .fetcher
+            .fetch(data)
+            .await
+            .map_err(|error| error.message().to_owned())?;
         return Ok(STANDARD.encode(fetched));
     }
     match STANDARD.decode(data) {

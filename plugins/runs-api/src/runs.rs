@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{AgentSummary, RunStatus};
+use mortise_plugin_api::{AbortOnDrop, AgentSummary, RunEnd, RunStatus, Transcript};
 
 use crate::request::{RunBody, acting, caller, param, read_json};
-use crate::transcript::{End, Transcript};
-use crate::watch::Guard;
 use crate::{Api, media, problem, status, stream};
 
 const MOST_IDS: usize = 100;
@@ -67,15 +65,11 @@ pub(crate) fn register(mount: Mount, api: &Arc<Api>) -> Mount {
         .endpoint(api.endpoint("DELETE", &runs("/:runId"), "Cancels a run", cancel))
 }
 
-pub(crate) fn register_cancel(mount: Mount, api: &Arc<Api>) -> Mount {
-    mount.endpoint(api.endpoint("POST", "/:runId/cancel", "Cancels a run", cancel))
-}
-
 async fn run(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let started = api.begin(call).await?;
-    let guard = Guard::new(&api, &started.run_id);
-    let told = api.watch(&started.run_id, None).await?;
-    guard.release();
+    let guard = api.guard(&started.run_id);
+    let told = Transcript::until_pause(&api.host, &started.run_id, None).await?;
+    guard.map(AbortOnDrop::release);
     let mut answer = api
         .answer(&started.run_id, &told, started.model.as_deref())
         .await?;
@@ -99,7 +93,7 @@ async fn run_in_background(api: Arc<Api>, call: EndpointCall) -> Result<Response
 
 async fn show(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let run = api.find(&call.request).await?;
-    let told = api.told(&run).await?;
+    let told = Transcript::of(&api.host, &run).await?;
     Response::json(&status::entity(&run, &told))
 }
 
@@ -166,7 +160,7 @@ async fn decide(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
             not_paused()
         });
     }
-    let told = api.watch(&run.run_id, run.last_seq).await?;
+    let told = Transcript::until_pause(&api.host, &run.run_id, run.last_seq).await?;
     let model = api
         .host
         .agent(&run.agent)
@@ -176,6 +170,12 @@ async fn decide(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 }
 
 impl Api {
+    /// What cancels a run when its client goes.
+    pub(crate) fn guard(&self, run_id: &str) -> Option<AbortOnDrop> {
+        let cancels = self.config.cancel_on_disconnect;
+        cancels.then(|| self.host.abort_on_drop(run_id))
+    }
+
     /// Checks a request and begins its run.
     async fn begin(&self, call: EndpointCall) -> Result<Started> {
         let caller = caller(&call.request);
@@ -216,7 +216,8 @@ impl Api {
 
     /// The answer for a client that waited.
     async fn answer(&self, run_id: &str, told: &Transcript, model: Option<&str>) -> Result<Value> {
-        if let Some(End::Failed { code, message }) = &told.end {
+        if let Some(RunEnd::Failed { code, message }) = &told.end {
+            let message = status::public_message(code, message);
             return Err(Error::new(code, message).with_context("runId", run_id));
         }
         let run = self.host.run_status(run_id).await?;

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use mortise_plugin_api::RunStatus;
 use mortise_plugin_api::prelude::*;
-
-use crate::transcript::{Call, End, Transcript};
+use mortise_plugin_api::{RunEnd, RunStatus, Transcript, TranscriptCall};
 
 /// A time in milliseconds as clients read it.
 pub(crate) fn time(millis: u64) -> String {
@@ -45,7 +43,7 @@ pub(crate) fn entity(run: &RunStatus, told: &Transcript) -> Value {
         "input": told.input,
         "output": output,
         "updatedAt": run.ended_at.map(time),
-        "requiredAction": told.waiting().map(Call::required_action),
+        "requiredAction": told.waiting().map(required_action),
         "inputTokens": told.usage.input_tokens,
         "outputTokens": told.usage.output_tokens,
         "reasoningTokens": told.usage.reasoning_tokens,
@@ -76,9 +74,9 @@ pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) ->
         "sessionId": run.conversation_id,
         "content": told.text,
         "status": match (&told.end, told.waiting()) {
-            (Some(End::Finished), _) => "COMPLETED",
-            (Some(End::Failed { .. }), _) => "FAILED",
-            (Some(End::Aborted), _) => "CANCELLED",
+            (Some(RunEnd::Finished), _) => "COMPLETED",
+            (Some(RunEnd::Failed { .. }), _) => "FAILED",
+            (Some(RunEnd::Aborted), _) => "CANCELLED",
             (None, Some(_)) => "PAUSED",
             (None, None) => "RUNNING",
         },
@@ -98,14 +96,34 @@ pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) ->
         },
     });
     if let Some(call) = told.waiting() {
-        answer["metadata"]["requiredAction"] = call.required_action();
+        answer["metadata"]["requiredAction"] = required_action(call);
     }
     answer
 }
 
-fn failure(end: Option<&End>) -> (Option<&str>, Option<&str>) {
+fn failure(end: Option<&RunEnd>) -> (Option<&str>, Option<&str>) {
     match end {
-        Some(End::Failed { code, message }) => (Some(code), Some(message)),
+        Some(RunEnd::Failed { code, message }) => (Some(code), Some(public_message(code, message))),
         _ => (None, None),
     }
+}
+
+/// What clients read of a failure: no text of a provider.
+pub(crate) fn public_message<'m>(code: &str, message: &'m str) -> &'m str {
+    match code {
+        "UPSTREAM_FAILED" => "The model provider failed.",
+        "INTERNAL" => "An unexpected error occurred.",
+        _ => message,
+    }
+}
+
+/// What a client is told that has to decide.
+fn required_action(call: &TranscriptCall) -> Value {
+    json!({
+        "type": "TOOL_APPROVAL",
+        "approvalId": call.id,
+        "toolName": call.name,
+        "toolArguments": call.arguments(),
+        "message": format!("The tool '{}' needs approval.", call.name),
+    })
 }

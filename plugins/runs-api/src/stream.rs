@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{AbortOnDrop, RunEnd, Transcript};
 
 use crate::Api;
 use crate::runs::Started;
-use crate::transcript::{End, Transcript};
-use crate::watch::Guard;
+use crate::status;
+
+/// A stream that is silent for so long gets a comment.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// A longer text comes in several events.
 const LONGEST_DELTA: usize = 4 * 1024;
@@ -27,7 +30,7 @@ struct Frames {
 }
 
 pub(crate) fn respond(api: Arc<Api>, started: Started) -> Response {
-    let guard = Guard::new(&api, &started.run_id);
+    let guard = api.guard(&started.run_id);
     Response::stream("text/event-stream", move |writer| async move {
         let mut frames = Frames {
             host: api.host.clone(),
@@ -36,7 +39,7 @@ pub(crate) fn respond(api: Arc<Api>, started: Started) -> Response {
             burst: 0,
         };
         write(&api, started, &mut frames).await?;
-        guard.release();
+        guard.map(AbortOnDrop::release);
         Ok(())
     })
     .with_header("cache-control", "no-cache")
@@ -50,7 +53,7 @@ async fn write(api: &Arc<Api>, started: Started, frames: &mut Frames) -> Result<
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = api.host.sleep(api.heartbeat) => {
+            () = api.host.sleep(HEARTBEAT) => {
                 frames.writer.write(": ping\n\n").await?;
                 continue;
             }
@@ -64,17 +67,13 @@ async fn write(api: &Arc<Api>, started: Started, frames: &mut Frames) -> Result<
         let event = event.event;
         transcript.add(&event);
         frames.show(&event, &transcript).await?;
-        if let Some(call) = transcript.waiting() {
-            if api.config.extra_events {
-                frames
-                    .write("PAUSED", &call.required_action().to_string())
-                    .await?;
-            }
+        // The list of events is closed: what waits or was cancelled ends without a word.
+        if transcript.waiting().is_some() {
             return Ok(());
         }
         match &transcript.end {
             None => {}
-            Some(End::Finished) => {
+            Some(RunEnd::Finished) => {
                 let data = match api.followups(&started, &transcript).await {
                     Some(questions) => {
                         json!({ "followups": questions, "followUpSuggestions": questions })
@@ -84,11 +83,11 @@ async fn write(api: &Arc<Api>, started: Started, frames: &mut Frames) -> Result<
                 };
                 return frames.write("STOP", &data).await;
             }
-            Some(End::Failed { message, .. }) => return frames.write("ERROR", message).await,
-            Some(End::Aborted) if api.config.extra_events => {
-                return frames.write("CANCELLED", "Run cancelled by client").await;
+            Some(RunEnd::Failed { code, message }) => {
+                let message = status::public_message(code, message);
+                return frames.write("ERROR", message).await;
             }
-            Some(End::Aborted) => return Ok(()),
+            Some(RunEnd::Aborted) => return Ok(()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Fetching media from an address that a client names: public addresses alone, hop by hop.
+//! Fetching from an address that a client names: public addresses alone, hop by hop.
 
 use std::future::Future;
 use std::io;
@@ -17,18 +17,20 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
-use mortise_plugin_api::tracing;
 use tower_service::Service;
 
-use crate::Config;
+use crate::error::{Error, Result};
 
 const REDIRECTS: usize = 3;
 
 type HttpClient = Client<HttpsConnector<HttpConnector<PublicNames>>, Empty<Bytes>>;
 
-/// What fetches media.
+/// Fetches what a client's address names, without being led into the operator's own network: every
+/// hop, and every address that a name stands for, has to be one of the open internet.
+///
+/// Needs the feature `fetch`.
 #[derive(Debug)]
-pub(crate) struct Fetcher {
+pub struct Fetcher {
     /// Made when it is needed: it reads the certificates of the system.
     client: OnceLock<HttpClient>,
     names: PublicNames,
@@ -46,33 +48,39 @@ struct PublicNames {
 // === impl Fetcher ===
 
 impl Fetcher {
-    pub(crate) fn new(config: &Config, timeout: Duration) -> Self {
+    /// Fetches at most `max_bytes` within `timeout`. The addresses of `private_hosts` may be
+    /// private.
+    pub fn new(max_bytes: usize, timeout: Duration, private_hosts: &[String]) -> Self {
+        let names = PublicNames {
+            private_hosts: private_hosts.into(),
+        };
         Self {
             client: OnceLock::new(),
-            names: PublicNames {
-                private_hosts: config.media_private_hosts.as_slice().into(),
-            },
-            max_bytes: config.media_max_bytes,
+            names,
+            max_bytes,
             timeout,
         }
     }
 
-    /// All of it; `Err` says what is wrong with the address.
-    pub(crate) async fn fetch(&self, address: &str) -> Result<Bytes, String> {
+    /// All of it, after at most three redirects.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` with what is wrong with the address, to stand behind its name.
+    pub async fn fetch(&self, address: &str) -> Result<Bytes> {
         let fetching = self.follow(address);
         let fetched = tokio::time::timeout(self.timeout, fetching).await;
-        fetched.unwrap_or_else(|_| Err("could not be fetched in time".to_owned()))
+        fetched.unwrap_or_else(|_| Err(refused("could not be fetched in time")))
     }
 
-    async fn follow(&self, address: &str) -> Result<Bytes, String> {
+    async fn follow(&self, address: &str) -> Result<Bytes> {
         let mut address = address.to_owned();
         for _ in 0..=REDIRECTS {
-            let uri: Uri = address.parse().map_err(|_| "is no address".to_owned())?;
+            let uri: Uri = address.parse().map_err(|_| refused("is no address"))?;
             self.names.check_literal(&uri)?;
             let answer = self.client()?.get(uri.clone()).await;
             let answer = answer.map_err(|error| {
-                tracing::debug!(%error, "a medium could not be fetched");
-                "is at a private address, or cannot be reached".to_owned()
+                tracing::debug!(%error, "an address could not be fetched");
+                refused("is at a private address, or cannot be reached")
             })?;
             if answer.status().is_redirection() {
                 let location = answer
@@ -83,23 +91,26 @@ impl Fetcher {
                 continue;
             }
             if !answer.status().is_success() {
-                return Err(format!("was answered with {}", answer.status().as_u16()));
+                return Err(refused(format!(
+                    "was answered with {}",
+                    answer.status().as_u16()
+                )));
             }
             let body = Limited::new(answer.into_body(), self.max_bytes)
                 .collect()
                 .await;
             return match body {
                 Ok(body) => Ok(body.to_bytes()),
-                Err(_) => Err(format!(
+                Err(_) => Err(refused(format!(
                     "broke off or has more than {} bytes",
                     self.max_bytes
-                )),
+                ))),
             };
         }
-        Err("redirects too often".to_owned())
+        Err(refused("redirects too often"))
     }
 
-    fn client(&self) -> Result<&HttpClient, String> {
+    fn client(&self) -> Result<&HttpClient> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
@@ -110,7 +121,7 @@ impl Fetcher {
         let connector = builder
             .map_err(|error| {
                 tracing::warn!(%error, "the certificates of the system cannot be used");
-                "cannot be fetched by this server".to_owned()
+                refused("cannot be fetched by this server")
             })?
             .https_or_http()
             .enable_http1()
@@ -120,6 +131,10 @@ impl Fetcher {
             .build(connector);
         Ok(self.client.get_or_init(|| client))
     }
+}
+
+fn refused(message: impl Into<String>) -> Error {
+    Error::bad_request(message)
 }
 
 /// Where a redirect leads.
@@ -147,15 +162,13 @@ impl PublicNames {
     }
 
     /// An address in numbers is never resolved.
-    fn check_literal(&self, uri: &Uri) -> Result<(), String> {
+    fn check_literal(&self, uri: &Uri) -> Result<()> {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err("is no http address".to_owned());
+            return Err(refused("is no http address"));
         }
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         match host.parse::<IpAddr>() {
-            Ok(ip) if !is_public(ip) && !self.trusts(host) => {
-                Err("is a private address".to_owned())
-            }
+            Ok(ip) if !is_public(ip) && !self.trusts(host) => Err(refused("is a private address")),
             _ => Ok(()),
         }
     }

@@ -132,7 +132,7 @@ pub(crate) fn caller(request: &Request) -> Principal {
 }
 
 /// Whether nobody in particular asks: there is no credential, or one that all share.
-fn is_shared(caller: &Principal) -> bool {
+pub(crate) fn is_shared(caller: &Principal) -> bool {
     *caller == Principal::anonymous() || *caller == Principal::operator()
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{RunQuery, RunStatus};
 
-use crate::request::{RunBody, acting, caller, owner, param};
+use crate::request::{RunBody, caller, is_shared, owner, param};
 use crate::status::{row, time};
 use crate::{Api, Visibility, problem};
 
@@ -44,7 +44,7 @@ async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     });
     let mut content = Vec::new();
     for run in sessions.iter().skip(page.saturating_mul(size)).take(size) {
-        content.push(entity(&api, run).await?);
+        content.extend(entity(&api, run).await?);
     }
     Response::json(&json!({
         "content": content,
@@ -58,10 +58,11 @@ async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 async fn show(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let id = param(&call.request, "sessionId");
     let runs = api.runs_of(&caller(&call.request), id).await?;
-    let latest = runs
-        .first()
-        .ok_or_else(|| problem::missing("Session", id))?;
-    Response::json(&entity(&api, latest).await?)
+    let session = match runs.first() {
+        Some(latest) => entity(&api, latest).await?,
+        None => None,
+    };
+    Response::json(&session.ok_or_else(|| problem::missing("Session", id))?)
 }
 
 async fn runs(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
@@ -77,33 +78,37 @@ async fn forget(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let id = param(&call.request, "sessionId");
     let caller = caller(&call.request);
     if let Some(run) = api.runs_of(&caller, id).await?.first() {
-        let owner = acting(run.principal.clone(), &run.principal);
-        api.host.delete_conversation(&owner, &run.agent, id).await?;
+        let host = &api.host;
+        host.delete_conversation(&run.principal, &run.agent, id)
+            .await?;
     }
     Ok(Response::new(204))
 }
 
-/// A session as its latest run tells of it.
-async fn entity(api: &Api, run: &RunStatus) -> Result<Value> {
+/// A session as its latest run tells of it; `None` where it was forgotten since.
+async fn entity(api: &Api, run: &RunStatus) -> Result<Option<Value>> {
     let id = run.conversation_id.as_deref().unwrap_or_default();
     let items = api
         .host
         .conversation_of(&run.principal, &run.agent, id)
         .await?;
+    if items.is_none() && run.ended_at.is_some() {
+        return Ok(None);
+    }
     let messages = items.iter().flatten().filter_map(|item| match item {
-        Item::Message(message) => {
-            Some(json!({ "role": message.role, "content": message.content.text() }))
+        Item::Message(message) if !item.text().is_empty() => {
+            Some(json!({ "role": message.role, "content": item.text() }))
         }
         _ => None,
     });
-    Ok(json!({
+    Ok(Some(json!({
         "id": id,
         "sessionId": id,
         "userId": run.principal.subject,
         "agentId": run.agent,
         "messages": messages.collect::<Vec<_>>(),
         "updatedAt": time(run.ended_at.unwrap_or(run.created_at)),
-    }))
+    })))
 }
 
 impl Api {
@@ -153,7 +158,7 @@ impl Api {
 
     /// The runs that a caller may see.
     fn visible(&self, caller: &Principal) -> RunQuery {
-        let own_alone = self.config.visibility == Visibility::Subject;
+        let own_alone = self.config.visibility == Visibility::Subject && !is_shared(caller);
         RunQuery {
             tenant: Some(caller.tenant.clone()),
             subject: own_alone.then(|| caller.subject.clone()),

@@ -144,42 +144,9 @@ impl Runtime {
                     None => Ok(false.into()),
                 }
             }
-            "runs.approval" => {
-                let ApprovalDecision {
-                    run_id,
-                    tool_call_id,
-                    approved,
-                    note,
-                    principal,
-                } = read(payload)?;
-                let decision = Decision {
-                    approved,
-                    note,
-                    actor_id: None,
-                };
-                let (reach, by) = match principal {
-                    Some(principal) => (self.restricted(), principal),
-                    None => (self.unrestricted(), plugin(instance)),
-                };
-                let known = reach
-                    .submit_approval(&run_id, &tool_call_id, decision, &by)
-                    .await?;
-                Ok(known.into())
-            }
+            "runs.approval" => self.decide(instance, read(payload)?).await,
             "conversations.load" => self.load(read(payload)?).await,
-            "conversations.delete" => {
-                let OfConversation {
-                    agent,
-                    conversation_id,
-                    principal,
-                } = read(payload)?;
-                let owner = Arc::new(principal.unwrap_or_default());
-                let deleted = self
-                    .unrestricted()
-                    .delete_conversation(&agent, &conversation_id, &owner)
-                    .await?;
-                Ok(deleted.into())
-            }
+            "conversations.delete" => self.delete(read(payload)?).await,
             "state.get" => {
                 let State { key, .. } = read(payload)?;
                 let value = self
@@ -252,6 +219,20 @@ impl Runtime {
         Ok((Arc::clone(agent), run, caller))
     }
 
+    async fn decide(&self, instance: &str, wanted: ApprovalDecision) -> Result<Value> {
+        let decision = Decision {
+            approved: wanted.approved,
+            note: wanted.note,
+            actor_id: None,
+        };
+        let (reach, by) = match wanted.principal {
+            Some(principal) => (self.restricted(), principal),
+            None => (self.unrestricted(), plugin(instance)),
+        };
+        let decided = reach.submit_approval(&wanted.run_id, &wanted.tool_call_id, decision, &by);
+        Ok(decided.await?.into())
+    }
+
     /// The next events of a run, waiting for at least one; `ended` once there will be no more.
     async fn events(&self, OfRun { run_id, after, .. }: OfRun) -> Result<Value> {
         let store = &self.engine.store;
@@ -277,12 +258,11 @@ impl Runtime {
     }
 
     async fn status(&self, OfRun { run_id, .. }: OfRun) -> Result<Value> {
-        let status = match self.engine.active.get(&run_id) {
-            Some(run) => Some(running(&run)),
-            None => {
-                let stored = self.engine.store.run(&run_id).await.map_err(internal)?;
-                stored.map(ended)
-            }
+        let status = if let Some(run) = self.engine.active.get(&run_id) {
+            Some(running(&run))
+        } else {
+            let stored = self.engine.store.run(&run_id).await.map_err(internal)?;
+            stored.map(ended)
         };
         Ok(serde_json::to_value(status)?)
     }
@@ -311,6 +291,13 @@ impl Runtime {
                 None => ended(run),
             });
         Ok(serde_json::to_value(runs.collect::<Vec<_>>())?)
+    }
+
+    async fn delete(&self, wanted: OfConversation) -> Result<Value> {
+        let owner = Arc::new(wanted.principal.unwrap_or_default());
+        let runtime = self.unrestricted();
+        let deleted = runtime.delete_conversation(&wanted.agent, &wanted.conversation_id, &owner);
+        Ok(deleted.await?.into())
     }
 
     async fn load(&self, wanted: OfConversation) -> Result<Value> {

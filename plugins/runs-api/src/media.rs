@@ -40,10 +40,9 @@ async fn base64_of(api: &Api, medium: &Medium) -> Result<String, String> {
 }
 
 fn part(mime: &str, data: &str) -> Part {
-    let kind = match mime.split('/').next() {
-        Some(kind @ ("image" | "audio" | "video")) => kind,
-        _ => "file",
-    };
+    let kind = mime.split('/').next().unwrap_or_default();
+    let is_known = matches!(kind, "image" | "audio" | "video");
+    let kind = if is_known { kind } else { "file" };
     Part::Other(json!({
         "type": kind,
         "source": { "kind": "base64", "data": data, "mimeType": mime },

@@ -69,7 +69,7 @@ async fn run(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let started = api.begin(call).await?;
     let guard = api.guard(&started.run_id);
     let told = Transcript::until_pause(&api.host, &started.run_id, None).await?;
-    guard.map(AbortOnDrop::release);
+    guard.into_iter().for_each(AbortOnDrop::release);
     let mut answer = api
         .answer(&started.run_id, &told, started.model.as_deref())
         .await?;

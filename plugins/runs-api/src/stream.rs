@@ -39,7 +39,7 @@ pub(crate) fn respond(api: Arc<Api>, started: Started) -> Response {
             burst: 0,
         };
         write(&api, started, &mut frames).await?;
-        guard.map(AbortOnDrop::release);
+        guard.into_iter().for_each(AbortOnDrop::release);
         Ok(())
     })
     .with_header("cache-control", "no-cache")

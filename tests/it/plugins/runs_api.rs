@@ -346,7 +346,7 @@ fn a_run_of_this_api_is_seen_and_approved_over_the_native_one() {
         "decision": "approved",
     });
     let path = "/api/finance_agent/run/tool-approval";
-    let _ = server.post(path).json(&native).send().expect(200);
+    let _ = server.post(path).json(&native).send().expect(204);
 
     let entity = ended(&server, id(&run));
     assert_eq!(entity["output"], "Tool said: transferred 500");

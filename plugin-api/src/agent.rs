@@ -73,6 +73,13 @@ pub struct AgentInfo {
     /// The agents it may hand tasks to, by name.
     #[serde(default)]
     pub agents: Vec<String>,
+    /// Whether clients may run it; `false` leaves it to plugins and other agents.
+    #[serde(default = "yes")]
+    pub exposed: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 // === impl AgentInfo ===
@@ -88,6 +95,7 @@ impl AgentInfo {
             output_schema: None,
             tools: Vec::new(),
             agents: Vec::new(),
+            exposed: true,
         }
     }
 
@@ -102,6 +110,13 @@ impl AgentInfo {
     #[must_use]
     pub fn with_output_schema(mut self, schema: Value) -> Self {
         self.output_schema = Some(schema);
+        self
+    }
+
+    /// Clients may not run it: it is there for plugins and other agents.
+    #[must_use]
+    pub fn not_exposed(mut self) -> Self {
+        self.exposed = false;
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::backend::HostBackend;
 use crate::error::Result;
@@ -65,6 +65,9 @@ pub struct RunRequest {
     /// The conversation to continue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<String>,
+    /// Generation options for this run, laid over those of the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_options: Option<Map<String, Value>>,
     /// Whose run it is; the default principal where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
@@ -94,6 +97,82 @@ pub struct RunStatus {
     /// The number of the last event, `None` while there is none.
     #[serde(default)]
     pub last_seq: Option<u64>,
+    /// Whose run it is.
+    #[serde(default)]
+    pub principal: Principal,
+    /// The conversation that it continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
+    /// When it began, in milliseconds since 1970.
+    #[serde(default)]
+    pub created_at: u64,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<u64>,
+    /// The calls that wait for somebody's approval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<WaitingApproval>,
+}
+
+/// A tool call that waits for somebody's approval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingApproval {
+    /// The call.
+    pub tool_call_id: String,
+    /// The tool.
+    pub tool_name: String,
+    /// The exact arguments that are to be approved.
+    pub tool_input: Value,
+}
+
+/// Which runs are wanted; of everybody and of all agents, unless it says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunQuery {
+    /// Of this tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Of this subject of the tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Of this agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// In this conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
+    /// After this one in the list: the last of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// How many, at most 1000.
+    pub limit: u32,
+}
+
+/// An agent that clients may run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct AgentSummary {
+    /// The name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// What it thinks with, as the configuration says it; absent where its loop is Rust.
+    pub model: Option<String>,
+    /// The tools that it may call.
+    pub tools: Vec<ToolSummary>,
+}
+
+/// A tool of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct ToolSummary {
+    /// The name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
 }
 
 /// The events of a run as they come.
@@ -104,6 +183,15 @@ pub struct RunEvents {
     after: Option<u64>,
     ready: std::collections::VecDeque<NumberedEvent>,
     ended: bool,
+}
+
+/// Aborts a run when it is dropped; see [`Host::abort_on_drop`].
+#[derive(Debug)]
+#[must_use = "dropped at once, it aborts the run at once"]
+pub struct AbortOnDrop {
+    host: Host,
+    run_id: String,
+    runtime: Option<tokio::runtime::Handle>,
 }
 
 #[derive(Deserialize)]
@@ -164,6 +252,16 @@ impl Host {
         });
     }
 
+    /// The agents that clients may run, in the order of their names.
+    pub async fn agents(&self) -> Result<Vec<AgentSummary>> {
+        self.typed("agents.list", Value::Null).await
+    }
+
+    /// An agent that clients may run, `None` where there is none of this name.
+    pub async fn agent(&self, name: &str) -> Result<Option<AgentSummary>> {
+        self.typed("agents.get", json!({ "agent": name })).await
+    }
+
     /// Runs an agent and waits for the result.
     pub async fn run_agent(&self, request: &RunRequest) -> Result<RunResult> {
         self.typed("agents.run", serde_json::to_value(request)?)
@@ -192,6 +290,18 @@ impl Host {
         self.typed("runs.abort", json!({ "runId": run_id })).await
     }
 
+    /// Aborts a run when the guard is dropped before it is released: for handlers that are dropped
+    /// when their client has gone.
+    ///
+    /// Called where the plugin's runtime is at hand, as it is in every async function.
+    pub fn abort_on_drop(&self, run_id: impl Into<String>) -> AbortOnDrop {
+        AbortOnDrop {
+            host: self.clone(),
+            run_id: run_id.into(),
+            runtime: tokio::runtime::Handle::try_current().ok(),
+        }
+    }
+
     /// Where a run stands, `None` for one that is not known.
     pub async fn run_status(&self, run_id: &str) -> Result<Option<RunStatus>> {
         self.typed("runs.status", json!({ "runId": run_id })).await
@@ -200,6 +310,19 @@ impl Host {
     /// The tools of the instance are others now: the host asks for them again.
     pub(crate) async fn tools_changed(&self) -> Result<()> {
         self.typed("tools.changed", Value::Null).await
+    }
+
+    /// Runs of whoever the query says, the youngest first, running ones too.
+    pub async fn runs(&self, query: &RunQuery) -> Result<Vec<RunStatus>> {
+        self.typed("runs.list", serde_json::to_value(query)?).await
+    }
+
+    /// Aborts a run for somebody, whom the audit record names; says whether it was running.
+    ///
+    /// The plugin answers for it that this principal may.
+    pub async fn abort_run_for(&self, run_id: &str, principal: &Principal) -> Result<bool> {
+        let payload = json!({ "runId": run_id, "principal": principal });
+        self.typed("runs.abort", payload).await
     }
 
     /// Answers a client tool; says whether the call was pending.
@@ -229,6 +352,44 @@ impl Host {
             "runId": run_id, "toolCallId": tool_call_id, "approved": approved, "note": note,
         });
         self.typed("runs.approval", payload).await
+    }
+
+    /// [`submit_approval`](Self::submit_approval) for somebody, whom the audit record names; says
+    /// whether it was pending and this principal may decide on it.
+    pub async fn submit_approval_for(
+        &self,
+        run_id: &str,
+        tool_call_id: &str,
+        approved: bool,
+        principal: &Principal,
+    ) -> Result<bool> {
+        let payload = json!({
+            "runId": run_id, "toolCallId": tool_call_id, "approved": approved,
+            "principal": principal,
+        });
+        self.typed("runs.approval", payload).await
+    }
+
+    /// The stored items of somebody's conversation, `None` where there is none.
+    pub async fn conversation_of(
+        &self,
+        owner: &Principal,
+        agent: &str,
+        id: &str,
+    ) -> Result<Option<Vec<Item>>> {
+        let payload = json!({ "agent": agent, "conversationId": id, "principal": owner });
+        self.typed("conversations.load", payload).await
+    }
+
+    /// Deletes somebody's conversation; says whether there was one.
+    pub async fn delete_conversation(
+        &self,
+        owner: &Principal,
+        agent: &str,
+        id: &str,
+    ) -> Result<bool> {
+        let payload = json!({ "agent": agent, "conversationId": id, "principal": owner });
+        self.typed("conversations.delete", payload).await
     }
 
     /// The stored items of a conversation, `None` where there is none.
@@ -343,6 +504,28 @@ impl fmt::Debug for Host {
     }
 }
 
+// === impl AbortOnDrop ===
+
+impl AbortOnDrop {
+    /// The run is over, or goes on by itself.
+    pub fn release(mut self) {
+        self.runtime = None;
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            let (host, run_id) = (self.host.clone(), std::mem::take(&mut self.run_id));
+            runtime.spawn(async move {
+                if let Err(error) = host.abort_run(&run_id).await {
+                    tracing::warn!(run_id, %error, "a run that nobody watches cannot be aborted");
+                }
+            });
+        }
+    }
+}
+
 // === impl RunEvents ===
 
 impl RunEvents {
@@ -381,6 +564,7 @@ impl RunRequest {
             input: input.into(),
             context: None,
             conversation_id: None,
+            model_options: None,
             principal: None,
         }
     }
@@ -396,6 +580,13 @@ impl RunRequest {
     #[must_use]
     pub fn with_conversation(mut self, id: impl Into<String>) -> Self {
         self.conversation_id = Some(id.into());
+        self
+    }
+
+    /// Generation options for this run, such as `temperature`.
+    #[must_use]
+    pub fn with_model_options(mut self, options: Map<String, Value>) -> Self {
+        self.model_options = Some(options);
         self
     }
 
@@ -417,6 +608,11 @@ impl RunStatus {
             agent,
             state: state.into(),
             last_seq,
+            principal: Principal::default(),
+            conversation_id: None,
+            created_at: 0,
+            ended_at: None,
+            approvals: Vec::new(),
         }
     }
 }

@@ -101,7 +101,7 @@
 //! and `reqwest` just work. A panic is contained: the call fails, the server goes on; so build
 //! with `panic = "unwind"`, the default. `tracing` events become log lines of the server.
 //!
-//! The feature `testing` adds a fake host, so that a plugin can be tested without a server: see
+//! The feature `fetch` adds [`Fetcher`], for addresses that clients name. The feature `testing` adds a fake host, so that a plugin can be tested without a server: see
 //! the module `testing`.
 
 // `unsafe` stands in `ffi` and in what `export_plugin!` expands to, nowhere else.
@@ -112,6 +112,8 @@ mod backend;
 mod error;
 mod event;
 mod export;
+#[cfg(feature = "fetch")]
+mod fetch;
 #[doc(hidden)]
 pub mod ffi;
 mod hook;
@@ -129,6 +131,7 @@ mod sub_agent;
 pub mod testing;
 mod tool;
 mod toolset;
+mod transcript;
 mod version;
 
 pub use self::agent::{Agent, AgentInfo};
@@ -137,13 +140,18 @@ pub use self::event::{
     ApprovalState, ApprovalStatus, Event, RunResult, TerminationReason, ToolCallRef, ToolErrorKind,
     ToolTarget,
 };
+#[cfg(feature = "fetch")]
+pub use self::fetch::Fetcher;
 pub use self::hook::{
     BeforeTool, Completed, EventVerdict, GuardVerdict, Hook, HookInfo, Observation, ObservedPhase,
     ObservedRequest, OnError, OutputErrorAnswer, OutputFailed, ResponseHead, RunInput, Stage,
     StepChange, StepEndAnswer, StepEnded, StepInput, ToolCall, ToolCallEnded, ToolCallFailed,
     ToolErrorAnswer,
 };
-pub use self::host::{Host, Metric, MetricKind, NumberedEvent, RunEvents, RunRequest, RunStatus};
+pub use self::host::{
+    AbortOnDrop, AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunQuery,
+    RunRequest, RunStatus, ToolSummary, WaitingApproval,
+};
 pub use self::limit::{Limit, Taken};
 pub use self::message::{
     Content, FinishReason, Item, Message, ModelResponse, Part, ToolCallItem, TotalUsage, Usage,
@@ -163,6 +171,7 @@ pub use self::run::{RunContext, RunInfo, ToolOutcome};
 pub use self::sub_agent::SubAgentEvent;
 pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo};
 pub use self::toolset::Toolset;
+pub use self::transcript::{RunEnd, Transcript, TranscriptCall};
 pub use self::version::{API_VERSION, SDK_VERSION};
 
 pub use {bytes, schemars, serde, serde_json, tracing};

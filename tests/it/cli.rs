@@ -5,7 +5,11 @@ use std::{
     process::{Command, Output},
 };
 
-use integration_tests::{binary, fixture::BETTER_AGENT, plugin_dir};
+use integration_tests::{
+    binary,
+    fixture::{BETTER_AGENT, OPERATIVUS},
+    plugin_dir,
+};
 
 use crate::support::SCRIPTED;
 
@@ -71,7 +75,7 @@ fn a_good_configuration_is_accepted_without_serving() {
 
 #[test]
 fn the_configurations_of_the_conformance_targets_are_accepted() {
-    for target in BETTER_AGENT {
+    for target in BETTER_AGENT.into_iter().chain(OPERATIVUS) {
         let output = check(&target.config(&plugin_dir()));
 
         assert_eq!(

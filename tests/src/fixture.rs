@@ -1,19 +1,64 @@
-//! The six servers that the recorded exchanges of the native API are replayed against.
+//! The servers that recorded exchanges are replayed against: those of the native API, and of a
+//! dialect.
 //!
 //! Texts, numbers and delays here are compared with recordings: change none of them on its own.
 
 use std::{fmt::Write as _, path::Path};
 
+macro_rules! operativus_plugins {
+    () => {
+        r#"
+[[plugins.load]]
+name = "scripted"
+library = "scripted_model"
+
+[plugins.load.config]
+script = "marker"
+probe = true
+
+[[plugins.load.config.tools]]
+name = "get_stock_price"
+arguments = { ticker = "string" }
+answer = "875.40"
+
+[[plugins.load.config.tools]]
+name = "transfer_funds"
+arguments = { amount = "number" }
+answer = "transferred {amount}"
+approval = true
+counted_as = "transfers"
+
+[[plugins.load]]
+name = "runs-api"
+grants = ["agents", "conversations", "runs"]
+
+[plugins.load.config]
+inactive = ["retired_agent"]
+followups = { fixed = ["What moved the price?", "How did it do last week?"] }
+
+[[plugins.load]]
+name = "auth"
+
+[plugins.load.config]
+header = "authorization"
+keys = [
+    { key = "Bearer op-token", subject = "user-a", tenant = "org-a" },
+    { key = "Bearer op-token-b", subject = "user-b", tenant = "org-b" },
+]
+"#
+    };
+}
+
 /// One server: a name, a port by agreement, and a configuration.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Target {
-    /// `a` to `f`.
+    /// `a` to `f`, or `main` and `limited`.
     pub name: &'static str,
     /// Where `cargo xtask fixture` serves it.
     pub port: u16,
     sections: &'static str,
-    /// The `config` of the fixture plugin, and the plugins behind it.
+    /// The `config` of the fixture plugin, and the plugins behind it; of a dialect, all plugins.
     plugins: &'static str,
     agents: &'static str,
 }
@@ -136,6 +181,48 @@ model = "scripted/fake-1"
     },
 ];
 
+/// The targets of the system whose API `runs-api` speaks.
+pub const OPERATIVUS: [Target; 2] = [
+    Target {
+        name: "main",
+        port: 4501,
+        sections: "",
+        plugins: OPERATIVUS_PLUGINS,
+        agents: OPERATIVUS_AGENTS,
+    },
+    Target {
+        name: "limited",
+        port: 4502,
+        sections: "",
+        plugins: concat!(
+            operativus_plugins!(),
+            r#"
+[[plugins.load]]
+name = "rate-limit"
+config = { rules = [{ max = 3, window = "1s", key = ["principal"] }] }
+"#
+        ),
+        agents: OPERATIVUS_AGENTS,
+    },
+];
+
+const OPERATIVUS_PLUGINS: &str = operativus_plugins!();
+
+const OPERATIVUS_AGENTS: &str = r#"
+[agents.finance_agent]
+description = "Knows prices and moves money"
+model = "scripted/fake-1"
+tools = ["get_stock_price", "transfer_funds"]
+
+[agents.web_agent]
+description = "Reads the web"
+model = "scripted/fake-1"
+
+[agents.retired_agent]
+description = "Has done its work"
+model = "scripted/fake-1"
+"#;
+
 const AGENTS: &str = r#"
 [agents.assistant]
 model = "scripted/fake-1"
@@ -184,6 +271,7 @@ impl Target {
     pub fn named(name: &str) -> Self {
         BETTER_AGENT
             .into_iter()
+            .chain(OPERATIVUS)
             .find(|it| it.name == name)
             .unwrap_or_else(|| panic!("there is no target {name:?}"))
     }
@@ -193,6 +281,14 @@ impl Target {
         let mut config = self.sections.trim_start().to_owned();
         // Writing to a string cannot fail. A JSON text is a TOML text too.
         let dir = serde_json::json!(plugin_dir.to_string_lossy());
+        if OPERATIVUS.iter().any(|it| it.name == self.name) {
+            let _ = write!(
+                config,
+                "[plugins]\ndir = {dir}\n{}{}",
+                self.plugins, self.agents
+            );
+            return config;
+        }
         let _ = write!(
             config,
             r#"

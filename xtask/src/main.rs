@@ -12,6 +12,8 @@ mod tools;
 
 use std::process::ExitCode;
 
+use integration_tests::fixture::{BETTER_AGENT, OPERATIVUS};
+
 const USAGE: &str = "\
 cargo xtask COMMAND
 
@@ -22,6 +24,7 @@ cargo xtask COMMAND
   ci                      test, then lint
   authz-matrix            every route with every credential, written in every way
   fixture better-agent    serve the six conformance targets on ports 4101 to 4106
+  fixture operativus      serve the targets main and limited on ports 4501 and 4502
   soak                    kill the server under load, and cut readers of its streams;
                           --kills N (100), --cuts N (10000), --seconds S: each for S at least
   smoke [MODEL…]          ask real providers whose keys are set, or these models: openai/gpt-4.1-mini
@@ -38,7 +41,8 @@ fn main() -> ExitCode {
         ["lint"] => check::lint(),
         ["ci"] => check::test().and_then(|()| check::lint()),
         ["authz-matrix"] => authz_matrix::authz_matrix(),
-        ["fixture", "better-agent"] => fixture::better_agent(),
+        ["fixture", "better-agent"] => fixture::fixture(&BETTER_AGENT),
+        ["fixture", "operativus"] => fixture::fixture(&OPERATIVUS),
         ["soak", ..] => soak::soak(&arguments[1..]),
         ["smoke", ..] => smoke::smoke(&arguments[1..]),
         ["bench", ..] => bench::bench(&arguments[1..]),

@@ -150,7 +150,7 @@ impl AgentSpec {
         }
     }
 
-    fn summary(&self) -> AgentSummary {
+    pub(crate) fn summary(&self) -> AgentSummary {
         let (kind, model) = match &self.kind {
             AgentKind::Declared(model) => ("declared", Some(model.name.clone())),
             AgentKind::Coded(_) | AgentKind::ToolEndpoint => ("coded", None),
@@ -399,6 +399,7 @@ fn build_coded(
     if section.description.is_none() {
         spec.description.clone_from(&info.description);
     }
+    spec.exposed &= info.exposed;
     if section.tools.is_empty() && !info.tools.is_empty() {
         spec.tools = tools.choose_names(name, &info.tools, pointer)?;
     }

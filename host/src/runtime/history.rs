@@ -12,7 +12,7 @@ use super::api::RunOutcome;
 use super::quota;
 use super::service::{Runtime, internal};
 use crate::config::Money;
-use crate::store::{ConversationKey, DailyUsage, RunFilter, RunState, StoredRun};
+use crate::store::{ConversationKey, DailyUsage, RunFilter, RunState, StoredRun, Whose};
 
 /// Which runs are wanted, the youngest first.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ impl Runtime {
         principal: &Arc<Principal>,
     ) -> RunOutcome<Vec<RunSummary>> {
         let filter = RunFilter {
-            owner: Arc::clone(principal),
+            whose: Whose::Principal(Arc::clone(principal)),
             agent: query.agent,
             conversation_id: query.conversation_id,
             state: query.state,

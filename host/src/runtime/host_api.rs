@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use mortise_plugin_api::{
-    Error, Limit, Principal, Result, RunRequest as PluginRunRequest, RunStatus, Taken,
+    Error, Limit, Principal, Result, RunQuery, RunRequest as PluginRunRequest, RunStatus, Taken,
+    WaitingApproval,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::active::Decision;
+use super::active::{ActiveRun, Decision};
 use super::api::{Caller, ReadOutcome, RunRequest};
 use super::reader::Reader;
 use super::service::{Runtime, internal, unknown_agent};
 use crate::plugin::capability::{BoxFuture, HostApi};
-use crate::store::{ConversationKey, Expected};
+use crate::store::{ConversationKey, Expected, RunFilter, RunState, StoredRun, Whose};
+
+/// How many runs a list has at most.
+const MOST_RUNS: u32 = 1000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +26,9 @@ struct OfRun {
     run_id: String,
     #[serde(default)]
     after: Option<u64>,
+    /// For whom.
+    #[serde(default)]
+    principal: Option<Arc<Principal>>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +50,9 @@ struct ApprovalDecision {
     approved: bool,
     #[serde(default)]
     note: Option<String>,
+    /// Who decides; the plugin itself where it is absent.
+    #[serde(default)]
+    principal: Option<Arc<Principal>>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +62,11 @@ struct OfConversation {
     conversation_id: String,
     #[serde(default)]
     principal: Option<Principal>,
+}
+
+#[derive(Deserialize)]
+struct OneAgent {
+    agent: String,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +106,12 @@ impl HostApi for Runtime {
 impl Runtime {
     async fn serve(&self, instance: &str, service: &str, payload: Value) -> Result<Value> {
         match service {
+            "agents.list" => Ok(serde_json::to_value(self.agents())?),
+            "agents.get" => {
+                let OneAgent { agent } = read(payload)?;
+                let found = self.restricted().agent(&agent).ok();
+                Ok(serde_json::to_value(found.map(|agent| agent.summary()))?)
+            }
             "agents.run" => {
                 let (agent, request, caller) = self.requested(instance, payload)?;
                 let result = self.run_spec(agent, request, caller).await?;
@@ -107,9 +128,13 @@ impl Runtime {
             "runs.events" => self.events(read(payload)?).await,
             "runs.status" => self.status(read(payload)?).await,
             "runs.abort" => {
-                let OfRun { run_id, .. } = read(payload)?;
-                Ok(self.unrestricted().abort(&run_id, &plugin(instance)).into())
+                let OfRun {
+                    run_id, principal, ..
+                } = read(payload)?;
+                let by = principal.unwrap_or_else(|| plugin(instance));
+                Ok(self.unrestricted().abort(&run_id, &by).into())
             }
+            "runs.list" => self.list(read(payload)?).await,
             "runs.tool_result" => {
                 let ToolResult {
                     run_id,
@@ -124,25 +149,9 @@ impl Runtime {
                     None => Ok(false.into()),
                 }
             }
-            "runs.approval" => {
-                let ApprovalDecision {
-                    run_id,
-                    tool_call_id,
-                    approved,
-                    note,
-                } = read(payload)?;
-                let decision = Decision {
-                    approved,
-                    note,
-                    actor_id: None,
-                };
-                let known = self
-                    .unrestricted()
-                    .submit_approval(&run_id, &tool_call_id, decision, &plugin(instance))
-                    .await?;
-                Ok(known.into())
-            }
+            "runs.approval" => self.decide(instance, read(payload)?).await,
             "conversations.load" => self.load(read(payload)?).await,
+            "conversations.delete" => self.delete(read(payload)?).await,
             "state.get" => {
                 let State { key, .. } = read(payload)?;
                 let value = self
@@ -211,13 +220,28 @@ impl Runtime {
             input: request.input,
             context: request.context,
             conversation_id: request.conversation_id,
+            model_options: request.model_options,
             ..RunRequest::default()
         };
         Ok((agent, run, caller))
     }
 
+    async fn decide(&self, instance: &str, wanted: ApprovalDecision) -> Result<Value> {
+        let decision = Decision {
+            approved: wanted.approved,
+            note: wanted.note,
+            actor_id: None,
+        };
+        let (reach, by) = match wanted.principal {
+            Some(principal) => (self.restricted(), principal),
+            None => (self.unrestricted(), plugin(instance)),
+        };
+        let decided = reach.submit_approval(&wanted.run_id, &wanted.tool_call_id, decision, &by);
+        Ok(decided.await?.into())
+    }
+
     /// The next events of a run, waiting for at least one; `ended` once there will be no more.
-    async fn events(&self, OfRun { run_id, after }: OfRun) -> Result<Value> {
+    async fn events(&self, OfRun { run_id, after, .. }: OfRun) -> Result<Value> {
         let store = &self.engine.store;
         let mut reader = match self.engine.active.get(&run_id) {
             Some(run) => Reader::resumed(Arc::clone(&run.log), after),
@@ -241,21 +265,46 @@ impl Runtime {
     }
 
     async fn status(&self, OfRun { run_id, .. }: OfRun) -> Result<Value> {
-        let status = match self.engine.active.get(&run_id) {
-            Some(run) => {
-                let agent = run.agent.name.to_string();
-                let last_seq = run.log.last_seq();
-                Some(RunStatus::new(run_id, agent, "running", last_seq))
-            }
-            None => self
-                .engine
-                .store
-                .run(&run_id)
-                .await
-                .map_err(internal)?
-                .map(|run| RunStatus::new(run_id, run.agent.to_string(), run.state.as_str(), None)),
+        let status = if let Some(run) = self.engine.active.get(&run_id) {
+            Some(running(&run))
+        } else {
+            let stored = self.engine.store.run(&run_id).await.map_err(internal)?;
+            stored.map(ended)
         };
         Ok(serde_json::to_value(status)?)
+    }
+
+    async fn list(&self, query: RunQuery) -> Result<Value> {
+        let whose = match (query.tenant, query.subject) {
+            (Some(tenant), Some(subject)) => {
+                Whose::Principal(Arc::new(Principal::new(subject).with_tenant(tenant)))
+            }
+            (Some(tenant), None) => Whose::Tenant(tenant),
+            (None, _) => Whose::Everybody,
+        };
+        let filter = RunFilter {
+            whose,
+            agent: query.agent,
+            conversation_id: query.conversation_id,
+            state: None,
+            before: query.before,
+            limit: query.limit.min(MOST_RUNS),
+        };
+        let stored = self.engine.store.runs(filter).await.map_err(internal)?;
+        let runs = stored
+            .into_iter()
+            .map(|run| match self.engine.active.get(&run.id) {
+                Some(active) => running(&active),
+                None => ended(run),
+            });
+        Ok(serde_json::to_value(runs.collect::<Vec<_>>())?)
+    }
+
+    async fn delete(&self, wanted: OfConversation) -> Result<Value> {
+        let owner = Arc::new(wanted.principal.unwrap_or_default());
+        let runtime = self.unrestricted();
+        let deleted = runtime.delete_conversation(&wanted.agent, &wanted.conversation_id, &owner);
+        Ok(deleted.await?.into())
     }
 
     async fn load(&self, wanted: OfConversation) -> Result<Value> {
@@ -276,6 +325,35 @@ impl Runtime {
             stored.map(|stored| stored.items.to_vec()),
         )?)
     }
+}
+
+/// How a run stands that is alive.
+fn running(run: &ActiveRun) -> RunStatus {
+    let (id, agent) = (run.id.to_string(), run.agent.name.to_string());
+    let mut status = RunStatus::new(id, agent, RunState::Running.as_str(), run.log.last_seq());
+    status.principal = (*run.owner).clone();
+    status.conversation_id = run.conversation_id().map(str::to_owned);
+    status.created_at = run.created_at;
+    let pending = run.pending_approvals().into_iter();
+    status.approvals = pending
+        .map(|(tool_call_id, waiting)| WaitingApproval {
+            tool_call_id,
+            tool_name: waiting.tool,
+            tool_input: waiting.requested.arguments,
+        })
+        .collect();
+    status
+}
+
+/// How a run stands that is stored.
+fn ended(run: StoredRun) -> RunStatus {
+    let (id, agent) = (run.id.to_string(), run.agent.to_string());
+    let mut status = RunStatus::new(id, agent, run.state.as_str(), None);
+    status.principal = (*run.owner).clone();
+    status.conversation_id = run.conversation_id;
+    status.created_at = run.created_at;
+    status.ended_at = run.ended_at;
+    status
 }
 
 /// As whom the record names a plugin.

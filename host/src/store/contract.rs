@@ -288,7 +288,7 @@ async fn runs_are_listed_youngest_first_page_by_page_for_their_owner() {
         );
         let list = async |state, before: Option<&str>, limit| {
             let filter = RunFilter {
-                owner: Arc::new(Principal::new("ann")),
+                whose: Whose::Principal(Arc::new(Principal::new("ann"))),
                 agent: Some("plain".into()),
                 conversation_id: None,
                 state,

@@ -43,13 +43,21 @@ pub(crate) enum RunState {
 /// Which runs are wanted, the youngest first.
 #[derive(Debug, Clone)]
 pub(crate) struct RunFilter {
-    pub(crate) owner: Arc<Principal>,
+    pub(crate) whose: Whose,
     pub(crate) agent: Option<String>,
     pub(crate) conversation_id: Option<String>,
     pub(crate) state: Option<RunState>,
     /// Only those that come after this one in the list: the last of the page before.
     pub(crate) before: Option<String>,
     pub(crate) limit: u32,
+}
+
+/// Whose runs are wanted.
+#[derive(Debug, Clone)]
+pub(crate) enum Whose {
+    Everybody,
+    Tenant(String),
+    Principal(Arc<Principal>),
 }
 
 /// What is stored together: events, and what a run needs to go on after a crash.
@@ -261,10 +269,22 @@ impl RunFilter {
         let same = |wanted: &Option<String>, own: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| own == Some(wanted))
         };
-        run.owner == self.owner
+        self.whose.includes(&run.owner)
             && same(&self.agent, Some(&run.agent))
             && same(&self.conversation_id, run.conversation_id.as_deref())
             && self.state.is_none_or(|state| run.state == state)
+    }
+}
+
+// === impl Whose ===
+
+impl Whose {
+    fn includes(&self, owner: &Principal) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Tenant(tenant) => owner.tenant == *tenant,
+            Self::Principal(principal) => owner == &**principal,
+        }
     }
 }
 

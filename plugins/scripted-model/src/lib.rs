@@ -11,6 +11,7 @@ mod native;
 mod plan;
 mod player;
 mod probe;
+mod tool;
 
 use std::sync::Arc;
 
@@ -18,8 +19,10 @@ use mortise_plugin_api::prelude::*;
 
 use crate::model::ScriptedModel;
 use crate::probe::Probe;
+use crate::tool::ScriptedTool;
+pub use crate::tool::ToolConfig;
 
-/// The plugin: one model, and a probe where it is asked for.
+/// The plugin: one model, and tools and a probe where they are asked for.
 #[derive(Debug)]
 pub struct Scripted {
     config: Config,
@@ -35,6 +38,8 @@ pub struct Config {
     pub name: Option<String>,
     /// Whether `GET /api/probe` tells how many calls there were and what the last one asked.
     pub probe: bool,
+    /// Tools that answer with a text.
+    pub tools: Vec<ToolConfig>,
 }
 
 /// Which script answers.
@@ -70,6 +75,9 @@ impl Plugin for Scripted {
         let probe = Arc::new(Probe::default());
         if self.config.probe {
             registrar.mount(probe::mount(Arc::clone(&probe)));
+        }
+        for tool in &self.config.tools {
+            registrar.tool(ScriptedTool::new(tool.clone(), Arc::clone(&probe)));
         }
         registrar.model(ScriptedModel::new(
             self.config.script,

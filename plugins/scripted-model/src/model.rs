@@ -31,7 +31,13 @@ impl ScriptedModel {
 
 impl Model for ScriptedModel {
     fn info(&self) -> ModelInfo {
-        ModelInfo::new(self.name.as_str())
+        let info = ModelInfo::new(self.name.as_str());
+        if self.script != Script::Marker {
+            return info;
+        }
+        let kinds = ["image", "audio", "video", "file"].into_iter();
+        let taken = kinds.fold(ModelCapabilities::default(), ModelCapabilities::with_input);
+        info.with_capabilities(taken)
     }
 
     async fn generate(&self, run: RunContext, request: ModelRequest) -> Result<ChunkStream> {

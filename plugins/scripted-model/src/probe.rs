@@ -1,5 +1,6 @@
 //! The probe: how many calls there were, how they ended, and what the last one asked.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mortise_plugin_api::prelude::*;
@@ -18,6 +19,9 @@ struct Counts {
     finished: u64,
     aborted: u64,
     last: Option<Value>,
+    /// Calls of tools, by the keys that they are counted as.
+    #[serde(flatten)]
+    tools: BTreeMap<String, u64>,
 }
 
 /// A call that has begun: it counts as aborted unless somebody says that it was finished.
@@ -52,6 +56,10 @@ impl Probe {
             probe: Arc::clone(self),
             finished: false,
         }
+    }
+
+    pub(crate) fn count(&self, key: &str, calls: u64) {
+        *self.counts().tools.entry(key.to_owned()).or_default() += calls;
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {

@@ -15,4 +15,5 @@ mod ops;
 mod own_mount;
 mod rate_limit;
 mod request_log;
+mod runs_api;
 mod third_party;

@@ -12,7 +12,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::super::{
     AnswerKind, ConversationKey, DailyUsage, EventBatch, RunFilter, RunState, StoredCheckpoint,
-    StoredConversation, StoredRun, UnfinishedRun, Used,
+    StoredConversation, StoredRun, UnfinishedRun, Used, Whose,
 };
 use super::{signed, unsigned};
 use crate::config::Money;
@@ -36,11 +36,16 @@ pub(super) async fn runs(
     filter: &RunFilter,
 ) -> Result<Vec<StoredRun>, sqlx::Error> {
     let mut query = QueryBuilder::<Sqlite>::new("select ");
-    query.push(RUN_COLUMNS).push(" from runs where tenant = ");
-    query.push_bind(&filter.owner.tenant);
-    query
-        .push(" and subject = ")
-        .push_bind(&filter.owner.subject);
+    query.push(RUN_COLUMNS).push(" from runs where ");
+    match &filter.whose {
+        Whose::Everybody => query.push("true"),
+        Whose::Tenant(tenant) => query.push("tenant = ").push_bind(tenant),
+        Whose::Principal(owner) => query
+            .push("tenant = ")
+            .push_bind(&owner.tenant)
+            .push(" and subject = ")
+            .push_bind(&owner.subject),
+    };
     if let Some(agent) = &filter.agent {
         query.push(" and agent = ").push_bind(agent);
     }

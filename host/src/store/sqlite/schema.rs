@@ -8,7 +8,7 @@ use super::OpenCause;
 const APPLICATION_ID: i64 = 0x4d6f_7274;
 
 /// What leads from each version to the next; the first makes the tables. Only ever appended to.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     create table runs (
         run_id text primary key,
@@ -101,6 +101,10 @@ const MIGRATIONS: [&str; 2] = [
         primary key (tenant, subject, day)
     ) without rowid;
     create index usage_by_day on daily_usage (day);
+",
+    "
+    create index runs_of_conversation on runs (conversation_id, run_id)
+        where conversation_id is not null;
 ",
 ];
 

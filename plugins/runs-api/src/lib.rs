@@ -1,0 +1,109 @@
+//! A dialect for Mortise: agents with runs, sessions and approvals below `/api/agents`.
+//!
+//! Nothing is kept here: runs, sessions and approvals are the server's, so that a run can be
+//! watched, approved and cancelled over any other API too.
+
+mod agents;
+mod config;
+mod followups;
+mod media;
+mod problem;
+mod request;
+mod runs;
+mod sessions;
+mod status;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mortise_plugin_api::Fetcher;
+use mortise_plugin_api::prelude::*;
+
+pub use crate::config::{Config, Followups, Visibility};
+use crate::followups::Suggester;
+
+/// How long fetching one medium may take.
+const MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The plugin: its mounts, and an agent that suggests questions where a model does.
+#[derive(Debug)]
+pub struct RunsApi {
+    api: Arc<Api>,
+}
+
+/// What all endpoints share.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) host: Host,
+    pub(crate) config: Config,
+    pub(crate) fetcher: Fetcher,
+}
+
+impl Plugin for RunsApi {
+    type Config = Config;
+    const NAME: &'static str = "runs-api";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const GRANTS: &'static [&'static str] = &["agents", "conversations", "runs"];
+
+    fn create(mut config: Config, host: Host) -> Result<Self> {
+        config
+            .prefix
+            .truncate(config.prefix.trim_end_matches('/').len());
+        if !config.prefix.is_empty() && !config.prefix.starts_with('/') {
+            return Err(Error::config("/prefix", "does not begin with `/`"));
+        }
+        if config.followups == Some(Followups::Fixed(Vec::new())) {
+            return Err(Error::config(
+                "/followups/fixed",
+                "is empty: name a question",
+            ));
+        }
+        let (limit, hosts) = (config.media_max_bytes, &config.media_private_hosts);
+        let fetcher = Fetcher::new(limit, MEDIA_TIMEOUT, hosts);
+        let api = Api {
+            host,
+            config,
+            fetcher,
+        };
+        Ok(Self { api: Arc::new(api) })
+    }
+
+    fn register(&self, registrar: &mut Registrar) {
+        let api = &self.api;
+        if let Some(Followups::Model(model)) = &api.config.followups {
+            registrar.agent(Suggester::new(
+                followups::agent_name(&api.host),
+                model.clone(),
+            ));
+        }
+        let mount = |path: &str| {
+            Mount::absolute(format!("{}{path}", api.config.prefix)).render_error(problem::render)
+        };
+        registrar
+            .mount(runs::register(agents::register(mount("/agents"), api), api))
+            .mount(sessions::register(mount("/sessions"), api));
+    }
+}
+
+impl Api {
+    /// An endpoint that is handed what all share.
+    pub(crate) fn endpoint<H, F>(
+        self: &Arc<Self>,
+        method: &str,
+        path: &str,
+        summary: &str,
+        handle: H,
+    ) -> Endpoint
+    where
+        H: Fn(Arc<Self>, EndpointCall) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Response>> + Send + 'static,
+    {
+        let api = Arc::clone(self);
+        Endpoint::new(&[method], path, move |call| handle(Arc::clone(&api), call)).operation(
+            json!({ "summary": summary, "responses": { "default": { "description": "JSON, a stream of events, or a problem" } } }),
+        )
+    }
+}
+
+export_plugin!(RunsApi);

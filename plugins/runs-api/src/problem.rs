@@ -1,0 +1,94 @@
+//! Errors as `application/problem+json`.
+
+use mortise_plugin_api::prelude::*;
+
+/// What an error of this plugin says about its kind.
+const KIND: &str = "problem";
+
+/// There is no such thing, or the caller may not see it: both read the same.
+pub(crate) fn missing(resource: &str, identifier: &str) -> Error {
+    Error::not_found(format!("{resource} not found: {identifier}"))
+        .with_context(KIND, "resource-not-found")
+        .with_context("resourceName", resource)
+        .with_context("identifier", identifier)
+}
+
+/// The body is no JSON object.
+pub(crate) fn malformed(message: impl Into<String>) -> Error {
+    Error::bad_request(message).with_context(KIND, "malformed-request-body")
+}
+
+/// A field has a value that it may not have.
+pub(crate) fn invalid(field: &str, message: &str) -> Error {
+    Error::bad_request(format!("{field} {message}")).with_issue(field, message)
+}
+
+/// What was asked for does not fit what has become of the run.
+pub(crate) fn stale(message: impl Into<String>) -> Error {
+    Error::new("CONFLICT", message).with_context(KIND, "stale-data")
+}
+
+/// Every error on the routes of this plugin, also those of the server and of guards.
+pub(crate) fn render(error: &RouteError) -> Response {
+    // What does not fit a schema is a bad request here.
+    let status = if error.status == 422 {
+        400
+    } else {
+        error.status
+    };
+    let context = error.context.as_ref();
+    let kind = context.and_then(|context| context[KIND].as_str());
+    let kind = kind.unwrap_or_else(|| kind_of(status, !error.issues.is_empty()));
+    let detail = if status == 500 {
+        "An unexpected error occurred."
+    } else {
+        &error.message
+    };
+    let mut body = json!({
+        "type": format!("urn:problem-type:{kind}"),
+        "title": title(kind),
+        "status": status,
+        "detail": detail,
+    });
+    for key in ["resourceName", "identifier", "runId"] {
+        if let Some(value) = context.and_then(|context| context.get(key)) {
+            body[key] = value.clone();
+        }
+    }
+    if !error.issues.is_empty() {
+        let invalid = error.issues.iter();
+        body["invalidParams"] = invalid
+            .map(|issue| json!({ "field": issue.path.trim_start_matches('/'), "message": issue.message }))
+            .collect();
+    }
+    Response::new(status)
+        .with_header("content-type", "application/problem+json")
+        .with_body(body.to_string())
+}
+
+fn kind_of(status: u16, has_issues: bool) -> &'static str {
+    match status {
+        400 if has_issues => "invalid-request",
+        400 => "invalid-argument",
+        401 => "unauthorized",
+        402 => "finops-budget-exhausted",
+        403 => "forbidden",
+        404 => "not-found",
+        405 => "method-not-allowed",
+        409 => "stale-data",
+        413 => "payload-too-large",
+        415 => "unsupported-media-type",
+        429 => "rate-limit-exceeded",
+        500 => "internal-server-error",
+        _ => "response-status",
+    }
+}
+
+/// `resource-not-found` as `Resource not found`.
+fn title(kind: &str) -> String {
+    let mut title = kind.replace('-', " ");
+    if let Some(first) = title.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    title
+}

@@ -1,0 +1,129 @@
+//! How runs look: a row of a batch, the whole entity, and the answer of a finished run.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{RunEnd, RunStatus, Transcript, TranscriptCall};
+
+/// A time in milliseconds as clients read it.
+pub(crate) fn time(millis: u64) -> String {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis)).to_string()
+}
+
+fn state(run: &RunStatus) -> &'static str {
+    match run.state.as_str() {
+        "finished" => "COMPLETED",
+        "failed" => "FAILED",
+        "aborted" => "CANCELLED",
+        _ if run.approvals.is_empty() => "RUNNING",
+        _ => "PAUSED",
+    }
+}
+
+/// A row of a batch.
+pub(crate) fn row(run: &RunStatus) -> Value {
+    json!({
+        "id": run.run_id,
+        "agentId": run.agent,
+        "sessionId": run.conversation_id,
+        "status": state(run),
+        "createdAt": time(run.created_at),
+        "completedAt": run.ended_at.map(time),
+    })
+}
+
+/// The whole entity.
+pub(crate) fn entity(run: &RunStatus, told: &Transcript) -> Value {
+    let mut entity = row(run);
+    let output = run.ended_at.is_some().then_some(told.text.as_str());
+    let (error_type, error_message) = failure(told.end.as_ref());
+    let more = json!({
+        "userId": run.principal.subject,
+        "orgId": run.principal.tenant,
+        "input": told.input,
+        "output": output,
+        "updatedAt": run.ended_at.map(time),
+        "requiredAction": told.waiting().map(required_action),
+        "inputTokens": told.usage.input_tokens,
+        "outputTokens": told.usage.output_tokens,
+        "reasoningTokens": told.usage.reasoning_tokens,
+        "durationMs": run.ended_at.map(|end| end.saturating_sub(run.created_at)),
+        "errorType": error_type,
+        "errorMessage": error_message,
+    });
+    if let (Some(entity), Value::Object(more)) = (entity.as_object_mut(), more) {
+        entity.extend(more);
+    }
+    entity
+}
+
+/// What a client that waited reads: of a run that has ended well, was cancelled, or waits.
+pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) -> Value {
+    let tools = told.calls.iter().map(|call| {
+        json!({
+            "toolName": call.name,
+            "toolInput": call.arguments().to_string(),
+            "toolOutput": call.result,
+            "durationMs": call.duration_ms,
+            "isError": call.is_error,
+        })
+    });
+    let (error_type, error_message) = failure(told.end.as_ref());
+    let mut answer = json!({
+        "runId": run.run_id,
+        "sessionId": run.conversation_id,
+        "content": told.text,
+        "status": match (&told.end, told.waiting()) {
+            (Some(RunEnd::Finished), _) => "COMPLETED",
+            (Some(RunEnd::Failed { .. }), _) => "FAILED",
+            (Some(RunEnd::Aborted), _) => "CANCELLED",
+            (None, Some(_)) => "PAUSED",
+            (None, None) => "RUNNING",
+        },
+        "metadata": { "model": model },
+        "tools": tools.collect::<Vec<_>>(),
+        "reasoningSteps": told.reasoning,
+        "metrics": {
+            "inputTokens": told.usage.input_tokens,
+            "outputTokens": told.usage.output_tokens,
+            "reasoningTokens": told.usage.reasoning_tokens,
+            "llmCallCount": told.model_calls,
+            "errorCount": told.calls.iter().filter(|call| call.is_error).count(),
+            "durationMs": run.ended_at.map(|end| end.saturating_sub(run.created_at)),
+            "model": model,
+            "errorType": error_type,
+            "errorMessage": error_message,
+        },
+    });
+    if let Some(call) = told.waiting() {
+        answer["metadata"]["requiredAction"] = required_action(call);
+    }
+    answer
+}
+
+fn failure(end: Option<&RunEnd>) -> (Option<&str>, Option<&str>) {
+    match end {
+        Some(RunEnd::Failed { code, message }) => (Some(code), Some(public_message(code, message))),
+        _ => (None, None),
+    }
+}
+
+/// What clients read of a failure: no text of a provider.
+pub(crate) fn public_message<'m>(code: &str, message: &'m str) -> &'m str {
+    match code {
+        "UPSTREAM_FAILED" => "The model provider failed.",
+        "INTERNAL" => "An unexpected error occurred.",
+        _ => message,
+    }
+}
+
+/// What a client is told that has to decide.
+fn required_action(call: &TranscriptCall) -> Value {
+    json!({
+        "type": "TOOL_APPROVAL",
+        "approvalId": call.id,
+        "toolName": call.name,
+        "toolArguments": call.arguments(),
+        "message": format!("The tool '{}' needs approval.", call.name),
+    })
+}

@@ -12,7 +12,7 @@ use crate::backend::HostBackend;
 use crate::error::Result;
 use crate::event::{Event, RunResult};
 use crate::limit::{Limit, Taken};
-use crate::message::Item;
+use crate::message::{Item, TotalUsage};
 use crate::request::{Principal, Request};
 
 /// The host, for one plugin instance. Cheap to clone.
@@ -94,6 +94,21 @@ pub struct RunStatus {
     /// The number of the last event, `None` while there is none.
     #[serde(default)]
     pub last_seq: Option<u64>,
+    /// What it has used so far, `None` where that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<TotalUsage>,
+}
+
+/// An agent that clients may run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct AgentSummary {
+    /// The name by which it is run.
+    pub name: String,
+    /// What it does.
+    #[serde(default)]
+    pub description: String,
 }
 
 /// The events of a run as they come.
@@ -164,6 +179,11 @@ impl Host {
         });
     }
 
+    /// The agents that clients may run, in the order of their names.
+    pub async fn agents(&self) -> Result<Vec<AgentSummary>> {
+        self.typed("agents.list", Value::Null).await
+    }
+
     /// Runs an agent and waits for the result.
     pub async fn run_agent(&self, request: &RunRequest) -> Result<RunResult> {
         self.typed("agents.run", serde_json::to_value(request)?)
@@ -190,6 +210,26 @@ impl Host {
     /// Aborts a run; says whether it was running.
     pub async fn abort_run(&self, run_id: &str) -> Result<bool> {
         self.typed("runs.abort", json!({ "runId": run_id })).await
+    }
+
+    /// The client that a run was shown to has gone: aborts the run, unless
+    /// `runs.on_request_disconnect` says that it goes on.
+    pub async fn leave_run(&self, run_id: &str) -> Result<()> {
+        self.typed("runs.leave", json!({ "runId": run_id })).await
+    }
+
+    /// The streamed run that a conversation of this principal is in, `None` where there is none.
+    pub async fn run_of_conversation(
+        &self,
+        agent: &str,
+        id: &str,
+        principal: &Principal,
+    ) -> Result<Option<RunStatus>> {
+        self.typed(
+            "runs.of_conversation",
+            json!({ "agent": agent, "conversationId": id, "principal": principal }),
+        )
+        .await
     }
 
     /// Where a run stands, `None` for one that is not known.
@@ -231,6 +271,20 @@ impl Host {
         self.typed(
             "conversations.load",
             json!({ "agent": agent, "conversationId": id }),
+        )
+        .await
+    }
+
+    /// The stored items of a conversation of this principal, `None` where there is none.
+    pub async fn conversation_of(
+        &self,
+        agent: &str,
+        id: &str,
+        principal: &Principal,
+    ) -> Result<Option<Vec<Item>>> {
+        self.typed(
+            "conversations.load",
+            json!({ "agent": agent, "conversationId": id, "principal": principal }),
         )
         .await
     }
@@ -412,6 +466,14 @@ impl RunStatus {
             agent,
             state: state.into(),
             last_seq,
+            usage: None,
         }
+    }
+
+    /// What it has used so far.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Option<TotalUsage>) -> Self {
+        self.usage = usage;
+        self
     }
 }

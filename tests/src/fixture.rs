@@ -1,4 +1,5 @@
-//! The six servers that the recorded exchanges of the native API are replayed against.
+//! The servers that recorded exchanges are replayed against: six of the native API, and those of the
+//! dialects.
 //!
 //! Texts, numbers and delays here are compared with recordings: change none of them on its own.
 
@@ -8,11 +9,15 @@ use std::{fmt::Write as _, path::Path};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Target {
-    /// `a` to `f`.
+    /// `a` to `f`, or what it is for.
     pub name: &'static str,
     /// Where `cargo xtask fixture` serves it.
     pub port: u16,
+    /// The files of the folder that it works in.
+    pub files: &'static [(&'static str, &'static str)],
     sections: &'static str,
+    /// The `config` of the scripted model.
+    script: &'static str,
     /// The `config` of the fixture plugin, and the plugins behind it.
     plugins: &'static str,
     agents: &'static str,
@@ -23,6 +28,8 @@ pub const BETTER_AGENT: [Target; 6] = [
     Target {
         name: "a",
         port: 4101,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = "/api"
@@ -39,6 +46,8 @@ config = { tools = true, endpoints = true, tracker = true }
     Target {
         name: "b",
         port: 4102,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = ""
@@ -59,6 +68,8 @@ config = { tools = true }
     Target {
         name: "c",
         port: 4103,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = "http://localhost:4103/api"
@@ -74,6 +85,8 @@ config = { tools = true }
     Target {
         name: "d",
         port: 4104,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = "/api"
@@ -104,6 +117,8 @@ absent = "anon"
     Target {
         name: "e",
         port: 4105,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = ""
@@ -116,6 +131,8 @@ config = { tools = true, editor = true, bad_guard = true }
     Target {
         name: "f",
         port: 4106,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = ""
@@ -135,6 +152,52 @@ model = "scripted/fake-1"
 "#,
     },
 ];
+
+/// The targets of the chat API.
+pub const RA: [Target; 2] = [
+    Target {
+        name: "open",
+        port: 4301,
+        files: CHAT_FILES,
+        script: r#"script = "marker", probe = true"#,
+        sections: "",
+        plugins: r#"
+config = { workspace = true }
+
+[[plugins.load]]
+name = "chat-api"
+"#,
+        agents: CHAT_AGENT,
+    },
+    Target {
+        name: "token",
+        port: 4302,
+        files: CHAT_FILES,
+        script: r#"script = "marker", probe = true"#,
+        sections: "",
+        plugins: r#"
+config = { workspace = true }
+
+[[plugins.load]]
+name = "chat-api"
+config = { token = "secret" }
+"#,
+        agents: CHAT_AGENT,
+    },
+];
+
+const CHAT_FILES: &[(&str, &str)] = &[
+    ("note.txt", "hello from file\n"),
+    ("other.txt", "another file\n"),
+];
+
+const CHAT_AGENT: &str = r#"
+[agents.chat]
+model = "scripted/fake-1"
+instructions = "You are a test agent."
+tools = ["Read", "Bash", "AskUserQuestion"]
+max_steps = 5
+"#;
 
 const AGENTS: &str = r#"
 [agents.assistant]
@@ -202,12 +265,12 @@ dir = {dir}
 [[plugins.load]]
 name = "scripted"
 library = "scripted_model"
-config = {{ script = "native" }}
+config = {{ {} }}
 
 [[plugins.load]]
 name = "fixture"
 library = "fixture_plugin"{}{}"#,
-            self.plugins, self.agents
+            self.script, self.plugins, self.agents
         );
         config
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask fixture better-agent`: the servers that recorded exchanges are replayed against.
+//! `cargo xtask fixture SYSTEM`: the servers that recorded exchanges are replayed against.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use integration_tests::fixture::{BETTER_AGENT, Target};
+use integration_tests::fixture::Target;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,24 +17,25 @@ use crate::tools::{Done, build, profile_dir, say};
 #[derive(Default)]
 struct Servers(Vec<(Target, Child)>);
 
-pub(crate) fn better_agent() -> Done {
+/// Serves these targets until it is told to end.
+pub(crate) fn fixture(targets: &[Target]) -> Done {
     build()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot wait for signals: {error}"))?;
-    runtime.block_on(serve())
+    runtime.block_on(serve(targets))
 }
 
-async fn serve() -> Done {
+async fn serve(targets: &[Target]) -> Done {
     let failed = |error| format!("cannot wait for signals: {error}");
     // Before anything is started, so that a signal never leaves a server behind.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let folder = TempDir::new().map_err(|error| format!("cannot make a folder: {error}"))?;
     let mut servers = Servers::default();
-    for target in BETTER_AGENT {
-        servers.0.push((target, start(&target, folder.path())?));
+    for target in targets {
+        servers.0.push((*target, start(target, folder.path())?));
     }
     for (target, server) in &mut servers.0 {
         wait_until_ready(target, server)?;
@@ -55,6 +56,9 @@ fn start(target: &Target, folder: &Path) -> Result<Child, String> {
     fs::create_dir(&folder).map_err(failed)?;
     let config = folder.join("config.toml");
     fs::write(&config, target.config(&profile_dir())).map_err(failed)?;
+    for (name, content) in target.files {
+        fs::write(folder.join(name), content).map_err(failed)?;
+    }
     let mut command = Command::new(profile_dir().join("mortise"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MORTISE__") {
@@ -65,6 +69,7 @@ fn start(target: &Target, folder: &Path) -> Result<Child, String> {
         .arg("serve")
         .arg("--config")
         .arg(&config)
+        .current_dir(&folder)
         .env("MORTISE__SERVER__PORT", target.port.to_string())
         .env("MORTISE_LOG", "warn")
         .stdin(Stdio::null())

@@ -11,6 +11,8 @@ mod tools;
 
 use std::process::ExitCode;
 
+use integration_tests::fixture::{BETTER_AGENT, RA};
+
 const USAGE: &str = "\
 cargo xtask COMMAND
 
@@ -21,6 +23,7 @@ cargo xtask COMMAND
   ci                      test, then lint
   authz-matrix            every route with every credential, written in every way
   fixture better-agent    serve the six conformance targets on ports 4101 to 4106
+  fixture ra              serve those of the chat API on ports 4301 and 4302
   soak                    kill the server under load, and cut readers of its streams;
                           --kills N (100), --cuts N (10000), --seconds S: each for S at least
   smoke [MODEL…]          ask real providers whose keys are set, or these models: openai/gpt-4.1-mini
@@ -37,7 +40,8 @@ fn main() -> ExitCode {
         ["lint"] => check::lint(),
         ["ci"] => check::test().and_then(|()| check::lint()),
         ["authz-matrix"] => authz_matrix::authz_matrix(),
-        ["fixture", "better-agent"] => fixture::better_agent(),
+        ["fixture", "better-agent"] => fixture::fixture(&BETTER_AGENT),
+        ["fixture", "ra"] => fixture::fixture(&RA),
         ["soak", ..] => soak::soak(&arguments[1..]),
         ["smoke", ..] => smoke::smoke(&arguments[1..]),
         ["bench", ..] => bench::bench(&arguments[1..]),

@@ -340,6 +340,12 @@ impl Mounted {
         self.capability.info().renders_errors
     }
 
+    /// Whether strangers are not told which paths and methods there are.
+    pub(super) fn hides_routes(&self) -> bool {
+        let info = self.capability.info();
+        info.hides_routes && info.access == Access::Own
+    }
+
     /// Whether a method that a path lacks is 404 here.
     pub(super) fn hides_paths(&self) -> bool {
         self.capability.info().method_mismatch == MethodMismatch::NotFound

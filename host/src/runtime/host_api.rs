@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::active::Decision;
+use super::active::{ActiveRun, Decision};
 use super::api::{Caller, ReadOutcome, RunRequest};
 use super::reader::Reader;
 use super::service::{Runtime, internal, unknown_agent};
@@ -91,6 +91,7 @@ impl HostApi for Runtime {
 impl Runtime {
     async fn serve(&self, instance: &str, service: &str, payload: Value) -> Result<Value> {
         match service {
+            "agents.list" => Ok(serde_json::to_value(self.agents())?),
             "agents.run" => {
                 let (agent, request, caller) = self.requested(instance, payload)?;
                 let result = self.run_spec(agent, request, caller).await?;
@@ -102,6 +103,12 @@ impl Runtime {
             }
             "runs.events" => self.events(read(payload)?).await,
             "runs.status" => self.status(read(payload)?).await,
+            "runs.of_conversation" => self.of_conversation(read(payload)?),
+            "runs.leave" => {
+                let OfRun { run_id, .. } = read(payload)?;
+                self.leave(&run_id);
+                Ok(Value::Null)
+            }
             "runs.abort" => {
                 let OfRun { run_id, .. } = read(payload)?;
                 Ok(self.unrestricted().abort(&run_id, &plugin(instance)).into())
@@ -236,20 +243,26 @@ impl Runtime {
 
     async fn status(&self, OfRun { run_id, .. }: OfRun) -> Result<Value> {
         let status = match self.engine.active.get(&run_id) {
-            Some(run) => {
-                let agent = run.agent.name.to_string();
-                let last_seq = run.log.last_seq();
-                Some(RunStatus::new(run_id, agent, "running", last_seq))
-            }
+            Some(run) => Some(running(&run)),
             None => self
                 .engine
                 .store
                 .run(&run_id)
                 .await
                 .map_err(internal)?
-                .map(|run| RunStatus::new(run_id, run.agent.to_string(), run.state.as_str(), None)),
+                .map(|run| {
+                    RunStatus::new(run_id, run.agent.to_string(), run.state.as_str(), None)
+                        .with_usage(run.usage)
+                }),
         };
         Ok(serde_json::to_value(status)?)
+    }
+
+    fn of_conversation(&self, wanted: OfConversation) -> Result<Value> {
+        let owner = wanted.principal.unwrap_or_default();
+        let active = &self.engine.active;
+        let run = active.of_conversation(&wanted.agent.into(), &wanted.conversation_id, &owner);
+        Ok(serde_json::to_value(run.map(|run| running(&run)))?)
     }
 
     async fn load(&self, wanted: OfConversation) -> Result<Value> {
@@ -270,6 +283,12 @@ impl Runtime {
             stored.map(|stored| stored.items.to_vec()),
         )?)
     }
+}
+
+fn running(run: &ActiveRun) -> RunStatus {
+    let agent = run.agent.name.to_string();
+    RunStatus::new(run.id.to_string(), agent, "running", run.log.last_seq())
+        .with_usage(run.spent().total_if_any())
 }
 
 /// As whom the record names a plugin.

@@ -14,6 +14,7 @@ use crate::event::{Event, RunResult};
 use crate::limit::{Limit, Taken};
 use crate::message::{Item, TotalUsage};
 use crate::request::{Principal, Request};
+use crate::tool::ToolErrorMode;
 
 /// The host, for one plugin instance. Cheap to clone.
 ///
@@ -68,6 +69,9 @@ pub struct RunRequest {
     /// Whose run it is; the default principal where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
+    /// What becomes of a call of a tool that the agent does not have; the run fails where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_tool_mode: Option<ToolErrorMode>,
 }
 
 /// An event of a run with its number.
@@ -431,6 +435,7 @@ impl RunRequest {
             context: None,
             conversation_id: None,
             principal: None,
+            unknown_tool_mode: None,
         }
     }
 
@@ -445,6 +450,13 @@ impl RunRequest {
     #[must_use]
     pub fn with_conversation(mut self, id: impl Into<String>) -> Self {
         self.conversation_id = Some(id.into());
+        self
+    }
+
+    /// What becomes of a call of a tool that the agent does not have.
+    #[must_use]
+    pub fn with_unknown_tool_mode(mut self, mode: ToolErrorMode) -> Self {
+        self.unknown_tool_mode = Some(mode);
         self
     }
 

@@ -141,7 +141,9 @@ pub use self::hook::{
     StepChange, StepEndAnswer, StepEnded, StepInput, ToolCall, ToolCallEnded, ToolCallFailed,
     ToolErrorAnswer,
 };
-pub use self::host::{AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunRequest, RunStatus};
+pub use self::host::{
+    AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunRequest, RunStatus,
+};
 pub use self::limit::{Limit, Taken};
 pub use self::message::{
     Content, FinishReason, Item, Message, ModelResponse, Part, ToolCallItem, TotalUsage, Usage,

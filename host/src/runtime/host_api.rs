@@ -212,6 +212,7 @@ impl Runtime {
             input: request.input,
             context: request.context,
             conversation_id: request.conversation_id,
+            unknown_tool_mode: request.unknown_tool_mode,
             ..RunRequest::default()
         };
         Ok((Arc::clone(agent), run, caller))

@@ -69,8 +69,7 @@ impl Config {
         if self.token.as_ref().is_some_and(is_blank) {
             return Err(Error::config("/token", "is blank"));
         }
-        let unnamed =
-            |own: &PrincipalConfig| is_blank(&own.subject) || is_blank(&own.tenant);
+        let unnamed = |own: &PrincipalConfig| is_blank(&own.subject) || is_blank(&own.tenant);
         if self.principal.as_ref().is_some_and(unnamed) {
             return Err(Error::config("/principal", "has a blank name"));
         }

@@ -31,7 +31,11 @@ pub(crate) fn new_messages(stored: &[Item], sent: Vec<ChatMessage>) -> Result<Ve
         // A message that was never answered may be sent again.
         match new.pop().filter(|last| speaks(last)) {
             Some(last) => return Ok(vec![last]),
-            None => return Err(Error::bad_request("`messages` holds no new message of the user")),
+            None => {
+                return Err(Error::bad_request(
+                    "`messages` holds no new message of the user",
+                ));
+            }
         }
     }
     Ok(new.split_off(known))
@@ -49,9 +53,8 @@ fn repeated(said: &[Said], sent: &[ChatMessage]) -> Option<usize> {
         while rest.next_if(|(_, message)| is_skipped(message)).is_some() {}
         match said {
             Said::User(text) => {
-                let is_it = |message: &ChatMessage| {
-                    message.role == Role::User && message.text() == *text
-                };
+                let is_it =
+                    |message: &ChatMessage| message.role == Role::User && message.text() == *text;
                 known = rest.next_if(|(_, message)| is_it(message))?.0 + 1;
             }
             Said::Assistant(reply) => {
@@ -156,11 +159,25 @@ mod tests {
 
     #[test]
     fn of_the_whole_history_the_end_is_new() {
-        let stored = [Item::user("a"), Item::assistant("A"), Item::user("b"), Item::assistant("B")];
-        let history = [(System, "s"), (User, "a"), (Assistant, "A"), (User, "b"), (Assistant, "B")];
+        let stored = [
+            Item::user("a"),
+            Item::assistant("A"),
+            Item::user("b"),
+            Item::assistant("B"),
+        ];
+        let history = [
+            (System, "s"),
+            (User, "a"),
+            (Assistant, "A"),
+            (User, "b"),
+            (Assistant, "B"),
+        ];
         let with = |more: &[(Role, &'static str)]| [&history[..], more].concat();
         assert_eq!(new(&stored, &with(&[(User, "c")])).unwrap(), ["c"]);
-        assert_eq!(new(&stored, &with(&[(User, "c"), (User, "d")])).unwrap(), ["c", "d"]);
+        assert_eq!(
+            new(&stored, &with(&[(User, "c"), (User, "d")])).unwrap(),
+            ["c", "d"]
+        );
         assert!(new(&stored, &history).is_err());
 
         let other = [(User, "a"), (Assistant, "other"), (User, "c")];

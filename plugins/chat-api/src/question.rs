@@ -38,9 +38,13 @@ pub(crate) fn tool(timeout: Duration) -> ToolInfo {
         "properties": { "question": { "type": "string", "description": "What to ask" } },
         "required": ["question"],
     });
-    ToolInfo::with_schema(ASK, "Asks the user a question and waits for the answer", schema)
-        .on_client()
-        .with_result_timeout(timeout)
+    ToolInfo::with_schema(
+        ASK,
+        "Asks the user a question and waits for the answer",
+        schema,
+    )
+    .on_client()
+    .with_result_timeout(timeout)
 }
 
 /// What a call asks, if it asks anything.
@@ -124,16 +128,30 @@ mod tests {
             tool_call_name: name.into(),
             run_id: "r".into(),
             agent_name: "a".into(),
-            tool_target: Some(if name == ASK { ToolTarget::Client } else { ToolTarget::Server }),
+            tool_target: Some(if name == ASK {
+                ToolTarget::Client
+            } else {
+                ToolTarget::Server
+            }),
         }
     }
 
     fn made(id: &str, name: &str, arguments: &str) -> [Event; 3] {
         let call = || call(id, name);
         [
-            Event::ToolCallStart { call: call(), timestamp: 1 },
-            Event::ToolCallArgs { call: call(), delta: arguments.into(), timestamp: 1 },
-            Event::ToolCallEnd { call: call(), timestamp: 1 },
+            Event::ToolCallStart {
+                call: call(),
+                timestamp: 1,
+            },
+            Event::ToolCallArgs {
+                call: call(),
+                delta: arguments.into(),
+                timestamp: 1,
+            },
+            Event::ToolCallEnd {
+                call: call(),
+                timestamp: 1,
+            },
         ]
     }
 
@@ -147,7 +165,10 @@ mod tests {
     fn a_question_waits_until_it_is_answered() {
         let mut calls = after(made("1", ASK, r#"{"question":"Why?"}"#));
         let question = calls.question().unwrap();
-        assert_eq!((question.call_id.as_str(), question.text.as_str()), ("1", "Why?"));
+        assert_eq!(
+            (question.call_id.as_str(), question.text.as_str()),
+            ("1", "Why?")
+        );
         calls.end("1");
         assert_eq!(calls.question(), None);
     }
@@ -166,6 +187,9 @@ mod tests {
         let [start, arguments, _] = made("1", ASK, r#"{"question":"Why?"}"#);
         assert_eq!(after([start, arguments]).question(), None);
         assert_eq!(after(made("1", ASK, "{}")).question(), None);
-        assert_eq!(after(made("1", "Read", r#"{"question":"Why?"}"#)).question(), None);
+        assert_eq!(
+            after(made("1", "Read", r#"{"question":"Why?"}"#)).question(),
+            None
+        );
     }
 }

@@ -48,7 +48,10 @@ impl Drop for Place {
         self.guard = None;
         let mut table = lock(&self.table);
         // Whoever waits holds the lock too, and took it while holding the table.
-        if table.get(&self.key).is_some_and(|own| Arc::strong_count(own) == 1) {
+        if table
+            .get(&self.key)
+            .is_some_and(|own| Arc::strong_count(own) == 1)
+        {
             table.remove(&self.key);
         }
     }

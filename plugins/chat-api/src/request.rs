@@ -65,8 +65,11 @@ impl ChatRequest {
 
 impl ChatMessage {
     fn parse((place, message): (usize, &Value)) -> Result<Self> {
-        let refused =
-            |what: &str| Err(Error::bad_request(format!("`messages[{place}]` has {what}")));
+        let refused = |what: &str| {
+            Err(Error::bad_request(format!(
+                "`messages[{place}]` has {what}"
+            )))
+        };
         let Ok(role) = Role::deserialize(&message["role"]) else {
             return refused("no `role` of user, assistant or system");
         };
@@ -137,7 +140,12 @@ mod tests {
         }
         let odd = json!({ "messages": [user, { "role": "robot", "content": "hi" }] });
         assert!(refused(&odd).starts_with("`messages[1]` has no `role`"));
-        for content in [Value::Null, json!(7), json!([{ "type": "text" }]), json!(["x"])] {
+        for content in [
+            Value::Null,
+            json!(7),
+            json!([{ "type": "text" }]),
+            json!(["x"]),
+        ] {
             let body = json!({ "messages": [{ "role": "user", "content": content }] });
             assert!(refused(&body).contains("no `content`"), "{content}");
         }
@@ -146,12 +154,33 @@ mod tests {
     #[test]
     fn an_id_is_a_name_and_no_path() {
         let long = "x".repeat(LONGEST);
-        for fit in ["a", "my-session-1", "ses_1", "ann@acme:7", "日本", &long[..126]] {
+        for fit in [
+            "a",
+            "my-session-1",
+            "ses_1",
+            "ann@acme:7",
+            "日本",
+            &long[..126],
+        ] {
             assert_eq!(checked_id(fit).unwrap(), fit);
         }
         let longer = "x".repeat(LONGEST + 1);
-        for unfit in ["", "../../evil", "a/b", "a..b", "--", "a b", "a\n", "a\\b", &longer] {
-            assert_eq!(checked_id(unfit).unwrap_err().code(), Some("BAD_REQUEST"), "{unfit:?}");
+        for unfit in [
+            "",
+            "../../evil",
+            "a/b",
+            "a..b",
+            "--",
+            "a b",
+            "a\n",
+            "a\\b",
+            &longer,
+        ] {
+            assert_eq!(
+                checked_id(unfit).unwrap_err().code(),
+                Some("BAD_REQUEST"),
+                "{unfit:?}"
+            );
         }
     }
 

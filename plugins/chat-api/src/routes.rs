@@ -27,7 +27,10 @@ pub(crate) fn mount(prefix: &str, door: Door, chat: &Arc<Chat>) -> Mount {
                 let chat = Arc::clone(&streaming);
                 async move { Ok(stream(begin(&chat, call).await?)) }
             })
-            .operation(operation("Chat, answered as a stream of events", "text/event-stream")),
+            .operation(operation(
+                "Chat, answered as a stream of events",
+                "text/event-stream",
+            )),
         )
         .endpoint(
             Endpoint::post("/chat/sync", move |call| {
@@ -93,7 +96,13 @@ fn stream(mut turn: Turn) -> Response {
                 Shown::Frame(frame) => (frame, false),
                 Shown::Question(question) => {
                     let session_id = turn.session.clone();
-                    (Frame::AskUserQuestion { question, session_id }, true)
+                    (
+                        Frame::AskUserQuestion {
+                            question,
+                            session_id,
+                        },
+                        true,
+                    )
                 }
                 Shown::Done { usage, .. } => {
                     let session_id = turn.session.clone();
@@ -125,7 +134,10 @@ async fn list(chat: &Chat, principal: &Principal) -> Result<Response> {
     let agent = chat.agent()?;
     let mut sessions = Vec::new();
     for session in chat.sessions.list(principal).await? {
-        let stored = chat.host.conversation_of(agent, &session.id, principal).await?;
+        let stored = chat
+            .host
+            .conversation_of(agent, &session.id, principal)
+            .await?;
         let items = stored.unwrap_or_default();
         let messages = items.iter().filter(|item| matches!(item, Item::Message(_)));
         sessions.push(session.described(messages.count()));

@@ -113,13 +113,17 @@ impl Chat {
         principal: &Principal,
     ) -> Result<Turn> {
         let agent = self.agent()?;
-        let stored = self.host.conversation_of(agent, &session, principal).await?;
+        let stored = self
+            .host
+            .conversation_of(agent, &session, principal)
+            .await?;
         let new = new_messages(&stored.unwrap_or_default(), sent)?;
         self.sessions.add(principal, &session).await?;
         let input: Value = new.into_iter().map(ChatMessage::into_item).collect();
         let run = RunRequest::new(agent, input)
             .with_conversation(&session)
-            .with_principal(principal.clone());
+            .with_principal(principal.clone())
+            .with_unknown_tool_mode(ToolErrorMode::ToolError);
         let run_id = self.host.start_agent(&run).await?;
         Ok(Turn {
             session,
@@ -170,7 +174,9 @@ impl Turn {
             }
             Event::RunError { error, .. } => {
                 let detail = error["detail"].as_str();
-                Some(Shown::Failed(detail.unwrap_or("The run failed.").to_owned()))
+                Some(Shown::Failed(
+                    detail.unwrap_or("The run failed.").to_owned(),
+                ))
             }
             Event::RunAborted { .. } => Some(Shown::Failed("The run was aborted.".to_owned())),
             _ => None,

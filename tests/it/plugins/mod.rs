@@ -4,6 +4,7 @@ mod abi;
 mod addresses;
 mod auth;
 mod auth_modes;
+mod chat_api;
 mod endpoints;
 mod guardrails;
 mod jwt_auth;

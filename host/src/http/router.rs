@@ -172,7 +172,7 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
             Failure::method_not_allowed(allow(&allowed)).into_response()
         }
         Lookup::Unknown if allowed.is_empty() => {
-            let Some(mount) = mounts.renderer(&state.base_path, path) else {
+            let Some(mount) = mounts.renderer(&state.base_path, state.is_native, path) else {
                 return Failure::no_route().into_response();
             };
             let failure = Failure::no_route();

@@ -29,7 +29,8 @@ fn the_command_line_alone_serves_the_chat_on_a_port_of_its_own() {
     let _ = asks("POST", "/chat/sync").json(&body).send().expect(401);
     let reply = asks("POST", "/chat/sync").json(&body).bearer(TOKEN).send();
     assert_eq!(reply.expect(200).json()["response"], "Hello there!");
-    // Nothing else is served there.
+    // Nothing else is served there, and strangers do not learn that.
+    let _ = asks("GET", "/api/-/agents").send().expect(401);
     let native = asks("GET", "/api/-/agents")
         .bearer(TOKEN)
         .send()

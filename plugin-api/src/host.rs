@@ -12,8 +12,9 @@ use crate::backend::HostBackend;
 use crate::error::Result;
 use crate::event::{Event, RunResult};
 use crate::limit::{Limit, Taken};
-use crate::message::Item;
+use crate::message::{Item, TotalUsage};
 use crate::request::{Principal, Request};
+use crate::tool::ToolErrorMode;
 
 /// The host, for one plugin instance. Cheap to clone.
 ///
@@ -71,6 +72,9 @@ pub struct RunRequest {
     /// Whose run it is; the default principal where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
+    /// What becomes of a call of a tool that the agent does not have; the run fails where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_tool_mode: Option<ToolErrorMode>,
 }
 
 /// An event of a run with its number.
@@ -97,6 +101,9 @@ pub struct RunStatus {
     /// The number of the last event, `None` while there is none.
     #[serde(default)]
     pub last_seq: Option<u64>,
+    /// What it has used so far, `None` where that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<TotalUsage>,
     /// Whose run it is.
     #[serde(default)]
     pub principal: Principal,
@@ -302,6 +309,26 @@ impl Host {
         }
     }
 
+    /// The client that a run was shown to has gone: aborts the run, unless
+    /// `runs.on_request_disconnect` says that it goes on.
+    pub async fn leave_run(&self, run_id: &str) -> Result<()> {
+        self.typed("runs.leave", json!({ "runId": run_id })).await
+    }
+
+    /// The streamed run that a conversation of this principal is in, `None` where there is none.
+    pub async fn run_of_conversation(
+        &self,
+        agent: &str,
+        id: &str,
+        principal: &Principal,
+    ) -> Result<Option<RunStatus>> {
+        self.typed(
+            "runs.of_conversation",
+            json!({ "agent": agent, "conversationId": id, "principal": principal }),
+        )
+        .await
+    }
+
     /// Where a run stands, `None` for one that is not known.
     pub async fn run_status(&self, run_id: &str) -> Result<Option<RunStatus>> {
         self.typed("runs.status", json!({ "runId": run_id })).await
@@ -370,25 +397,14 @@ impl Host {
         self.typed("runs.approval", payload).await
     }
 
-    /// The stored items of somebody's conversation, `None` where there is none.
-    pub async fn conversation_of(
-        &self,
-        owner: &Principal,
-        agent: &str,
-        id: &str,
-    ) -> Result<Option<Vec<Item>>> {
-        let payload = json!({ "agent": agent, "conversationId": id, "principal": owner });
-        self.typed("conversations.load", payload).await
-    }
-
-    /// Deletes somebody's conversation; says whether there was one.
+    /// Deletes a conversation of this principal; says whether there was one.
     pub async fn delete_conversation(
         &self,
-        owner: &Principal,
         agent: &str,
         id: &str,
+        principal: &Principal,
     ) -> Result<bool> {
-        let payload = json!({ "agent": agent, "conversationId": id, "principal": owner });
+        let payload = json!({ "agent": agent, "conversationId": id, "principal": principal });
         self.typed("conversations.delete", payload).await
     }
 
@@ -397,6 +413,20 @@ impl Host {
         self.typed(
             "conversations.load",
             json!({ "agent": agent, "conversationId": id }),
+        )
+        .await
+    }
+
+    /// The stored items of a conversation of this principal, `None` where there is none.
+    pub async fn conversation_of(
+        &self,
+        agent: &str,
+        id: &str,
+        principal: &Principal,
+    ) -> Result<Option<Vec<Item>>> {
+        self.typed(
+            "conversations.load",
+            json!({ "agent": agent, "conversationId": id, "principal": principal }),
         )
         .await
     }
@@ -566,6 +596,7 @@ impl RunRequest {
             conversation_id: None,
             model_options: None,
             principal: None,
+            unknown_tool_mode: None,
         }
     }
 
@@ -587,6 +618,13 @@ impl RunRequest {
     #[must_use]
     pub fn with_model_options(mut self, options: Map<String, Value>) -> Self {
         self.model_options = Some(options);
+        self
+    }
+
+    /// What becomes of a call of a tool that the agent does not have.
+    #[must_use]
+    pub fn with_unknown_tool_mode(mut self, mode: ToolErrorMode) -> Self {
+        self.unknown_tool_mode = Some(mode);
         self
     }
 
@@ -613,6 +651,7 @@ impl RunStatus {
             created_at: 0,
             ended_at: None,
             approvals: Vec::new(),
+            usage: None,
         }
     }
 }

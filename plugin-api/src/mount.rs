@@ -55,6 +55,9 @@ pub struct MountInfo {
     /// What a known path answers to a method it does not have.
     #[serde(default)]
     pub method_mismatch: MethodMismatch,
+    /// Whether somebody must be let in before it is said that there is no such path or method.
+    #[serde(default)]
+    pub hides_routes: bool,
     /// Whether the mount renders errors itself.
     #[serde(default)]
     pub renders_errors: bool,
@@ -186,6 +189,7 @@ impl Mount {
             access: Access::default(),
             slashes: Slashes::default(),
             method_mismatch: MethodMismatch::default(),
+            hides_routes: false,
             renders_errors: false,
             endpoints: Vec::new(),
         };
@@ -241,6 +245,15 @@ impl Mount {
     #[must_use]
     pub fn strict_slashes(mut self) -> Self {
         self.info.slashes = Slashes::Strict;
+        self
+    }
+
+    /// Authenticates also who asks for a path or a method that nobody has, below the prefix of this
+    /// mount: strangers do not learn what there is. For mounts that authenticate by themselves and
+    /// render their errors.
+    #[must_use]
+    pub fn hide_routes(mut self) -> Self {
+        self.info.hides_routes = true;
         self
     }
 

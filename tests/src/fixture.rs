@@ -1,5 +1,5 @@
-//! The servers that recorded exchanges are replayed against: those of the native API, and of a
-//! dialect.
+//! The servers that recorded exchanges are replayed against: six of the native API, and those of the
+//! dialects.
 //!
 //! Texts, numbers and delays here are compared with recordings: change none of them on its own.
 
@@ -8,26 +8,6 @@ use std::{fmt::Write as _, path::Path};
 macro_rules! operativus_plugins {
     () => {
         r#"
-[[plugins.load]]
-name = "scripted"
-library = "scripted_model"
-
-[plugins.load.config]
-script = "marker"
-probe = true
-
-[[plugins.load.config.tools]]
-name = "get_stock_price"
-arguments = { ticker = "string" }
-answer = "875.40"
-
-[[plugins.load.config.tools]]
-name = "transfer_funds"
-arguments = { amount = "number" }
-answer = "transferred {amount}"
-approval = true
-counted_as = "transfers"
-
 [[plugins.load]]
 name = "runs-api"
 grants = ["agents", "conversations", "runs"]
@@ -53,12 +33,16 @@ keys = [
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Target {
-    /// `a` to `f`, or `main` and `limited`.
+    /// `a` to `f`, or what it is for.
     pub name: &'static str,
     /// Where `cargo xtask fixture` serves it.
     pub port: u16,
+    /// The files of the folder that it works in.
+    pub files: &'static [(&'static str, &'static str)],
     sections: &'static str,
-    /// The `config` of the fixture plugin, and the plugins behind it; of a dialect, all plugins.
+    /// The `config` of the scripted model.
+    script: &'static str,
+    /// The `config` of the fixture plugin, and the plugins behind it.
     plugins: &'static str,
     agents: &'static str,
 }
@@ -68,6 +52,8 @@ pub const BETTER_AGENT: [Target; 6] = [
     Target {
         name: "a",
         port: 4101,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = "/api"
@@ -84,6 +70,8 @@ config = { tools = true, endpoints = true, tracker = true }
     Target {
         name: "b",
         port: 4102,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = ""
@@ -104,6 +92,8 @@ config = { tools = true }
     Target {
         name: "c",
         port: 4103,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = "http://localhost:4103/api"
@@ -119,6 +109,8 @@ config = { tools = true }
     Target {
         name: "d",
         port: 4104,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = "/api"
@@ -149,6 +141,8 @@ absent = "anon"
     Target {
         name: "e",
         port: 4105,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = ""
@@ -161,6 +155,8 @@ config = { tools = true, editor = true, bad_guard = true }
     Target {
         name: "f",
         port: 4106,
+        files: &[],
+        script: r#"script = "native""#,
         sections: r#"
 [server]
 base_path = ""
@@ -181,18 +177,55 @@ model = "scripted/fake-1"
     },
 ];
 
+/// The targets of the chat API.
+pub const RA: [Target; 2] = [
+    Target {
+        name: "open",
+        port: 4301,
+        files: CHAT_FILES,
+        script: r#"script = "marker", probe = true"#,
+        sections: "",
+        plugins: r#"
+config = { workspace = true }
+
+[[plugins.load]]
+name = "chat-api"
+"#,
+        agents: CHAT_AGENT,
+    },
+    Target {
+        name: "token",
+        port: 4302,
+        files: CHAT_FILES,
+        script: r#"script = "marker", probe = true"#,
+        sections: "",
+        plugins: r#"
+config = { workspace = true }
+
+[[plugins.load]]
+name = "chat-api"
+config = { token = "secret" }
+"#,
+        agents: CHAT_AGENT,
+    },
+];
+
 /// The targets of the system whose API `runs-api` speaks.
 pub const OPERATIVUS: [Target; 2] = [
     Target {
         name: "main",
         port: 4501,
+        files: &[],
+        script: OPERATIVUS_SCRIPT,
         sections: "",
-        plugins: OPERATIVUS_PLUGINS,
+        plugins: operativus_plugins!(),
         agents: OPERATIVUS_AGENTS,
     },
     Target {
         name: "limited",
         port: 4502,
+        files: &[],
+        script: OPERATIVUS_SCRIPT,
         sections: "",
         plugins: concat!(
             operativus_plugins!(),
@@ -206,7 +239,10 @@ config = { rules = [{ max = 3, window = "1s", key = ["principal"] }] }
     },
 ];
 
-const OPERATIVUS_PLUGINS: &str = operativus_plugins!();
+const OPERATIVUS_SCRIPT: &str = r#"script = "marker", probe = true, tools = [
+    { name = "get_stock_price", arguments = { ticker = "string" }, answer = "875.40" },
+    { name = "transfer_funds", arguments = { amount = "number" }, answer = "transferred {amount}", approval = true, counted_as = "transfers" },
+]"#;
 
 const OPERATIVUS_AGENTS: &str = r#"
 [agents.finance_agent]
@@ -221,6 +257,19 @@ model = "scripted/fake-1"
 [agents.retired_agent]
 description = "Has done its work"
 model = "scripted/fake-1"
+"#;
+
+const CHAT_FILES: &[(&str, &str)] = &[
+    ("note.txt", "hello from file\n"),
+    ("other.txt", "another file\n"),
+];
+
+const CHAT_AGENT: &str = r#"
+[agents.chat]
+model = "scripted/fake-1"
+instructions = "You are a test agent."
+tools = ["Read", "Bash", "AskUserQuestion"]
+max_steps = 5
 "#;
 
 const AGENTS: &str = r#"
@@ -272,6 +321,7 @@ impl Target {
         BETTER_AGENT
             .into_iter()
             .chain(OPERATIVUS)
+            .chain(RA)
             .find(|it| it.name == name)
             .unwrap_or_else(|| panic!("there is no target {name:?}"))
     }
@@ -281,14 +331,6 @@ impl Target {
         let mut config = self.sections.trim_start().to_owned();
         // Writing to a string cannot fail. A JSON text is a TOML text too.
         let dir = serde_json::json!(plugin_dir.to_string_lossy());
-        if OPERATIVUS.iter().any(|it| it.name == self.name) {
-            let _ = write!(
-                config,
-                "[plugins]\ndir = {dir}\n{}{}",
-                self.plugins, self.agents
-            );
-            return config;
-        }
         let _ = write!(
             config,
             r#"
@@ -298,12 +340,12 @@ dir = {dir}
 [[plugins.load]]
 name = "scripted"
 library = "scripted_model"
-config = {{ script = "native" }}
+config = {{ {} }}
 
 [[plugins.load]]
 name = "fixture"
 library = "fixture_plugin"{}{}"#,
-            self.plugins, self.agents
+            self.script, self.plugins, self.agents
         );
         config
     }

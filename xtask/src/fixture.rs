@@ -17,6 +17,7 @@ use crate::tools::{Done, build, profile_dir, say};
 #[derive(Default)]
 struct Servers(Vec<(Target, Child)>);
 
+/// Serves these targets until it is told to end.
 pub(crate) fn fixture(targets: &[Target]) -> Done {
     build()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -55,6 +56,9 @@ fn start(target: &Target, folder: &Path) -> Result<Child, String> {
     fs::create_dir(&folder).map_err(failed)?;
     let config = folder.join("config.toml");
     fs::write(&config, target.config(&profile_dir())).map_err(failed)?;
+    for (name, content) in target.files {
+        fs::write(folder.join(name), content).map_err(failed)?;
+    }
     let mut command = Command::new(profile_dir().join("mortise"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MORTISE__") {
@@ -65,6 +69,7 @@ fn start(target: &Target, folder: &Path) -> Result<Child, String> {
         .arg("serve")
         .arg("--config")
         .arg(&config)
+        .current_dir(&folder)
         .env("MORTISE__SERVER__PORT", target.port.to_string())
         .env("MORTISE_LOG", "warn")
         .stdin(Stdio::null())

@@ -12,7 +12,7 @@ mod tools;
 
 use std::process::ExitCode;
 
-use integration_tests::fixture::{BETTER_AGENT, OPERATIVUS};
+use integration_tests::fixture::{BETTER_AGENT, OPERATIVUS, RA};
 
 const USAGE: &str = "\
 cargo xtask COMMAND
@@ -25,6 +25,7 @@ cargo xtask COMMAND
   authz-matrix            every route with every credential, written in every way
   fixture better-agent    serve the six conformance targets on ports 4101 to 4106
   fixture operativus      serve the targets main and limited on ports 4501 and 4502
+  fixture ra              serve those of the chat API on ports 4301 and 4302
   soak                    kill the server under load, and cut readers of its streams;
                           --kills N (100), --cuts N (10000), --seconds S: each for S at least
   smoke [MODEL…]          ask real providers whose keys are set, or these models: openai/gpt-4.1-mini
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         ["authz-matrix"] => authz_matrix::authz_matrix(),
         ["fixture", "better-agent"] => fixture::fixture(&BETTER_AGENT),
         ["fixture", "operativus"] => fixture::fixture(&OPERATIVUS),
+        ["fixture", "ra"] => fixture::fixture(&RA),
         ["soak", ..] => soak::soak(&arguments[1..]),
         ["smoke", ..] => smoke::smoke(&arguments[1..]),
         ["bench", ..] => bench::bench(&arguments[1..]),

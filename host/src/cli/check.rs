@@ -4,9 +4,10 @@ use super::ConfigArgs;
 use super::exit::{self, Failure};
 use super::serve::{load_config, runtime};
 use crate::app::App;
+use crate::config::ProcessEnvironment;
 
 pub(super) fn run(arguments: &ConfigArgs) -> Result<(), Failure> {
-    let (path, config) = load_config(arguments)?;
+    let (path, config) = load_config(arguments, &ProcessEnvironment)?;
     let runtime = runtime()?;
     runtime.block_on(async {
         let app = App::builder(config).build().await?;

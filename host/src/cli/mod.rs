@@ -69,6 +69,31 @@ struct ServeArgs {
     /// configuration. In development mode only; may be given several times.
     #[arg(long = "plugin", value_name = "FILE")]
     plugins: Vec<PathBuf>,
+    #[command(flatten)]
+    http: HttpArgs,
+}
+
+/// The chat API on a port of its own: what `[http]` says in the configuration.
+#[derive(Debug, clap::Args)]
+struct HttpArgs {
+    /// Also serve the chat API, by the plugin `chat-api`, on a port of its own.
+    #[arg(long)]
+    http: bool,
+    /// The port of the chat API. Without it: `http.port`, or 3000.
+    #[arg(long, value_name = "PORT", requires = "http")]
+    http_port: Option<u16>,
+    /// The bearer token of the chat API. Everybody who lists the processes of this machine can see
+    /// it: better set `MORTISE_HTTP_TOKEN`, or give `--http-token-file`.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        requires = "http",
+        conflicts_with = "http_token_file"
+    )]
+    http_token: Option<String>,
+    /// The file that holds the bearer token of the chat API.
+    #[arg(long, value_name = "FILE", requires = "http")]
+    http_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

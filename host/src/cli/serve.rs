@@ -1,14 +1,26 @@
 //! `mortise serve`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::exit::{self, Failure};
-use super::{ConfigArgs, ServeArgs};
+use super::{ConfigArgs, HttpArgs, ServeArgs};
 use crate::app::{App, AppBuilder, StartCause, StartError};
-use crate::config::{self, Config, ConfigSource, ProcessEnvironment};
+use crate::config::{self, Config, ConfigSource, Environment, ProcessEnvironment};
+
+/// The variables of this process, and what the command line says as variables: it is laid over the
+/// file like them, and errors name it.
+struct WithArguments(Vec<(OsString, OsString)>);
 
 pub(super) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
-    let (_, config) = load_config(&arguments.config)?;
+    let environment = arguments.http.environment()?;
+    let (_, config) = load_config(&arguments.config, &environment)?;
+    if arguments.http.http_token.is_some() {
+        tracing::warn!(
+            "--http-token is shown to whoever lists the processes of this machine; set \
+             MORTISE_HTTP_TOKEN or give --http-token-file instead"
+        );
+    }
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         let builder = App::builder(config);
@@ -26,9 +38,12 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
 }
 
 /// Finds and reads the configuration, and starts the log that it asks for.
-pub(super) fn load_config(arguments: &ConfigArgs) -> Result<(PathBuf, Config), Failure> {
-    let path = config::find(arguments.config.clone(), &ProcessEnvironment)?;
-    let config = Config::load(ConfigSource::File(path.clone()), &ProcessEnvironment)?;
+pub(super) fn load_config(
+    arguments: &ConfigArgs,
+    environment: &dyn Environment,
+) -> Result<(PathBuf, Config), Failure> {
+    let path = config::find(arguments.config.clone(), environment)?;
+    let config = Config::load(ConfigSource::File(path.clone()), environment)?;
     let overriding = std::env::var(super::log::LOG_VARIABLE).ok();
     super::log::start(&config.log, overriding.as_deref())
         .map_err(|error| StartError::from(StartCause::Log(error)))?;
@@ -43,4 +58,50 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
         .enable_all()
         .build();
     Ok(runtime.map_err(StartCause::Runtime)?)
+}
+
+// === impl HttpArgs ===
+
+impl HttpArgs {
+    fn environment(&self) -> Result<WithArguments, Failure> {
+        let mut laid_over = Vec::new();
+        let mut lay = |name: &str, value: OsString| laid_over.push((name.into(), value));
+        if self.http {
+            lay("MORTISE__HTTP__ENABLED", "true".into());
+        }
+        if let Some(port) = self.http_port {
+            lay("MORTISE__HTTP__PORT", port.to_string().into());
+        }
+        if let Some(token) = &self.http_token {
+            lay("MORTISE__HTTP__TOKEN", token.into());
+        }
+        if let Some(file) = &self.http_token_file {
+            // Relative to where the command is given, not to the configuration file.
+            let file = std::path::absolute(file).map_err(StartCause::Runtime);
+            let file = file.map_err(StartError::from)?;
+            let file = serde_json::json!(file.to_string_lossy());
+            lay(
+                "MORTISE__HTTP__TOKEN",
+                format!("{{ file = {file} }}").into(),
+            );
+        }
+        Ok(WithArguments(laid_over))
+    }
+}
+
+// === impl WithArguments ===
+
+impl Environment for WithArguments {
+    fn get(&self, name: &str) -> Option<OsString> {
+        let own = self.0.iter().find(|(own, _)| own == name);
+        own.map(|(_, value)| value.clone())
+            .or_else(|| ProcessEnvironment.get(name))
+    }
+
+    fn vars(&self) -> Vec<(OsString, OsString)> {
+        let mut vars = ProcessEnvironment.vars();
+        vars.retain(|(name, _)| self.0.iter().all(|(own, _)| own != name));
+        vars.extend(self.0.iter().cloned());
+        vars
+    }
 }

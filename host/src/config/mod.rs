@@ -8,6 +8,7 @@ mod cors;
 mod document;
 mod environment;
 mod error;
+mod http;
 mod listen;
 mod log;
 mod models;
@@ -44,6 +45,7 @@ pub use agents::{Agent, OutputErrorMode, Rule};
 pub use cors::{Cors, Origin};
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{ConfigError, Position, Problem, Problems};
+pub use http::Http;
 pub use listen::{Listen, Tls};
 pub use log::{Level, Log, LogFormat};
 pub use models::{ModelAlias, ModelCapability};
@@ -80,6 +82,8 @@ pub struct Config {
     pub mode: Option<Mode>,
     /// Where the server listens and who may ask.
     pub server: Server,
+    /// The chat API on a port of its own.
+    pub http: Option<Http>,
     /// What every run may take.
     pub runs: Runs,
     /// What the models cost, by `"instance/model"`.
@@ -129,6 +133,7 @@ impl Config {
         config.plugins.dir = config.document.folder().join(&config.plugins.dir);
         config.store.locate(config.document.folder(), is_file);
         config.server.resolve(config.document.folder());
+        Http::spell_out(&mut config, environment)?;
         config.validate()?;
         Ok(config)
     }

@@ -38,7 +38,9 @@ pub(super) fn apply<'a>(tree: &mut Spanned<DeTable<'a>>, texts: &'a Texts) -> Re
             return Err(texts.problem(span.clone(), "a part of the name is empty".into(), help));
         }
         let value_start = start + name.len() + 1;
-        let is_secret = name.eq_ignore_ascii_case("MORTISE__SERVER__SECRET");
+        let is_secret = ["MORTISE__SERVER__SECRET", "MORTISE__HTTP__TOKEN"]
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own));
         let value = parse(value, value_start, is_secret);
         insert(tree.get_mut(), &path, value).map_err(|span| {
             let message = "this leads through a value that is not a table".to_owned();

@@ -108,6 +108,9 @@ pub(super) fn resolve(
     if let Some(secret) = entry(root, "server").and_then(|server| server.get_mut("secret")) {
         resolver.resolve_server_secret(secret);
     }
+    if let Some(token) = entry(root, "http").and_then(|http| http.get_mut("token")) {
+        resolver.resolve_all(token);
+    }
     let load = entry(root, "plugins").and_then(|plugins| plugins.get_mut("load"));
     if let Some(DeValue::Array(entries)) = load.map(Spanned::get_mut) {
         for plugin in entries.iter_mut() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::response::Response;
 use mortise_plugin_api::{Error, GuardVerdict, Principal, RequestKind};
 
@@ -29,6 +30,42 @@ pub(super) async fn call(
         admission,
         params,
     } = reached;
+    let (request, body) = view(state, incoming, &mount, params);
+    let_in(state, &mount, admission, &request).await?;
+    state.pipeline.observe_request(&request);
+
+    let body = body::stream(&request.headers, body, state.body_limits)?;
+    let answering = mount.capability.handle(endpoint, &request, body);
+    let limit = state.endpoint_timeout.unwrap_or(Duration::MAX);
+    let Ok(answer) = tokio::time::timeout(limit, answering).await else {
+        tracing::warn!(plugin = %mount.instance, ?limit, "an endpoint took too long");
+        return Err(Error::timeout("The server took too long to answer.").into());
+    };
+    Ok(plugin_response::into_response(answer?)?)
+}
+
+/// What is said of a path or method that nobody has: the mount may want to know who is asking first.
+pub(super) async fn refusal(
+    state: &HttpState,
+    incoming: Incoming,
+    mount: &Arc<Mounted>,
+    refusal: Failure,
+) -> Failure {
+    if !mount.hides_routes() {
+        return refusal;
+    }
+    let (request, _) = view(state, incoming, mount, Vec::new());
+    let let_in = let_in(state, mount, Admission::Own, &request).await;
+    let_in.err().unwrap_or(refusal)
+}
+
+/// The request as hooks and the mount see it, and its body.
+fn view(
+    state: &HttpState,
+    incoming: Incoming,
+    mount: &Mounted,
+    params: Vec<(String, String)>,
+) -> (Arc<RequestView>, Body) {
     let Incoming {
         id,
         peer,
@@ -52,18 +89,7 @@ pub(super) async fn call(
         places: Places::of(Arc::clone(&state.ledger)),
     });
     let _ = seen.set(Arc::clone(&request));
-
-    let_in(state, &mount, admission, &request).await?;
-    state.pipeline.observe_request(&request);
-
-    let body = body::stream(&request.headers, body, state.body_limits)?;
-    let answering = mount.capability.handle(endpoint, &request, body);
-    let limit = state.endpoint_timeout.unwrap_or(Duration::MAX);
-    let Ok(answer) = tokio::time::timeout(limit, answering).await else {
-        tracing::warn!(plugin = %mount.instance, ?limit, "an endpoint took too long");
-        return Err(Error::timeout("The server took too long to answer.").into());
-    };
-    Ok(plugin_response::into_response(answer?)?)
+    (request, body)
 }
 
 async fn let_in(

@@ -308,15 +308,21 @@ impl RouteTable {
     }
 
     /// Who renders what goes wrong at a path that nobody has: the mount with the longest prefix,
-    /// unless the base path is longer.
-    pub(super) fn renderer(&self, base_path: &str, path: RequestPath<'_>) -> Option<&Arc<Mounted>> {
+    /// unless the base path is longer and the native API is served there.
+    pub(super) fn renderer(
+        &self,
+        base_path: &str,
+        is_native: bool,
+        path: RequestPath<'_>,
+    ) -> Option<&Arc<Mounted>> {
         let base = if path.has_base { base_path.len() } else { 0 };
+        let native = if is_native { base } else { 0 };
         let covering = self.renderers.iter().filter_map(|renderer| {
             let (path, length) = match renderer.scope {
                 Scope::Base => (path.below_base, base + renderer.prefix.len()),
                 Scope::Absolute => (path.whole, renderer.prefix.len()),
             };
-            (length >= base && router::is_below(path, &renderer.prefix))
+            (length >= native && router::is_below(path, &renderer.prefix))
                 .then_some((length, &renderer.mount))
         });
         // The first of the longest, in the order of the configuration.
@@ -338,6 +344,12 @@ impl fmt::Debug for RouteTable {
 impl Mounted {
     pub(super) fn renders_errors(&self) -> bool {
         self.capability.info().renders_errors
+    }
+
+    /// Whether strangers are not told which paths and methods there are.
+    pub(super) fn hides_routes(&self) -> bool {
+        let info = self.capability.info();
+        info.hides_routes && info.access == Access::Own
     }
 
     /// Whether a method that a path lacks is 404 here.

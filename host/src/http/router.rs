@@ -162,6 +162,7 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
             } else {
                 Failure::method_not_allowed(allow(&methods))
             };
+            let failure = plugin_call::refusal(state, incoming, &mount, failure).await;
             failure.into_response_of(Some(&mount)).await
         }
         Lookup::OtherMethods { mount, methods } => {
@@ -171,8 +172,12 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
             Failure::method_not_allowed(allow(&allowed)).into_response()
         }
         Lookup::Unknown if allowed.is_empty() => {
-            let mount = mounts.renderer(&state.base_path, path).map(|it| &**it);
-            Failure::no_route().into_response_of(mount).await
+            let Some(mount) = mounts.renderer(&state.base_path, state.is_native, path) else {
+                return Failure::no_route().into_response();
+            };
+            let failure = Failure::no_route();
+            let failure = plugin_call::refusal(state, incoming, mount, failure).await;
+            failure.into_response_of(Some(mount)).await
         }
         Lookup::Unknown => Failure::method_not_allowed(allow(&allowed)).into_response(),
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mortise_plugin_api::{Error, Item, Principal, RunResult, Usage};
+use mortise_plugin_api::{Error, Item, Principal, RunResult, ToolErrorMode, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -31,6 +31,8 @@ pub(crate) struct RunRequest {
     pub(crate) max_steps: Option<u32>,
     pub(crate) client_tool_result_timeout: Option<Duration>,
     pub(crate) tool_approval_timeout: Option<Duration>,
+    /// What becomes of a call of a tool that the agent does not have; `None`: the run fails.
+    pub(crate) unknown_tool_mode: Option<ToolErrorMode>,
     /// The id that an idempotency key stands for: the answer is kept for whoever repeats the
     /// request.
     #[serde(skip)]

@@ -127,6 +127,12 @@ impl Runtime {
             }
             "runs.events" => self.events(read(payload)?).await,
             "runs.status" => self.status(read(payload)?).await,
+            "runs.of_conversation" => self.of_conversation(read(payload)?),
+            "runs.leave" => {
+                let OfRun { run_id, .. } = read(payload)?;
+                self.leave(&run_id);
+                Ok(Value::Null)
+            }
             "runs.abort" => {
                 let OfRun {
                     run_id, principal, ..
@@ -221,6 +227,7 @@ impl Runtime {
             context: request.context,
             conversation_id: request.conversation_id,
             model_options: request.model_options,
+            unknown_tool_mode: request.unknown_tool_mode,
             ..RunRequest::default()
         };
         Ok((agent, run, caller))
@@ -307,6 +314,13 @@ impl Runtime {
         Ok(deleted.await?.into())
     }
 
+    fn of_conversation(&self, wanted: OfConversation) -> Result<Value> {
+        let owner = wanted.principal.unwrap_or_default();
+        let active = &self.engine.active;
+        let run = active.of_conversation(&wanted.agent.into(), &wanted.conversation_id, &owner);
+        Ok(serde_json::to_value(run.map(|run| running(&run)))?)
+    }
+
     async fn load(&self, wanted: OfConversation) -> Result<Value> {
         let OfConversation {
             agent,
@@ -342,6 +356,7 @@ fn running(run: &ActiveRun) -> RunStatus {
             tool_input: waiting.requested.arguments,
         })
         .collect();
+    status.usage = run.spent().total_if_any();
     status
 }
 
@@ -353,6 +368,7 @@ fn ended(run: StoredRun) -> RunStatus {
     status.conversation_id = run.conversation_id;
     status.created_at = run.created_at;
     status.ended_at = run.ended_at;
+    status.usage = run.usage;
     status
 }
 

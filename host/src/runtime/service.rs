@@ -433,6 +433,14 @@ impl Runtime {
         }
     }
 
+    /// The client that watched a run has gone.
+    pub(super) fn leave(&self, run_id: &str) {
+        let run = self.engine.active.get(run_id);
+        if let Some(gone) = run.and_then(|run| self.watch_client(&run)) {
+            gone.cancel();
+        }
+    }
+
     /// What fires when the client of a streamed run goes, and what that means.
     fn watch_client(&self, run: &Arc<ActiveRun>) -> Option<CancellationToken> {
         match self.engine.limits.on_request_disconnect {

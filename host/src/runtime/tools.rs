@@ -154,6 +154,9 @@ pub(crate) async fn execute(
             "Tool '{}' was requested by the model but is not available for this run.",
             call.name
         );
+        if run.request.unknown_tool_mode == Some(ToolErrorMode::ToolError) {
+            return refuse(engine, run, call, message).await;
+        }
         return Err(Error::invalid(message)
             .with_context("runId", &*run.id)
             .with_context("agentName", &*run.agent.name)
@@ -168,6 +171,41 @@ pub(crate) async fn execute(
     // Whatever happened: nobody may answer this call any more.
     run.expect_nothing(&execution.call.call_id);
     executed
+}
+
+/// The model reads that there is no such tool.
+async fn refuse(
+    engine: &Arc<Engine>,
+    run: &Arc<ActiveRun>,
+    call: PendingCall,
+    message: String,
+) -> Result<CallOutcome> {
+    let progress = run.take_progress(&call.call_id);
+    if let Some(outcome) = progress.and_then(|it| it.ended) {
+        return Ok(outcome);
+    }
+    let failed = CallError {
+        kind: ToolErrorKind::Validation,
+        cause: Error::invalid(message.as_str()),
+        message,
+        retryable: Some(false),
+    };
+    let (outcome, _, error_kind) = Ended::Failed(failed, call.name.clone()).into_parts();
+    if engine.is_watched(run) {
+        run.log.mark_with_next(&CallMark {
+            call_id: call.call_id.clone(),
+            happened: Happened::Ended(outcome.clone()),
+        })?;
+        let event = Event::ToolCallResult {
+            call: call_ref(run, call.message_id, call.call_id, call.name),
+            result: outcome.result.clone(),
+            is_error: outcome.is_error,
+            error_kind,
+            timestamp: engine.clock.now_millis(),
+        };
+        engine.emit(run, event).await?;
+    }
+    Ok(outcome)
 }
 
 // === impl Execution ===

@@ -79,7 +79,7 @@ async fn forget(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let caller = caller(&call.request);
     if let Some(run) = api.runs_of(&caller, id).await?.first() {
         let host = &api.host;
-        host.delete_conversation(&run.principal, &run.agent, id)
+        host.delete_conversation(&run.agent, id, &run.principal)
             .await?;
     }
     Ok(Response::new(204))
@@ -90,7 +90,7 @@ async fn entity(api: &Api, run: &RunStatus) -> Result<Option<Value>> {
     let id = run.conversation_id.as_deref().unwrap_or_default();
     let items = api
         .host
-        .conversation_of(&run.principal, &run.agent, id)
+        .conversation_of(&run.agent, id, &run.principal)
         .await?;
     if items.is_none() && run.ended_at.is_some() {
         return Ok(None);

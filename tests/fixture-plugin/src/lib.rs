@@ -63,6 +63,9 @@ pub struct Config {
     pub own: bool,
     /// Whatever knows who is asking: an agent, a tool, hooks, `GET /who` and `GET /who/heard`.
     pub who: bool,
+    /// Tools that read files of the folder that the server works in: `Read`, and `Bash`, which runs
+    /// nothing.
+    pub workspace: bool,
     /// How many guards to register that let everything pass, at once.
     pub sync_guards: u32,
 }
@@ -118,6 +121,9 @@ impl Plugin for Fixture {
         }
         if self.config.who {
             who::register(registrar);
+        }
+        if self.config.workspace {
+            tools::register_workspace(registrar);
         }
         for number in 0..self.config.sync_guards {
             registrar.hook(pass::Pass::new(number));

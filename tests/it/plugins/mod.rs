@@ -4,6 +4,8 @@ mod abi;
 mod addresses;
 mod auth;
 mod auth_modes;
+mod chat_api;
+mod chat_http;
 mod endpoints;
 mod guardrails;
 mod jwt_auth;

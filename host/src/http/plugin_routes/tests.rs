@@ -296,7 +296,7 @@ fn the_mount_with_the_longest_prefix_renders_what_nobody_has() {
     )
     .unwrap();
     let renderer = |path: &str| {
-        let mount = table.renderer("/api", router::cut_base(path, "/api"));
+        let mount = table.renderer("/api", true, router::cut_base(path, "/api"));
         mount.map_or("-", |mount| &*mount.instance).to_owned()
     };
     assert_eq!(renderer("/nothing"), "root");

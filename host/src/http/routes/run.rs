@@ -168,6 +168,7 @@ fn run_request(mut body: Map<String, Value>) -> RunRequest {
         client_tool_result_timeout: timeout(&advanced["clientToolResultTimeoutMs"]),
         tool_approval_timeout: timeout(&advanced["toolApprovalTimeoutMs"]),
         claimed_id: None,
+        unknown_tool_mode: None,
     }
 }
 

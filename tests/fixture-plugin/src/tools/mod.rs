@@ -5,6 +5,7 @@ mod approved;
 mod client;
 mod failing;
 mod working;
+mod workspace;
 
 use mortise_plugin_api::prelude::*;
 
@@ -20,4 +21,8 @@ pub(crate) fn register(registrar: &mut Registrar) {
         .tool(approved::WipeFast)
         .tool(approved::Maybe)
         .client_tool(client::confirm_gate());
+}
+
+pub(crate) fn register_workspace(registrar: &mut Registrar) {
+    registrar.tool(workspace::Read).tool(workspace::Bash);
 }

@@ -1,0 +1,143 @@
+//! The `config` table, and who answers by it.
+
+use std::fmt;
+use std::time::Duration;
+
+use mortise_plugin_api::prelude::*;
+
+/// The `config` table.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The agent who answers. Unset means the only one that clients may run.
+    pub agent: Option<String>,
+    /// The token that all requests carry; usually `{ env = "NAME" }`. Unset means that everybody
+    /// may chat.
+    pub token: Option<String>,
+    /// Whose runs and sessions they are. Unset means `operator` with a token, `anonymous` without.
+    pub principal: Option<PrincipalConfig>,
+    /// What the paths begin with, such as `"/assistant"`.
+    pub prefix: String,
+    /// How long a question to the user waits for its answer: `"90s"`, `"1h"`, `"2days"`.
+    /// `runs.max_duration` ends it too.
+    pub answer_timeout: String,
+    /// How many sessions are listed, the youngest.
+    #[schemars(range(min = 1))]
+    pub max_sessions: usize,
+}
+
+/// Whose runs and sessions they are.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalConfig {
+    /// The user or machine.
+    pub subject: String,
+    /// Its organisation.
+    #[serde(default = "default_tenant")]
+    pub tenant: String,
+}
+
+fn default_tenant() -> String {
+    Principal::DEFAULT_TENANT.to_owned()
+}
+
+/// The agent who answers: the one that is named, or the only one that there is.
+pub(crate) fn chosen(named: Option<&str>, exposed: &[String]) -> Result<String> {
+    let listed = if exposed.is_empty() {
+        "there is none".to_owned()
+    } else {
+        format!("there are {}", exposed.join(", "))
+    };
+    match (named, exposed) {
+        (Some(name), _) if exposed.iter().any(|own| own == name) => Ok(name.to_owned()),
+        (Some(name), _) => Err(Error::internal(format!(
+            "config.agent is '{name}', which is no agent that clients may run ({listed})"
+        ))),
+        (None, [only]) => Ok(only.clone()),
+        (None, _) => Err(Error::internal(format!(
+            "config.agent is not set: name the agent who answers ({listed})"
+        ))),
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// What the schema cannot say.
+    pub(crate) fn check(&self) -> Result<()> {
+        let is_blank = |text: &String| text.trim().is_empty();
+        if self.token.as_ref().is_some_and(is_blank) {
+            return Err(Error::config("/token", "is blank"));
+        }
+        let unnamed = |own: &PrincipalConfig| is_blank(&own.subject) || is_blank(&own.tenant);
+        if self.principal.as_ref().is_some_and(unnamed) {
+            return Err(Error::config("/principal", "has a blank name"));
+        }
+        if !self.prefix.is_empty() && (!self.prefix.starts_with('/') || self.prefix.ends_with('/'))
+        {
+            let message = "begins with a slash and ends without one, or is empty";
+            return Err(Error::config("/prefix", message));
+        }
+        if self.max_sessions == 0 {
+            return Err(Error::config("/max_sessions", "is 0; list at least one"));
+        }
+        match humantime::parse_duration(&self.answer_timeout) {
+            Ok(Duration::ZERO) => Err(Error::config("/answer_timeout", "is no time at all")),
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::config("/answer_timeout", error.to_string())),
+        }
+    }
+
+    pub(crate) fn answer_timeout(&self) -> Duration {
+        humantime::parse_duration(&self.answer_timeout).expect("it was checked when it was read")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            agent: None,
+            token: None,
+            principal: None,
+            prefix: String::new(),
+            answer_timeout: "1h".to_owned(),
+            max_sessions: 100,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("agent", &self.agent)
+            .field("token", &self.token.as_ref().map(|_| "[redacted]"))
+            .field("principal", &self.principal)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_agent_answers_and_of_several_one_is_named() {
+        let (one, two) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
+        assert_eq!(chosen(None, &one).unwrap(), "a");
+        assert_eq!(chosen(Some("b"), &two).unwrap(), "b");
+        for (named, exposed) in [(None, &two[..]), (Some("c"), &two), (None, &[])] {
+            let error = chosen(named, exposed).unwrap_err();
+            assert!(error.message().contains("config.agent"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_never_shown() {
+        let config = Config {
+            token: Some("hunter2".into()),
+            ..Config::default()
+        };
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

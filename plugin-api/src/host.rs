@@ -559,6 +559,11 @@ impl Drop for AbortOnDrop {
 // === impl RunEvents ===
 
 impl RunEvents {
+    /// Whether the next event is at hand, so that [`next`](Self::next) does not wait.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// The next event, `None` when the run has ended.
     pub async fn next(&mut self) -> Option<Result<NumberedEvent>> {
         loop {

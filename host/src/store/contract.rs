@@ -303,6 +303,21 @@ async fn runs_are_listed_youngest_first_page_by_page_for_their_owner() {
         assert_eq!(list(None, None, 2).await, ["run_3", "run_2"]);
         assert_eq!(list(None, Some("run_2"), 2).await, ["run_1"]);
         assert_eq!(list(Some(RunState::Failed), None, 9).await, ["run_2"]);
+
+        let all = async |whose: Whose| {
+            let filter = RunFilter {
+                whose,
+                agent: None,
+                conversation_id: None,
+                state: None,
+                before: None,
+                limit: 9,
+            };
+            store.runs(filter).await.unwrap().len()
+        };
+        assert_eq!(all(Whose::Everybody).await, 4);
+        assert_eq!(all(Whose::Tenant("default".into())).await, 4);
+        assert_eq!(all(Whose::Tenant("acme".into())).await, 0);
     })
     .await;
 }

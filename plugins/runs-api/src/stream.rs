@@ -18,8 +18,8 @@ const LONGEST_DELTA: usize = 4 * 1024;
 
 /// After so many bytes the writer pauses: simple readers take a read for whole events, and get
 /// whole ones as long as not more is under way than they read at once.
-const BURST: usize = 16 * 1024;
-const PAUSE: Duration = Duration::from_millis(3);
+const BURST: usize = 8 * 1024;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Writes events, with times that never go back.
 struct Frames {
@@ -27,6 +27,9 @@ struct Frames {
     writer: BodyWriter,
     last: u64,
     burst: usize,
+    /// Text that is not written yet, and its event: what is at hand together is written together.
+    text: String,
+    text_kind: &'static str,
 }
 
 pub(crate) fn respond(api: Arc<Api>, started: Started) -> Response {
@@ -37,6 +40,8 @@ pub(crate) fn respond(api: Arc<Api>, started: Started) -> Response {
             writer,
             last: 0,
             burst: 0,
+            text: String::new(),
+            text_kind: "",
         };
         write(&api, started, &mut frames).await?;
         guard.into_iter().for_each(AbortOnDrop::release);
@@ -51,6 +56,9 @@ async fn write(api: &Arc<Api>, started: Started, frames: &mut Frames) -> Result<
     let mut events = api.host.events(started.run_id.as_str(), None);
     let mut transcript = Transcript::default();
     loop {
+        if !events.has_ready() {
+            frames.flush().await?;
+        }
         let event = tokio::select! {
             event = events.next() => event,
             () = api.host.sleep(HEARTBEAT) => {
@@ -120,20 +128,36 @@ impl Frames {
         }
     }
 
-    async fn text(&mut self, kind: &str, mut text: &str) -> Result<()> {
-        while !text.is_empty() {
-            let mut end = text.len().min(LONGEST_DELTA);
-            while !text.is_char_boundary(end) {
+    async fn text(&mut self, kind: &'static str, text: &str) -> Result<()> {
+        if self.text_kind != kind {
+            self.flush().await?;
+            self.text_kind = kind;
+        }
+        self.text.push_str(text);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let text = std::mem::take(&mut self.text);
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let mut end = rest.len().min(LONGEST_DELTA);
+            while !rest.is_char_boundary(end) {
                 end -= 1;
             }
-            let (delta, rest) = text.split_at(end);
-            self.write(kind, delta).await?;
-            text = rest;
+            let (delta, more) = rest.split_at(end);
+            self.write_now(self.text_kind, delta).await?;
+            rest = more;
         }
         Ok(())
     }
 
     async fn write(&mut self, kind: &str, data: &str) -> Result<()> {
+        self.flush().await?;
+        self.write_now(kind, data).await
+    }
+
+    async fn write_now(&mut self, kind: &str, data: &str) -> Result<()> {
         self.last = self.host.now_millis().max(self.last);
         let frame = json!({ "event": kind, "data": data, "timestamp": self.last });
         let frame = format!("data: {frame}\n\n");

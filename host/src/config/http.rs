@@ -110,8 +110,8 @@ impl Http {
 
 /// The instance of the chat API: the one that is there, or a new one.
 fn chat_entry(load: &mut Vec<PluginEntry>) -> Result<&mut PluginEntry, ConfigError> {
-    let name = InstanceName::try_from(INSTANCE.to_owned())
-        .map_err(|error| Problem::new(error.to_string(), None))?;
+    let name =
+        InstanceName::try_from(INSTANCE.to_owned()).map_err(|error| Problem::new(error, None))?;
     let library = LibraryName::of_instance(&name);
     let place = load.iter().position(|entry| entry.library() == library);
     let place = place.unwrap_or_else(|| {

@@ -129,8 +129,7 @@ impl Runtime {
             "runs.status" => self.status(read(payload)?).await,
             "runs.of_conversation" => self.of_conversation(read(payload)?),
             "runs.leave" => {
-                let OfRun { run_id, .. } = read(payload)?;
-                self.leave(&run_id);
+                self.leave(&read::<OfRun>(payload)?.run_id);
                 Ok(Value::Null)
             }
             "runs.abort" => {

@@ -326,7 +326,11 @@ fn a_failure_is_told_once_and_the_session_goes_on() {
     let reply = sync(&server, "fails", &[user("[500]")]).send();
     assert_eq!(reply.status(), 500);
     let body = reply.json();
-    assert_eq!(body.as_object().map(|it| it.len()), Some(1), "{body}");
+    assert_eq!(
+        body.as_object().map(serde_json::Map::len),
+        Some(1),
+        "{body}"
+    );
     assert!(body["error"].is_string(), "{body}");
 
     assert_eq!(said(&server, "fails", "[count]"), "saw 1 user messages");
@@ -435,7 +439,11 @@ config = { rules = [{ max = 1, window = "1h" }] }
     assert_eq!(reply.status(), 429);
     let body = reply.json();
     assert!(body["error"].is_string(), "{body}");
-    assert_eq!(body.as_object().map(|it| it.len()), Some(1), "{body}");
+    assert_eq!(
+        body.as_object().map(serde_json::Map::len),
+        Some(1),
+        "{body}"
+    );
     assert!(reply.header("retry-after").is_some());
 }
 

@@ -8,7 +8,10 @@ use crate::tools::{Done, build, cargo, finish, whole_workspace};
 
 pub(crate) fn test() -> Done {
     need_nextest()?;
-    need_nginx()?;
+    // The allocator of the server is built with it.
+    need_program("make")?;
+    // Events are tried through a real proxy.
+    need_program("nginx")?;
     need_mcp_servers()?;
     // The tests over HTTP run the real binary with real libraries, which a test build alone
     // does not put where they are looked for.
@@ -49,10 +52,10 @@ pub(crate) fn lint() -> Done {
     Ok(())
 }
 
-/// Events are tried through a real proxy, which Debian and its like install in a few seconds.
-fn need_nginx() -> Done {
-    let places = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/bin/nginx"];
-    if places.iter().any(|it| Path::new(it).exists()) {
+/// A program that Debian and its like install in a few seconds, as the package of its name.
+fn need_program(name: &str) -> Done {
+    let places = ["/usr/sbin", "/usr/bin", "/usr/local/bin"];
+    if places.iter().any(|it| Path::new(it).join(name).exists()) {
         return Ok(());
     }
     let is_root = rustix::process::geteuid().is_root();
@@ -70,12 +73,12 @@ fn need_nginx() -> Done {
                 .env("DEBIAN_FRONTEND", "noninteractive"),
         )
     };
-    let package = ["install", "--yes", "--no-install-recommends", "nginx"];
+    let package = ["install", "--yes", "--no-install-recommends", name];
     // The list of packages may be missing or old.
     install(&package)
         .or_else(|_| install(&["update"]).and_then(|()| install(&package)))
         .map_err(|error| {
-            format!("the tests need nginx, and it cannot be installed ({error}); install it")
+            format!("the tests need {name}, and it cannot be installed ({error}); install it")
         })
 }
 

@@ -204,17 +204,13 @@ impl Engine {
 
     /// Shows the end of a run that the store does not take, which gets it as soon as it does.
     pub(crate) fn end_unstored(&self, run: &ActiveRun, events: &[Event], state: RunState) {
-        let last_words = if run.keeps_last_words() {
-            match run.log.last_words(events) {
-                Ok(last_words) => Some(last_words),
-                Err(error) => {
-                    tracing::error!(run_id = &*run.id, %error, "an event is no JSON");
-                    None
-                }
-            }
-        } else {
-            None
-        };
+        let kept = run.keeps_last_words();
+        let last_words = kept.then(|| run.log.last_words(events)).and_then(|it| {
+            it.inspect_err(
+                |error| tracing::error!(run_id = &*run.id, %error, "an event is no JSON"),
+            )
+            .ok()
+        });
         run.log.show_last_words(last_words.clone());
         if !self.is_recorded(run) {
             return;

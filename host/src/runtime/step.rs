@@ -241,23 +241,25 @@ pub(crate) fn call_ref(
 
 /// Waits for a model; when the run is cancelled its call is dropped at once, and with it the
 /// connection to a provider that would go on to count tokens.
-async fn droppable<T>(run: &ActiveRun, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut work = std::pin::pin!(work);
-    if let Poll::Ready(ended) = futures_util::poll!(&mut work) {
-        return ended;
-    }
-    run.log.flush();
-    tokio::select! {
-        biased;
-        ended = &mut work => ended,
-        () = run.cancel.cancelled() => Err(failure::aborted(None, &run.id)),
-    }
+fn droppable<T>(
+    run: &ActiveRun,
+    work: impl Future<Output = Result<T>>,
+) -> impl Future<Output = Result<T>> {
+    stopped_within(Duration::ZERO, run, work)
 }
 
 /// Waits for a plugin; when the run is cancelled it has the grace period to end, then it is
 /// dropped.
-pub(crate) async fn stoppable<T>(
+pub(crate) fn stoppable<T>(
     engine: &Engine,
+    run: &ActiveRun,
+    work: impl Future<Output = Result<T>>,
+) -> impl Future<Output = Result<T>> {
+    stopped_within(engine.limits.cancel_grace.0, run, work)
+}
+
+async fn stopped_within<T>(
+    grace: Duration,
     run: &ActiveRun,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
@@ -269,14 +271,11 @@ pub(crate) async fn stoppable<T>(
     tokio::select! {
         biased;
         ended = &mut work => ended,
-        () = run.cancel.cancelled() => {
-            let grace: Duration = engine.limits.cancel_grace.0;
-            match tokio::time::timeout(grace, work).await {
-                Ok(Err(error)) => Err(failure::aborted(Some(error), &run.id)),
-                // A result that came too late: the run is over.
-                Ok(Ok(_)) | Err(_) => Err(failure::aborted(None, &run.id)),
-            }
-        }
+        () = run.cancel.cancelled() => match tokio::time::timeout(grace, work).await {
+            Ok(Err(error)) => Err(failure::aborted(Some(error), &run.id)),
+            // A result that came too late: the run is over.
+            Ok(Ok(_)) | Err(_) => Err(failure::aborted(None, &run.id)),
+        },
     }
 }
 

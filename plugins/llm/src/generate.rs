@@ -1,21 +1,65 @@
 //! Asks until somebody answers: again after a while, and then the next one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{ChunkStream, ModelRequest};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::config::RetriesConfig;
 use crate::failure::Failure;
 use crate::target::{Plan, Target, Targets};
 use crate::upstream::{NoAnswer, Upstream};
 
-/// Asks for an answer. Nothing of one has been shown while anything is tried again.
+/// How many chunks may wait for the host.
+const AHEAD: usize = 64;
+
+/// An answer that a task reads. Dropping it ends the task and closes the connection.
+struct Answer {
+    chunks: mpsc::Receiver<Result<Chunk>>,
+    /// That task alone.
+    reading: JoinSet<()>,
+}
+
+/// Asks for an answer, and waits for its first piece.
+///
+/// A task of the library's own runtime asks, where connections and timers are: from the threads of
+/// the host, each piece would go back and forth between threads several times.
 pub(crate) async fn generate(
-    targets: &Targets,
-    run: &RunContext,
-    request: &ModelRequest,
+    targets: Arc<Targets>,
+    run: RunContext,
+    request: ModelRequest,
 ) -> Result<ChunkStream> {
+    let (sender, chunks) = mpsc::channel(AHEAD);
+    let asking = async move {
+        match open(&targets, &run, &request).await {
+            Ok(upstream) => upstream.send(&sender).await,
+            // Whoever does not take it has gone.
+            Err(error) => drop(sender.send(Err(error)).await),
+        }
+    };
+    let mut reading = JoinSet::new();
+    reading.spawn(asking.instrument(tracing::info_span!("generate")));
+    let mut answer = Answer { chunks, reading };
+    let first = answer.next().await.transpose()?;
+    Ok(ChunkStream::new(stream::unfold(
+        (first, answer),
+        |(first, mut answer)| async move {
+            let chunk = match first {
+                Some(first) => Ok(first),
+                None => answer.next().await?,
+            };
+            Some((chunk, (None, answer)))
+        },
+    )))
+}
+
+/// Asks for an answer. Nothing of one has been shown while anything is tried again.
+async fn open(targets: &Targets, run: &RunContext, request: &ModelRequest) -> Result<Upstream> {
     let Plan {
         targets: order,
         options,
@@ -25,11 +69,10 @@ pub(crate) async fn generate(
         let mut tries = 0;
         let failure = loop {
             let client = targets.client()?;
-            let asked =
-                Upstream::open(client, run, target, &options, request, &targets.timeouts).await;
+            let asked = Upstream::open(client, target, &options, request, &targets.timeouts).await;
             let failure = match asked {
-                Ok(upstream) => return Ok(upstream.into_chunks()),
-                Err(NoAnswer::Ended(error)) => return Err(error),
+                Ok(upstream) => return Ok(upstream),
+                Err(NoAnswer::NotAsked(error)) => return Err(error),
                 Err(NoAnswer::Failed(failure)) => failure,
             };
             let Some(wait) = wait(&failure, &targets.retries, tries) else {
@@ -74,4 +117,18 @@ fn wait(failure: &Failure, retries: &RetriesConfig, tries: u32) -> Option<Durati
 
 fn name(target: &Target) -> String {
     format!("{}/{}", target.provider.name, target.model)
+}
+
+// === impl Answer ===
+
+impl Answer {
+    async fn next(&mut self) -> Option<Result<Chunk>> {
+        if let Some(chunk) = self.chunks.recv().await {
+            return Some(chunk);
+        }
+        let error = self.reading.join_next().await?.err()?;
+        Some(Err(Error::internal(format!(
+            "reading the answer ended: {error}"
+        ))))
+    }
 }

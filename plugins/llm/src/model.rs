@@ -28,6 +28,6 @@ impl Model for ProviderModel {
     }
 
     async fn generate(&self, run: RunContext, request: ModelRequest) -> Result<ChunkStream> {
-        generate(&self.targets, &run, &request).await
+        generate(Arc::clone(&self.targets), run, request).await
     }
 }

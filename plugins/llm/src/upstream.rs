@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
-use futures_util::stream;
 use genai::Client;
 use genai::chat::{ChatStream, ChatStreamEvent};
+use mortise_plugin_api::ModelRequest;
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{ChunkStream, ModelRequest};
 use serde_json::Map;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, Sleep, sleep};
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
 
@@ -29,10 +29,11 @@ use crate::translate::Translator;
 /// An answer that is being read. Dropping it closes the connection.
 pub(crate) struct Upstream {
     stream: ChatStream,
-    cancelled: Pin<Box<dyn Future<Output = ()> + Send>>,
     translator: Translator,
     chunks: VecDeque<Chunk>,
     target: Target,
+    /// When the next piece is too late. One timer for all of them: making one anew wakes the runtime.
+    too_late: Pin<Box<Sleep>>,
     /// How long may pass between two pieces.
     patience: Duration,
     is_over: bool,
@@ -42,8 +43,8 @@ pub(crate) struct Upstream {
 pub(crate) enum NoAnswer {
     /// The provider failed.
     Failed(Failure),
-    /// It was not the provider: the request cannot be sent, or nobody wants the answer any more.
-    Ended(Error),
+    /// It was not asked: the request is none that it understands.
+    NotAsked(Error),
 }
 
 // === impl Upstream ===
@@ -52,7 +53,6 @@ impl Upstream {
     /// Asks, and waits for the first piece of the answer.
     pub(crate) async fn open(
         client: &Client,
-        run: &RunContext,
         target: &Target,
         own_options: &Map<String, Value>,
         request: &ModelRequest,
@@ -69,87 +69,63 @@ impl Upstream {
             .map_err(|error| NoAnswer::Failed(Failure::read(&error)))?
             .stream;
         let translator = Translator::new(target.provider.api, &target.provider.name, names, frames);
-        let run = run.clone();
+        let first = timeouts.first_token.0;
         let mut upstream = Self {
             stream,
-            cancelled: Box::pin(async move { run.cancelled().await }),
+            too_late: Box::pin(sleep(first)),
             translator,
             chunks: VecDeque::new(),
             target: target.clone(),
             patience: timeouts.between_tokens.0,
             is_over: false,
         };
-        let first = timeouts.first_token.0;
-        let deadline = Instant::now() + first;
         while upstream.chunks.is_empty() {
-            upstream
-                .pull(deadline, || Failure::silent("first token", first))
-                .await?;
+            let pulled = upstream.pull(|| Failure::silent("first token", first));
+            pulled.await.map_err(NoAnswer::Failed)?;
         }
         Ok(upstream)
     }
 
-    /// The answer, from its first piece on.
-    pub(crate) fn into_chunks(self) -> ChunkStream {
-        ChunkStream::new(stream::unfold(self, |mut upstream| async move {
-            let chunk = upstream.next().await?;
-            Some((chunk, upstream))
-        }))
-    }
-
-    async fn next(&mut self) -> Option<Result<Chunk>> {
+    /// Sends the answer, from its first piece on, to its end.
+    pub(crate) async fn send(mut self, chunks: &Sender<Result<Chunk>>) {
         loop {
-            if let Some(chunk) = self.chunks.pop_front() {
-                return Some(Ok(chunk));
+            for chunk in self.chunks.drain(..) {
+                if chunks.send(Ok(chunk)).await.is_err() {
+                    return;
+                }
             }
             if self.is_over {
-                return None;
+                return;
             }
             let patience = self.patience;
-            let deadline = Instant::now() + patience;
-            let silent = || Failure::silent("further token", patience);
-            if let Err(no_answer) = self.pull(deadline, silent).await {
-                self.is_over = true;
-                return Some(Err(match no_answer {
-                    NoAnswer::Ended(error) => error,
-                    NoAnswer::Failed(failure) => {
-                        failure.log(&self.target, "its answer had begun");
-                        failure.into_error(&self.target)
-                    }
-                }));
+            self.too_late.as_mut().reset(Instant::now() + patience);
+            let pulled = self.pull(|| Failure::silent("further token", patience));
+            if let Err(failure) = pulled.await {
+                failure.log(&self.target, "its answer had begun");
+                let error = failure.into_error(&self.target);
+                // Whoever does not take it has gone.
+                return drop(chunks.send(Err(error)).await);
             }
         }
     }
 
     /// Reads one event, which may mean any number of chunks.
-    async fn pull(
-        &mut self,
-        deadline: Instant,
-        silent: impl FnOnce() -> Failure,
-    ) -> Result<(), NoAnswer> {
-        let event = {
-            let read = std::pin::pin!(quiet(timeout_at(deadline, self.stream.next())));
-            match select(read, &mut self.cancelled).await {
-                Either::Left((event, _)) => event,
-                Either::Right(((), _)) => {
-                    return Err(NoAnswer::Ended(Error::aborted("the run was aborted")));
-                }
-            }
+    async fn pull(&mut self, silent: impl FnOnce() -> Failure) -> Result<(), Failure> {
+        let event = match select(quiet(self.stream.next()), self.too_late.as_mut()).await {
+            Either::Left((event, _)) => event,
+            Either::Right(((), _)) => return Err(silent()),
         };
-        let event = event.map_err(|_| NoAnswer::Failed(silent()))?;
         // Both wires that have an end mark end without an event where it is missing.
-        let event = event.ok_or_else(|| NoAnswer::Failed(Failure::truncated()))?;
-        let event = event.map_err(|error| NoAnswer::Failed(Failure::read(&error)))?;
+        let event = event.ok_or_else(Failure::truncated)?;
+        let event = event.map_err(|error| Failure::read(&error))?;
         self.is_over = matches!(event, ChatStreamEvent::End(_));
-        self.translator
-            .take(event, &mut self.chunks)
-            .map_err(NoAnswer::Failed)
+        self.translator.take(event, &mut self.chunks)
     }
 }
 
 impl From<Error> for NoAnswer {
     fn from(error: Error) -> Self {
-        Self::Ended(error)
+        Self::NotAsked(error)
     }
 }
 

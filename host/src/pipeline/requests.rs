@@ -41,7 +41,7 @@ pub(crate) enum Authorization {
 /// What one guard says of a request that it does not refuse.
 enum Verdict {
     Pass,
-    Authenticated(Principal),
+    Authenticated(Arc<Principal>),
     NoCredentials,
 }
 
@@ -181,27 +181,11 @@ impl Pipeline {
         if has_credential_twice(info, &request.headers) {
             return Err(GuardOutcome::Unauthenticated);
         }
-        let verdict = if info.at_once {
-            hook.capability.guard_now(request)
-        } else {
-            within(self.timeout, hook.capability.guard(request)).await
-        };
-        let failed = match verdict {
-            Ok(GuardVerdict::Pass) => return Ok(Verdict::Pass),
-            Ok(GuardVerdict::Respond(response)) => return Err(GuardOutcome::Answered(response)),
-            Ok(GuardVerdict::Authenticated(principal)) if info.authenticates => {
-                return Ok(Verdict::Authenticated(principal));
-            }
-            Ok(GuardVerdict::NoCredentials) if info.authenticates => {
-                return Ok(Verdict::NoCredentials);
-            }
-            Ok(_) => Error::internal("a guard that does not authenticate spoke of credentials"),
-            Err(error) => error,
-        };
-        match outcome_of_failure(hook, Stage::Guard, &failed) {
-            Ok(()) => Ok(Verdict::Pass),
-            Err(error) => Err(GuardOutcome::Failed(error)),
+        if info.at_once {
+            return judged(hook, hook.capability.guard_now(request));
         }
+        let said = within(self.timeout, hook.capability.guard(request)).await;
+        judged(hook, said)
     }
 
     fn authenticating(&self) -> impl Iterator<Item = &Arc<OfferedHook>> {
@@ -250,6 +234,25 @@ impl Pipeline {
                 &observed(request, &self.credentials).to_string().into(),
             );
         }
+    }
+}
+
+/// What a guard's word means for the request.
+fn judged(hook: &OfferedHook, said: Result<GuardVerdict, Error>) -> Result<Verdict, GuardOutcome> {
+    let authenticates = hook.capability.info().authenticates;
+    let failed = match said {
+        Ok(GuardVerdict::Pass) => return Ok(Verdict::Pass),
+        Ok(GuardVerdict::Respond(response)) => return Err(GuardOutcome::Answered(response)),
+        Ok(GuardVerdict::Authenticated(principal)) if authenticates => {
+            return Ok(Verdict::Authenticated(Arc::new(principal)));
+        }
+        Ok(GuardVerdict::NoCredentials) if authenticates => return Ok(Verdict::NoCredentials),
+        Ok(_) => Error::internal("a guard that does not authenticate spoke of credentials"),
+        Err(error) => error,
+    };
+    match outcome_of_failure(hook, Stage::Guard, &failed) {
+        Ok(()) => Ok(Verdict::Pass),
+        Err(error) => Err(GuardOutcome::Failed(error)),
     }
 }
 

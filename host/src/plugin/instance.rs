@@ -248,21 +248,26 @@ impl Instance {
         }
     }
 
-    /// A call that answers at once.
+    /// A call that answers at once. A panic crosses as an error: there is no unwinding through the
+    /// functions of a library.
     pub(super) fn call_now<T>(
         &self,
         what: &'static str,
         call: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         self.check_on(what)?;
-        let result = guard::guarded(call).and_then(|result| result);
-        self.note(what, &result);
-        result
+        call().inspect_err(|error| self.note_error(what, error))
     }
 
     /// Logs a panic and counts it.
     pub(super) fn note<T>(&self, what: &str, result: &Result<T>) {
-        let Err(error) = result else { return };
+        if let Err(error) = result {
+            self.note_error(what, error);
+        }
+    }
+
+    #[cold]
+    fn note_error(&self, what: &str, error: &Error) {
         if !error.is_panic() {
             return;
         }

@@ -1,5 +1,8 @@
 //! Conversions between the author's types and the types that cross, both ways.
 
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -386,4 +389,29 @@ pub fn run_from_abi(run: abi::RunObject, host: crate::Host) -> crate::RunContext
 /// A request over an object that crossed.
 pub fn request_from_abi(request: abi::RequestObject) -> crate::Request {
     crate::Request::crossed(super::context::CrossedRequest(request))
+}
+
+/// A request that is borrowed, without counting one more reference to it: there is one for every
+/// guard of every request.
+#[expect(unsafe_code, reason = "a copy that is never dropped owns nothing")]
+pub(super) fn borrowed_request(
+    request: &abi::RequestObject,
+) -> impl Deref<Target = crate::Request> + use<'_> {
+    struct Borrowed<'a>(
+        ManuallyDrop<crate::Request>,
+        PhantomData<&'a abi::RequestObject>,
+    );
+
+    impl Deref for Borrowed<'_> {
+        type Target = crate::Request;
+
+        fn deref(&self) -> &crate::Request {
+            &self.0
+        }
+    }
+
+    // SAFETY: the copy lives no longer than what it was copied from, and is not dropped, so that the
+    // object is given back once. It gives out nothing but references, whose clones are counted.
+    let copy = unsafe { std::ptr::read(request) };
+    Borrowed(ManuallyDrop::new(request_from_abi(copy)), PhantomData)
 }

@@ -22,9 +22,13 @@ thread_local! {
 
 /// Calls, and answers a panic with an error that has its message and place.
 pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T> {
-    DEPTH.set(DEPTH.get() + 1);
-    let caught = panic::catch_unwind(AssertUnwindSafe(call));
-    DEPTH.set(DEPTH.get() - 1);
+    // One access to the thread's storage, which is a call in a library.
+    let caught = DEPTH.with(|depth| {
+        depth.set(depth.get() + 1);
+        let caught = panic::catch_unwind(AssertUnwindSafe(call));
+        depth.set(depth.get() - 1);
+        caught
+    });
     caught.map_err(|payload| {
         let told = LAST.take();
         let message = told.unwrap_or_else(|| payload_text(payload.as_ref()).to_owned());

@@ -131,8 +131,7 @@ impl abi::Hook for Adapter {
 
     fn guard_now(&self, request: &RequestObject) -> AbiResult<Verdict_NE> {
         guard::call(|| {
-            let request =
-                convert::request_from_abi(abi::Request_TO::from_sabi(request.obj.shallow_clone()));
+            let request = convert::borrowed_request(request);
             convert::verdict_to_abi(self.hook.guard_now(&request)?)
         })
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mortise_plugin_abi::stable::{RBox, ROption, RStr};
+use mortise_plugin_abi::stable::{RBox, ROption, RResult, RStr};
 use mortise_plugin_abi::{HookObject, Observation, Observation_NE};
 use mortise_plugin_api::ffi::convert;
 use mortise_plugin_api::{Event, EventVerdict, GuardVerdict, HookInfo, Result};
@@ -55,8 +55,10 @@ impl HookCapability for HookAdapter {
 
     fn guard_now(&self, request: &Arc<RequestView>) -> Result<GuardVerdict> {
         self.instance.call_now("hook.guard", || {
-            let verdict = self.object.guard_now(bridge::request_object(request));
-            kept::verdict(&self.instance, convert::result_from_abi(verdict)?)
+            match self.object.guard_now(bridge::request_object(request)) {
+                RResult::ROk(verdict) => kept::verdict(&self.instance, verdict),
+                RResult::RErr(error) => Err(convert::error_from_abi(error)),
+            }
         })
     }
 

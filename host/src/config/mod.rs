@@ -51,7 +51,8 @@ pub use log::{Level, Log, LogFormat};
 pub use models::{ModelAlias, ModelCapability};
 pub use money::Money;
 pub use names::{
-    AgentName, AliasName, CapabilityName, InstanceName, LibraryName, ModelName, ToolPattern,
+    AgentName, AliasName, CapabilityName, InstanceName, LibraryDigest, LibraryName, ModelName,
+    ToolPattern,
 };
 pub use network::Network;
 pub use plugins::{OnError, PluginEntry, Plugins};

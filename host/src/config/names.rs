@@ -20,6 +20,11 @@ pub struct AgentName(String);
 #[serde(try_from = "String")]
 pub struct LibraryName(String);
 
+/// The SHA-256 of a library, 64 digits in hex, as `sha256sum` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+pub struct LibraryDigest(String);
+
 /// Something that a plugin instance offers, written `instance/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
@@ -161,6 +166,29 @@ impl TryFrom<String> for LibraryName {
             return Err(format!("{text:?} is not a name; {GRAMMAR}"));
         }
         Ok(Self(text))
+    }
+}
+
+// === impl LibraryDigest ===
+
+impl LibraryDigest {
+    /// The digits, in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for LibraryDigest {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.len() == 64 && text.bytes().all(|it| it.is_ascii_hexdigit()) {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(format!(
+                "{text:?} is no SHA-256, which has 64 digits in hex; sha256sum prints it"
+            ))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Deadline, FreeTable, InstanceName, LibraryName};
+use super::{Deadline, FreeTable, InstanceName, LibraryDigest, LibraryName};
 
 /// Which libraries are loaded.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -35,6 +35,10 @@ pub struct PluginEntry {
     /// with `_` for `-`.
     #[serde(default)]
     pub library: Option<LibraryName>,
+    /// The SHA-256 of the library, in hex; one with any other is refused before it is opened. Unset
+    /// means whatever is in the folder. The log of the start says which it is.
+    #[serde(default)]
+    pub sha256: Option<LibraryDigest>,
     /// What the plugin itself wants to know. `{ env = "NAME" }` and `{ file = "path" }` stand for
     /// a secret, at any depth.
     #[serde(default)]
@@ -84,6 +88,7 @@ impl PluginEntry {
         Self {
             name,
             library: None,
+            sha256: None,
             config: FreeTable::default(),
             required: true,
             on_error: None,

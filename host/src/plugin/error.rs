@@ -92,6 +92,8 @@ pub(crate) enum LibraryError {
     ForeignOwner { what: &'static str, owner: u32 },
 
     // Its bytes.
+    #[error("it is not the file that `sha256` says: it has {found}")]
+    OtherDigest { found: String },
     #[error("it is not a library: {0}")]
     NotALibrary(&'static str),
     #[error("it is cut off: it should have {needed} bytes and has {found}")]
@@ -251,6 +253,9 @@ impl LibraryError {
             Self::LeadsOut { .. } => "copy the library into the folder instead of linking to it",
             Self::OthersMayWrite { .. } => "run chmod o-w on it",
             Self::ForeignOwner { .. } => "run chown on it, to root or to the user of this server",
+            Self::OtherDigest { .. } => {
+                "put the file there that was meant; if it is this one, write its digest into the entry"
+            }
             Self::Truncated { .. } | Self::Damaged(_) => "copy or build it again",
             Self::WrongTarget { .. } => "build it for this host: cargo build --target",
             Self::StaticTls => {

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::LibraryError;
 use super::sealed::SealedCopy;
 use super::{compat, elf};
+use crate::config::LibraryDigest;
 
 /// A library that is mapped for the rest of the process.
 pub(super) struct Image {
@@ -96,9 +97,15 @@ impl LibraryFile {
         })
     }
 
-    /// The library of these bytes: the one that is loaded already, or a new one.
-    pub(super) fn load(self) -> Result<Arc<Image>, LibraryError> {
+    /// The library of these bytes, which have this digest: the one that is loaded already, or a new
+    /// one.
+    pub(super) fn load(self, wanted: Option<&LibraryDigest>) -> Result<Arc<Image>, LibraryError> {
         let digest = hex(&Sha256::digest(&self.bytes));
+        if let Some(wanted) = wanted
+            && wanted.as_str() != digest
+        {
+            return Err(LibraryError::OtherDigest { found: digest });
+        }
         // Held while opening: the system's loader takes one library at a time anyway, and two
         // threads with the same bytes must end up with one image.
         let mut images = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,6 +19,7 @@ use super::bridge;
 use super::capability::{BoxFuture, RunServices};
 use super::error::LoadError;
 use super::image::Image;
+use super::watchdog::{Inside, Watched};
 
 /// One instance of a plugin. Whoever may call it keeps it alive.
 pub(crate) struct Instance {
@@ -28,6 +29,7 @@ pub(crate) struct Instance {
     required: bool,
     runtime: Handle,
     breaker: Breaker,
+    watched: Watched,
     started: AtomicBool,
     /// Whether it failed to start, and the server goes on without it.
     is_out: AtomicBool,
@@ -96,6 +98,7 @@ impl Instance {
             image,
         } = parts;
         Arc::new(Self {
+            watched: Watched::new(&name),
             name,
             manifest,
             origin,
@@ -193,6 +196,11 @@ impl Instance {
 
     // === calls ===
 
+    /// The thread is in code of this instance until this is dropped.
+    pub(super) fn enter(&self) -> Inside {
+        self.watched.enter()
+    }
+
     /// The run as it crosses.
     pub(super) fn crossed(&self, run: Arc<dyn RunServices>) -> RunObject {
         bridge::run_object(run, &self.runtime)
@@ -242,7 +250,11 @@ impl Instance {
         U: Send + 'static,
         R: FnOnce(&Arc<Self>, T) -> Result<U> + Send + Unpin + 'static,
     {
-        match self.check_on(what).and_then(|()| begin()) {
+        let called = self.check_on(what).and_then(|()| {
+            let _inside = self.enter();
+            begin()
+        });
+        match called {
             Ok(crossed) => Box::pin(Call::new(self, what, crossed, read)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
@@ -256,6 +268,7 @@ impl Instance {
         call: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         self.check_on(what)?;
+        let _inside = self.enter();
         call().inspect_err(|error| self.note_error(what, error))
     }
 
@@ -331,7 +344,9 @@ where
             return Poll::Ready(Err(Error::internal("polled after it had ended")));
         };
         // The SDK contains the author's panics; this contains whoever does not use it.
+        let inside = this.instance.enter();
         let polled = guard::guarded(|| Pin::new(crossed).poll(context));
+        drop(inside);
         let result = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(result)) => convert::result_from_abi(result),

@@ -27,7 +27,9 @@ use super::linked::{Code, LinkedPlugin};
 use super::settings;
 use super::telemetry::telemetry;
 use crate::clock::Clock;
-use crate::config::{Config, InstanceName, Mode, OnError as ConfiguredOnError, PluginEntry};
+use crate::config::{
+    Config, InstanceName, LibraryDigest, Mode, OnError as ConfiguredOnError, PluginEntry,
+};
 
 /// What was loaded; nothing of it has started.
 pub(crate) struct Loaded {
@@ -100,6 +102,8 @@ struct Wanted {
     /// `None` for what the library calls itself.
     name: Option<String>,
     source: Source,
+    /// The digest that its library must have.
+    digest: Option<LibraryDigest>,
     settings: Value,
     /// The index among `[[plugins.load]]`.
     entry: Option<usize>,
@@ -231,6 +235,7 @@ impl Wanted {
         Self {
             name: None,
             source,
+            digest: None,
             settings: Value::Object(Map::new()),
             entry: None,
             required: true,
@@ -256,6 +261,7 @@ impl Wanted {
         };
         Self {
             name: Some(entry.name.to_string()),
+            digest: entry.sha256.clone(),
             settings: entry.config.value().clone(),
             entry: Some(index),
             required: entry.required,
@@ -334,6 +340,7 @@ impl Loader<'_> {
             Source::File(path) => (path.clone(), None),
         };
         let (production, shown) = (self.config.mode() == Mode::Production, path.clone());
+        let digest = wanted.digest.clone();
         let open = move || {
             let file = match in_folder {
                 Some((folder, file_name)) => LibraryFile::in_folder(&folder, &file_name)?,
@@ -345,7 +352,7 @@ impl Loader<'_> {
                     path.display()
                 );
             }
-            file.load()
+            file.load(digest.as_ref())
         };
         let opened = self.on_thread(label, "loading", open).await?;
         let image = opened.map_err(|error| LoadError::library(label, shown, error))?;

@@ -25,6 +25,7 @@ pub(crate) mod request;
 mod sealed;
 mod settings;
 mod telemetry;
+mod watchdog;
 
 #[cfg(test)]
 mod tests;

@@ -7,12 +7,17 @@ use std::{
 };
 
 use integration_tests::{Ended, ServerBuilder, plugin_dir};
+use sha2::{Digest as _, Sha256};
 
 use crate::support::{SCRIPTED, plain};
 
 /// A folder with the scripted model, and what `spoil` makes of a second library.
 fn folder_with(spoil: impl FnOnce(&Path)) -> ServerBuilder {
-    let server = plain("[[plugins.load]]\nname = \"spoilt\"");
+    in_folder("[[plugins.load]]\nname = \"spoilt\"", spoil)
+}
+
+fn in_folder(entry: &str, spoil: impl FnOnce(&Path)) -> ServerBuilder {
+    let server = plain(entry);
     let folder = server.folder().join("plugins");
     fs::create_dir(&folder).expect("there is room for a folder");
     copy("libscripted_model.so", &folder.join("libscripted_model.so"));
@@ -84,6 +89,36 @@ fn a_truncated_library_is_refused_wherever_it_is_cut() {
         let ended = folder_with(|path| write(path, &whole[..part])).fail();
         assert_refused(&ended, &["cut off", "damaged", "not a library"]);
     }
+}
+
+#[test]
+fn a_library_is_refused_where_one_bit_is_not_as_its_digest_says() {
+    let whole = bytes("libecho_agent.so");
+    let digest = |bytes: &[u8]| {
+        let number = |half: &[u8]| u128::from_be_bytes(half.try_into().expect("16 bytes"));
+        let digest = Sha256::digest(bytes);
+        format!(
+            "{:032X}{:032X}",
+            number(&digest[..16]),
+            number(&digest[16..])
+        )
+    };
+    let pinned = |found: &[u8]| {
+        let entry = format!(
+            "[[plugins.load]]\nname = \"spoilt\"\nsha256 = \"{}\"",
+            digest(&whole)
+        );
+        in_folder(&entry, |path| write(path, found))
+    };
+
+    let server = pinned(&whole).start();
+    let _ = server.run("echo", "hello").send().expect(200);
+
+    let mut flipped = whole.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    let found = digest(&flipped).to_lowercase();
+    assert_refused(&pinned(&flipped).fail(), &[&found]);
 }
 
 #[test]

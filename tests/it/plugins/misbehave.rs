@@ -266,6 +266,35 @@ fn a_tool_that_never_returns_is_given_up() {
 }
 
 #[test]
+fn a_tool_that_wakes_itself_again_and_again_is_given_up_and_others_are_served_meanwhile() {
+    let mut server = misbehaving("hang_in = \"tool\", hang = \"spin\"").start();
+    let pid = server.pid();
+    let mut spinning = server.stream("tooled", "call misbehave");
+    spinning.wait_for("TOOL_CALL_END");
+
+    for _ in 0..20 {
+        let _ = server.run("plain", "hi").send().expect(200);
+    }
+
+    let frames = spinning.finish();
+    assert_eq!(only(&frames, "TOOL_CALL_RESULT")["isError"], true);
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn a_plugin_that_holds_a_thread_is_named_in_the_log() {
+    let mut server = misbehaving("hang_in = \"tool\", hang = \"block\"").start();
+    let pid = server.pid();
+    let blocking = server.stream("tooled", "call misbehave");
+
+    let line = server.wait_for_log("has held a thread");
+
+    assert!(line.contains("\"bad\""), "{line}");
+    drop(blocking);
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
 fn a_guard_that_never_answers_refuses_the_request() {
     let mut server = misbehaving("hang_in = \"guard\"").start();
     let pid = server.pid();

@@ -9,9 +9,11 @@ mod model;
 mod place;
 mod tool;
 
+use std::time::Duration;
+
 use mortise_plugin_api::prelude::*;
 
-use crate::place::{Bomb, Place, Spot};
+use crate::place::{Bomb, Hang, Place, Spot};
 
 /// The plugin.
 #[derive(Debug)]
@@ -26,8 +28,10 @@ pub struct Misbehaving {
 pub struct Config {
     /// Where to panic; nowhere by default.
     pub panic_in: Option<Place>,
-    /// Where to wait forever, whatever is cancelled; nowhere by default.
+    /// Where to hang, whatever is cancelled; nowhere by default.
     pub hang_in: Option<Spot>,
+    /// In which way.
+    pub hang: Hang,
 }
 
 impl Plugin for Misbehaving {
@@ -82,10 +86,17 @@ impl Config {
         (self.panic_in == Some(place)).then(|| Bomb)
     }
 
-    /// Waits forever if this is the spot.
+    /// Hangs if this is the spot.
     async fn hang_at(self, spot: Spot) {
-        if self.hang_in == Some(spot) {
-            std::future::pending::<()>().await;
+        if self.hang_in != Some(spot) {
+            return;
+        }
+        match self.hang {
+            Hang::Wait => std::future::pending().await,
+            Hang::Spin => loop {
+                tokio::task::yield_now().await;
+            },
+            Hang::Block => std::thread::sleep(Duration::from_secs(2)),
         }
     }
 }

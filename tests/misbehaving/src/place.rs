@@ -67,7 +67,20 @@ pub enum Place {
     EndpointStream,
 }
 
-/// Where to wait forever.
+/// In which way to hang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Hang {
+    /// Nothing ever wakes it.
+    #[default]
+    Wait,
+    /// It wakes itself as fast as it can.
+    Spin,
+    /// It does not return for two seconds.
+    Block,
+}
+
+/// Where to hang.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Spot {

@@ -71,7 +71,9 @@ impl<T, S: Stream<Item = Result<T>> + Unpin> Stream for Kept<S> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let inside = self.instance.enter();
         let polled = Pin::new(&mut self.stream).poll_next(context);
+        drop(inside);
         if let Poll::Ready(Some(chunk)) = &polled {
             self.instance.note("stream", chunk);
         }

@@ -279,7 +279,7 @@ impl RunFilter {
 // === impl Whose ===
 
 impl Whose {
-    fn includes(&self, owner: &Principal) -> bool {
+    pub(crate) fn includes(&self, owner: &Principal) -> bool {
         match self {
             Self::Everybody => true,
             Self::Tenant(tenant) => owner.tenant == *tenant,

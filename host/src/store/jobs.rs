@@ -170,6 +170,8 @@ impl StoredJob {
     fn end(&mut self, end: JobEnd) {
         let job = &mut self.job;
         job.state = end.state;
+        // One that ends because its last worker died was taken up once more.
+        job.attempt = job.attempt.min(job.max_attempts);
         job.updated_at = end.now;
         job.completed_at = Some(end.now);
         job.result = end.result;

@@ -45,6 +45,7 @@ pub(crate) struct Keeps {
     pub(crate) conversations: bool,
     /// Which run of a conversation is active.
     pub(crate) runtime_state: bool,
+    pub(crate) jobs: bool,
 }
 
 /// What became of an entry.
@@ -171,6 +172,7 @@ pub(crate) fn of(section: &config::Store, clock: Clock) -> Arc<dyn Store> {
             streams: section.streams,
             conversations: section.conversations,
             runtime_state: section.runtime_state,
+            jobs: true,
         },
         is_synced: section.durability == Durability::Full,
         finished_runs: section.finished_runs(),

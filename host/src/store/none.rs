@@ -34,6 +34,7 @@ impl Store for NoStore {
             streams: false,
             conversations: false,
             runtime_state: false,
+            jobs: false,
         }
     }
 

@@ -37,7 +37,11 @@ pub(super) fn sites(owned: &Owned) -> Vec<Site> {
         get("/own/who"),
         post("/own/json", &json!({ "a": 1 })),
     ];
-    let Owned { conversation, run } = owned;
+    let Owned {
+        conversation,
+        run,
+        job,
+    } = owned;
     for base in [BASE, ""] {
         let hi = json!({ "input": "hi" });
         sites.extend([
@@ -66,6 +70,11 @@ pub(super) fn sites(owned: &Owned) -> Vec<Site> {
             get(format!("{base}/-/runs/{}", absent(run))),
             get(format!("{base}/-/approvals")),
             get(format!("{base}/-/usage")),
+            get(format!("{base}/-/jobs")),
+            post(format!("{base}/-/jobs"), &later()),
+            get(format!("{base}/-/jobs/{job}")),
+            delete(format!("{base}/-/jobs/{job}")),
+            get(format!("{base}/-/jobs/{}", absent(job))),
             post(format!("{base}/tools/add/execute"), &add()),
             post(format!("{base}/tools/ghost/execute"), &add()),
             delete(format!("{base}/-/conversations/plain/none")),
@@ -83,7 +92,11 @@ pub(super) fn twins(owned: &Owned, waiting: &Waiting) -> Vec<Twins> {
         there: site(id),
         absent: site(&absent(id)),
     };
-    let Owned { conversation, run } = owned;
+    let Owned {
+        conversation,
+        run,
+        job,
+    } = owned;
     let Waiting {
         tool_run,
         approval_run,
@@ -109,7 +122,9 @@ pub(super) fn twins(owned: &Owned, waiting: &Waiting) -> Vec<Twins> {
             post(format!("{BASE}/plain/run/tool-approval"), &approval_for(id))
         }),
     ];
-    for run in [run, tool_run, approval_run] {
+    all.push(twins(job, &|id| get(format!("{BASE}/-/jobs/{id}"))));
+    all.push(twins(job, &|id| delete(format!("{BASE}/-/jobs/{id}"))));
+    for run in [run, tool_run, approval_run, &format!("run:{job}")] {
         all.push(twins(run, &|id| {
             get(format!("{BASE}/plain/stream-events/resume?streamId={id}"))
         }));
@@ -134,6 +149,11 @@ pub(super) fn approval_for(run: &str) -> Value {
 /// The body that has a tool add two numbers.
 fn add() -> Value {
     json!({ "input": { "a": 1, "b": 2 } })
+}
+
+/// The body that asks for a run which is not done before the test is over.
+fn later() -> Value {
+    json!({ "agent": "plain", "input": "hi", "delay": 86_400_000 })
 }
 
 /// An id of the same form that nobody has.
@@ -198,6 +218,7 @@ mod tests {
         let owned = Owned {
             conversation: "mine".to_owned(),
             run: "run_0001".to_owned(),
+            job: "job_0001".to_owned(),
         };
         let sites = sites(&owned);
         let mut count = 0;

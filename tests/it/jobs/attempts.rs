@@ -9,8 +9,12 @@ use crate::support::{assert_code, kinds, plain};
 #[test]
 fn a_job_is_accepted_done_and_found() {
     let server = start();
-    let body = json!({ "agent": "plain", "input": "hi", "maxAttempts": 2 });
-    let accepted = server.post("/api/-/jobs").json(&body).send().expect(202);
+    let body = json!({ "input": "hi", "maxAttempts": 2 });
+    let accepted = server
+        .post("/api/-/jobs/plain")
+        .json(&body)
+        .send()
+        .expect(202);
     let queued = accepted.json();
     let location = format!("/api/-/jobs/{}", id(&queued));
     assert_eq!(accepted.header("location"), Some(&*location));
@@ -102,25 +106,25 @@ fn the_output_is_checked_against_the_schema_of_the_job() {
 #[test]
 fn what_cannot_be_done_is_refused_and_not_enqueued() {
     let server = start();
-    let ask = |body| server.post("/api/-/jobs").json(&body).send();
-    let unknown = ask(json!({ "agent": "ghost", "input": "hi" })).expect(404);
+    let ask = |body| server.post("/api/-/jobs/plain").json(&body).send();
+    let unknown = server
+        .post("/api/-/jobs/ghost")
+        .json(&json!({ "input": "hi" }));
+    let unknown = unknown.send().expect(404);
     assert_code(&unknown.json(), "NOT_FOUND");
     for (body, place) in [
-        (json!({ "agent": "plain" }), "/"),
+        (json!({}), "/"),
+        (json!({ "input": "hi", "maxAttempts": 0 }), "/maxAttempts"),
         (
-            json!({ "agent": "plain", "input": "hi", "maxAttempts": 0 }),
-            "/maxAttempts",
-        ),
-        (
-            json!({ "agent": "plain", "input": "hi", "resultPolicy": "x" }),
+            json!({ "input": "hi", "resultPolicy": "x" }),
             "/resultPolicy",
         ),
     ] {
         let refused = ask(body).expect(422).json();
         assert_eq!(refused["issues"][0]["path"], place, "{refused}");
     }
-    let _ = ask(json!({ "agent": "plain", "input": [1] })).expect(422);
-    let no_schema = json!({ "agent": "plain", "input": "hi", "outputSchema": { "type": 7 } });
+    let _ = ask(json!({ "input": [1] })).expect(422);
+    let no_schema = json!({ "input": "hi", "outputSchema": { "type": 7 } });
     let _ = ask(no_schema).expect(422);
     let listed = server.get("/api/-/jobs").send().expect(200).json();
     assert_eq!(listed, json!({ "jobs": [], "next": null }));
@@ -128,15 +132,23 @@ fn what_cannot_be_done_is_refused_and_not_enqueued() {
 
 #[test]
 fn a_queue_that_is_full_refuses_and_so_does_a_server_without_a_store() {
-    let body = json!({ "agent": "plain", "input": "hi", "delay": 3_600_000 });
+    let body = json!({ "input": "hi", "delay": 3_600_000 });
     let full = plain("[jobs]\nmax_queued = 1\n").start();
-    let _ = full.post("/api/-/jobs").json(&body).send().expect(202);
-    let refused = full.post("/api/-/jobs").json(&body).send().expect(503);
+    let _ = full
+        .post("/api/-/jobs/plain")
+        .json(&body)
+        .send()
+        .expect(202);
+    let refused = full
+        .post("/api/-/jobs/plain")
+        .json(&body)
+        .send()
+        .expect(503);
     assert_code(&refused.json(), "UNAVAILABLE");
 
     let without = plain("[store]\nurl = \"none\"\n").start();
     let refused = without
-        .post("/api/-/jobs")
+        .post("/api/-/jobs/plain")
         .json(&body)
         .send()
         .expect(503)

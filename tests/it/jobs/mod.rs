@@ -61,10 +61,9 @@ fn enqueue(server: &Server, agent: &str, input: &str) -> Value {
 #[track_caller]
 fn enqueue_with(server: &Server, agent: &str, input: &str, more: Value) -> Value {
     let mut body = more;
-    body["agent"] = agent.into();
     body["input"] = input.into();
     server
-        .post("/api/-/jobs")
+        .post(&format!("/api/-/jobs/{agent}"))
         .json(&body)
         .send()
         .expect(202)

@@ -15,9 +15,9 @@ fn the_job_of_somebody_else_is_not_there() {
         let request = server.anonymous(method, target);
         request.bearer(&format!("token-{who}")).send()
     };
-    let body = json!({ "agent": "plain", "input": "hi", "delay": 3_600_000 });
+    let body = json!({ "input": "hi", "delay": 3_600_000 });
     let of_ann = server
-        .post("/api/-/jobs")
+        .post("/api/-/jobs/plain")
         .bearer("token-ann")
         .json(&body)
         .send();

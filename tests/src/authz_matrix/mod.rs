@@ -206,9 +206,10 @@ tools = ["confirm", "wipe"]
 
 /// A job of the owner that has ended: cancelled before it began.
 fn ended_job(server: &Server, mode: Mode) -> String {
-    let body = json!({ "agent": "plain", "input": MARKER, "delay": 86_400_000 });
+    let body = json!({ "input": MARKER, "delay": 86_400_000 });
     let jobs = format!("{BASE}/-/jobs");
-    let job = as_owner(server, mode, &jobs).json(&body).send().expect(202);
+    let enqueue = as_owner(server, mode, &format!("{jobs}/plain"));
+    let job = enqueue.json(&body).send().expect(202);
     let id = job.json()["id"].as_str().unwrap_or_default().to_owned();
     let cancel = request_of_owner(server, mode, "DELETE", &format!("{jobs}/{id}"));
     let _ = cancel.send().expect(204);

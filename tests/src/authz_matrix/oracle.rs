@@ -128,7 +128,10 @@ fn native(method: &str, path: &[&str], query: &str, owned: &Owned) -> Option<Acc
         // Nobody waits for the calls that are named here.
         ("POST", [_, "run", "tool-result" | "tool-approval"]) => alike(404),
         ("GET", ["-", "agents" | "runs" | "approvals" | "usage" | "jobs"]) => alike(200),
-        ("POST", ["-", "jobs"]) => alike(202),
+        ("POST", ["-", "jobs", name]) => {
+            let is_known = ["plain", "interactive"].contains(name);
+            alike(if is_known { 202 } else { 404 })
+        }
         ("GET" | "DELETE", ["-", "jobs", id]) => Access::Protected {
             stranger: 404,
             owner: match (*id == owned.job, method) {

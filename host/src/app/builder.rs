@@ -134,14 +134,12 @@ impl AppBuilder {
             tasks: tasks.clone(),
         });
         host_api.attach(Arc::new(jobs.clone()));
-        let shared = Arc::new(runtime.clone());
         let request_ids = ids.clone();
         let request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync> =
             Arc::new(move || request_ids.request().into());
         let entrances = entrances::plan(&config, &mounts, |served| {
             HttpState::new(
                 settings(&config, &served),
-                Arc::clone(&shared),
                 jobs.clone(),
                 Arc::clone(&pipeline),
                 served.mounts,

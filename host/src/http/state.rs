@@ -83,7 +83,6 @@ pub(crate) struct HeadLimits {
 impl HttpState {
     pub(crate) fn new(
         settings: Settings,
-        runtime: Arc<Runtime>,
         jobs: Jobs,
         pipeline: Arc<Pipeline>,
         mounts: RouteTable,
@@ -106,7 +105,7 @@ impl HttpState {
             endpoint_timeout,
         } = settings;
         Arc::new(Self {
-            runtime,
+            runtime: Arc::new(jobs.runtime().clone()),
             jobs,
             pipeline,
             mounts: ArcSwap::from_pointee(mounts),

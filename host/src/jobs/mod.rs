@@ -21,7 +21,7 @@ use crate::pipeline::Pipeline;
 use crate::runtime::{RunOutcome, Runtime};
 use crate::schema::Schema;
 use crate::shutdown::Tasks;
-use crate::store::{JobFilter, Store, StoreError, StoredJob, Whose};
+use crate::store::{JobFilter, Store, StoredJob, Whose};
 
 /// How many jobs a list has at most.
 const MOST_LISTED: u32 = 1000;
@@ -98,6 +98,11 @@ impl Jobs {
         }
     }
 
+    /// The runs that they become.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// The same jobs for code that is as trusted as the server: of every agent.
     pub(crate) fn unrestricted(&self) -> Self {
         Self {
@@ -125,7 +130,7 @@ impl Jobs {
             })?;
         }
         let shared = &self.shared;
-        if !shared.store.keeps().jobs {
+        if !shared.store.keeps_jobs() {
             return Err(Error::unavailable(
                 "Jobs cannot be kept: `store.url` is \"none\".",
             ));
@@ -133,7 +138,7 @@ impl Jobs {
         let run = request.run.clone();
         self.runtime.check(&request.run.agent, &run.into())?;
 
-        let stored = self.accepted(request, from)?;
+        let stored = self.accepted(&request, from)?;
         let job = stored.job.clone();
         let most = shared.section.max_queued;
         let has_room = shared.store.enqueue_job(stored, most).await;
@@ -146,7 +151,7 @@ impl Jobs {
         Ok(job)
     }
 
-    fn accepted(&self, request: JobRequest, from: Option<&str>) -> RunOutcome<StoredJob> {
+    fn accepted(&self, request: &JobRequest, from: Option<&str>) -> RunOutcome<StoredJob> {
         let shared = &self.shared;
         let now = shared.clock.now_millis();
         let mut job = Job::new(shared.ids.job(), request.run.agent.clone(), now);
@@ -163,7 +168,7 @@ impl Jobs {
             policy: request.result_policy,
             is_untold: false,
             lease: None,
-            work: serde_json::to_string(&request)?.into(),
+            work: serde_json::to_string(request)?.into(),
         })
     }
 
@@ -208,6 +213,6 @@ fn shown(stored: StoredJob) -> Job {
     job
 }
 
-fn internal(error: StoreError) -> Error {
+fn internal(error: impl std::fmt::Display) -> Error {
     Error::internal(error.to_string())
 }

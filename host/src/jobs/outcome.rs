@@ -138,7 +138,7 @@ mod tests {
     const NOW: u64 = 1000;
 
     /// How a job changes whose attempt ends so, at its first attempt of two.
-    fn change_of(request: JobRequest, attempt: u32, end: RunEnd) -> Option<JobChange> {
+    fn change_of(request: &JobRequest, attempt: u32, end: RunEnd) -> Option<JobChange> {
         let mut job = Job::new("job_1", "plain", 0);
         job.attempt = attempt;
         job.max_attempts = 2;
@@ -151,7 +151,7 @@ mod tests {
         };
         Settling {
             stored: &stored,
-            request: &request,
+            request,
             holder: &"me".into(),
             now: NOW,
             has_listeners: false,
@@ -195,15 +195,15 @@ mod tests {
     #[test]
     fn what_is_said_is_the_result_as_a_text_or_as_the_value_that_was_asked_for() {
         assert_eq!(
-            result_of(change_of(request(), 1, said("7"))).unwrap(),
+            result_of(change_of(&request(), 1, said("7"))).unwrap(),
             json!("7")
         );
         let number = request().with_output_schema(json!({ "type": "integer" }));
         assert_eq!(
-            result_of(change_of(number.clone(), 1, said("7"))).unwrap(),
+            result_of(change_of(&number, 1, said("7"))).unwrap(),
             json!(7)
         );
-        let unfit = result_of(change_of(number, 1, said("seven"))).unwrap_err();
+        let unfit = result_of(change_of(&number, 1, said("seven"))).unwrap_err();
         assert_eq!(unfit.code, "VALIDATION_FAILED");
         assert!(
             unfit.message.ends_with("/ must be integer"),
@@ -212,7 +212,7 @@ mod tests {
         );
         let text = request().with_output_schema(json!({ "type": "string" }));
         assert_eq!(
-            result_of(change_of(text, 1, said("seven"))).unwrap(),
+            result_of(change_of(&text, 1, said("seven"))).unwrap(),
             json!("seven")
         );
     }
@@ -221,7 +221,7 @@ mod tests {
     fn a_failure_waits_an_interruption_does_not_and_the_last_is_a_dead_letter() {
         let upstream = || RunEnd::Failed(Error::upstream("no"));
         let later = |end, at: u64| {
-            let change = change_of(request(), 1, end);
+            let change = change_of(&request(), 1, end);
             let Some(JobChange::Retry { scheduled_at, .. }) = change else {
                 panic!("{change:?}");
             };
@@ -238,13 +238,13 @@ mod tests {
                 JobState::Failed,
             ),
         ] {
-            let Some(JobChange::End { end, .. }) = change_of(request(), 2, end) else {
+            let Some(JobChange::End { end, .. }) = change_of(&request(), 2, end) else {
                 panic!("no end");
             };
             assert_eq!(end.state, state);
             assert!(end.error.is_some());
         }
-        assert!(change_of(request(), 1, RunEnd::Parked).is_none());
+        assert!(change_of(&request(), 1, RunEnd::Parked).is_none());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::store::{
 /// How soon the store is asked again after it failed.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 /// How soon it is asked again where nobody says that there is something to do.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// One of the places for jobs that are being done; free again when it is dropped.
 struct Place {

@@ -27,7 +27,6 @@ fn limits() -> Limits {
             streams: true,
             conversations: true,
             runtime_state: true,
-            jobs: true,
         },
         is_synced: false,
         finished_runs: 10,

@@ -45,7 +45,6 @@ pub(crate) struct Keeps {
     pub(crate) conversations: bool,
     /// Which run of a conversation is active.
     pub(crate) runtime_state: bool,
-    pub(crate) jobs: bool,
 }
 
 /// What became of an entry.
@@ -114,6 +113,10 @@ pub(crate) trait Store: Send + Sync {
     /// Makes the key stand for this run; `Some` where it stands for one already.
     fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>>;
 
+    /// Whether jobs are kept, at least as long as the process lives.
+    fn keeps_jobs(&self) -> bool {
+        true
+    }
     /// Stores a job that is to be done; whether there was room for it beside `most` others.
     fn enqueue_job(&self, job: StoredJob, most: usize) -> StoreFuture<'static, bool>;
     fn job(&self, id: &str) -> StoreFuture<'_, Option<StoredJob>>;
@@ -172,7 +175,6 @@ pub(crate) fn of(section: &config::Store, clock: Clock) -> Arc<dyn Store> {
             streams: section.streams,
             conversations: section.conversations,
             runtime_state: section.runtime_state,
-            jobs: true,
         },
         is_synced: section.durability == Durability::Full,
         finished_runs: section.finished_runs(),

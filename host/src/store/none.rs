@@ -34,7 +34,6 @@ impl Store for NoStore {
             streams: false,
             conversations: false,
             runtime_state: false,
-            jobs: false,
         }
     }
 
@@ -86,6 +85,10 @@ impl Store for NoStore {
 
     fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>> {
         self.state.claim(key, run)
+    }
+
+    fn keeps_jobs(&self) -> bool {
+        false
     }
 
     fn enqueue_job(&self, _job: StoredJob, _most: usize) -> StoreFuture<'static, bool> {

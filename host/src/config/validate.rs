@@ -309,7 +309,13 @@ impl Checks<'_> {
                 );
             }
         }
-        self.period("jobs.lease", jobs.lease);
+        if jobs.lease.0 < Duration::from_secs(1) {
+            self.report(
+                "/jobs/lease",
+                "`jobs.lease` must be at least 1s",
+                "the default is \"1m\"; after a restart no lease is waited for",
+            );
+        }
         for (name, &limit) in &jobs.agents {
             let name = name.as_str();
             if limit == 0 {

@@ -79,8 +79,8 @@ fn job() -> Value {
             "backoff": milliseconds(),
             "resultPolicy": { "enum": ["state", "event", "state-and-event", "none"] },
             "outputSchema": { "type": "object" },
-            "service": not_blank(),
-            "name": not_blank(),
+            "service": name(),
+            "name": name(),
         },
         "additionalProperties": false,
     })
@@ -136,6 +136,11 @@ fn tool_approval() -> Value {
             "actorId": { "type": "string" },
         },
     })
+}
+
+/// A part of the name of an event.
+fn name() -> Value {
+    json!({ "type": "string", "maxLength": 100, "pattern": "^[A-Za-z0-9_-]+$" })
 }
 
 fn not_blank() -> Value {

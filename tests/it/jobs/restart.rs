@@ -1,9 +1,32 @@
 //! Jobs that outlive the server: that ends in order, and that is killed.
 
-use serde_json::{Value, json};
+use std::collections::HashSet;
 
-use super::{FOR_LONG, cancel, enqueue, enqueue_with, heard, heard_of, job, once, start, traced};
+use integration_tests::Server;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::{
+    FOR_LONG, cancel, enqueue, enqueue_with, heard, heard_of, job, once, start, traced, traces,
+};
 use crate::support::eventually;
+
+/// Asks the database of a server, which need not run.
+#[track_caller]
+fn query(server: &std::path::Path, sql: &'static str) -> Option<String> {
+    let url = format!("sqlite:{}", server.join("data/mortise.db").display());
+    let asked = async {
+        let mut database = SqliteConnection::connect(&url).await?;
+        let row = sqlx::query_scalar(sql)
+            .fetch_optional(&mut database)
+            .await?;
+        database.close().await?;
+        Ok::<_, sqlx::Error>(row)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let answer = runtime.expect("there is room for it").block_on(asked);
+    answer.expect("the database can be asked")
+}
 
 #[test]
 fn a_job_that_waits_is_done_after_a_restart() {
@@ -52,7 +75,7 @@ fn the_run_of_a_job_that_outlives_a_kill_is_followed_and_nothing_is_done_twice()
     let server = start();
     let queued = enqueue(&server, "worker", "call trace {} && trace_approved {}");
     traced(&server, 1);
-    let waits = |server: &integration_tests::Server| {
+    let waits = |server: &Server| {
         let waiting = server.get("/api/-/approvals").send().expect(200).json();
         waiting["approvals"].get(0).cloned()
     };
@@ -78,7 +101,7 @@ fn the_run_of_a_job_that_outlives_a_kill_is_followed_and_nothing_is_done_twice()
 fn a_job_that_waits_for_somebody_when_the_server_ends_goes_on_after_it() {
     let server = start();
     let queued = enqueue(&server, "worker", "call trace_approved {}");
-    let waiting = |server: &integration_tests::Server| {
+    let waiting = |server: &Server| {
         eventually(|| {
             let waiting = server.get("/api/-/approvals").send().expect(200).json();
             waiting["approvals"].get(0).cloned()
@@ -130,4 +153,82 @@ fn a_job_that_takes_the_server_with_it_each_time_is_a_dead_letter() {
     assert_eq!(dead["attempt"], 2);
     assert_eq!(dead["error"]["code"], "INTERRUPTED");
     traced(&server, 2);
+}
+
+#[test]
+fn a_job_whose_run_had_ended_when_the_server_was_killed_ends_with_it() {
+    let server = start();
+    let queued = enqueue(&server, "worker", "call trace {}");
+    let done = once(&server, &queued, "success");
+    let builder = server.stop();
+    // As a crash leaves it that comes between the end of the run and that of the job.
+    query(
+        builder.folder(),
+        r#"update jobs set record = json_remove(json_set(record, '$.job.state', 'running',
+           '$.lease', json('{"holder":"life_0","until":1}')), '$.job.completedAt', '$.job.result')
+           returning job_id"#,
+    );
+    let server = builder.start();
+    let again = once(&server, &queued, "success");
+    for key in ["attempt", "result", "run"] {
+        assert_eq!(again[key], done[key]);
+    }
+    traced(&server, 1);
+}
+
+#[test]
+fn a_worker_keeps_the_lease_of_what_it_does() {
+    let config = super::CONFIG.replace("[jobs]", "[jobs]\nlease = \"1s\"");
+    let server = integration_tests::ServerBuilder::new(&config).start();
+    let queued = enqueue(&server, "worker", FOR_LONG);
+    traced(&server, 1);
+    let until = || {
+        query(
+            server.folder(),
+            "select record ->> '$.lease.until' || '' from jobs",
+        )
+    };
+    let first = until().expect("it is leased");
+    eventually(|| until().filter(|until| *until > first));
+    assert_eq!(job(&server, &queued)["attempt"], 1);
+}
+
+#[test]
+fn whenever_a_server_is_killed_each_job_ends_once() {
+    const KILLS: usize = 4;
+    const JOBS: usize = 24;
+    let mut server = start();
+    let more = json!({ "maxAttempts": 100, "backoff": 1 });
+    let input = r#"call trace {"ms":5}"#;
+    let jobs: Vec<Value> = (0..JOBS)
+        .map(|_| enqueue_with(&server, "pair", input, more.clone()))
+        .collect();
+    for kill in 1..=KILLS {
+        // Whatever is under way then.
+        eventually(|| (traces(&server).len() >= kill * JOBS / (KILLS + 2)).then_some(()));
+        server = server.crash_and_restart();
+    }
+    for queued in &jobs {
+        once(&server, queued, "success");
+        heard_of(&server, queued, "success");
+    }
+    let finished = "/api/-/runs?state=finished&limit=200";
+    let finished = server.get(finished).send().expect(200).json();
+    let finished: HashSet<String> = finished["runs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|run| Some(run["runId"].as_str()?.to_owned()))
+        .collect();
+    let own: HashSet<String> = jobs
+        .iter()
+        .map(|queued| job(&server, queued))
+        .filter_map(|job| Some(job["run"].as_str()?.to_owned()))
+        .collect();
+    assert_eq!(own.len(), JOBS);
+    assert_eq!(finished, own, "no job was done twice");
+    assert!(
+        traces(&server).len() <= JOBS + 2 * KILLS,
+        "two at once were cut off by each kill"
+    );
 }

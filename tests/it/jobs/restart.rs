@@ -28,6 +28,15 @@ fn query(server: &std::path::Path, sql: &'static str) -> Option<String> {
     answer.expect("the database can be asked")
 }
 
+/// The call that waits for a decision, once it does.
+#[track_caller]
+fn waiting(server: &Server) -> Value {
+    eventually(|| {
+        let waiting = server.get("/api/-/approvals").send().expect(200).json();
+        waiting["approvals"].get(0).cloned()
+    })
+}
+
 #[test]
 fn a_job_that_waits_is_done_after_a_restart() {
     let server = start();
@@ -75,13 +84,14 @@ fn the_run_of_a_job_that_outlives_a_kill_is_followed_and_nothing_is_done_twice()
     let server = start();
     let queued = enqueue(&server, "worker", "call trace {} && trace_approved {}");
     traced(&server, 1);
-    let waits = |server: &Server| {
-        let waiting = server.get("/api/-/approvals").send().expect(200).json();
-        waiting["approvals"].get(0).cloned()
-    };
-    let before = eventually(|| waits(&server));
+    let before = waiting(&server);
+    // What is shown is stored: from here on, nothing is lost.
+    let alias = queued["runId"].as_str().expect("it has one");
+    let resume = format!("/api/worker/stream-events/resume?streamId={alias}");
+    let mut shown = server.get(&resume).open();
+    shown.wait_for("TOOL_APPROVAL_UPDATED");
     let server = server.crash_and_restart();
-    let after = eventually(|| waits(&server));
+    let after = waiting(&server);
     assert_eq!(before["runId"], after["runId"]);
     assert_eq!(job(&server, &queued)["state"], "running");
     let decision = json!({
@@ -101,12 +111,6 @@ fn the_run_of_a_job_that_outlives_a_kill_is_followed_and_nothing_is_done_twice()
 fn a_job_that_waits_for_somebody_when_the_server_ends_goes_on_after_it() {
     let server = start();
     let queued = enqueue(&server, "worker", "call trace_approved {}");
-    let waiting = |server: &Server| {
-        eventually(|| {
-            let waiting = server.get("/api/-/approvals").send().expect(200).json();
-            waiting["approvals"].get(0).cloned()
-        })
-    };
     let before = waiting(&server);
     let server = server.restart();
     let after = waiting(&server);

@@ -210,6 +210,27 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             "did you mean `capabilities`?",
         ),
         (
+            "[jobs]\nlease = \"10ms\"",
+            2,
+            9,
+            "`jobs.lease` must be at least 1s",
+            "the default is \"1m\"; after a restart no lease is waited for",
+        ),
+        (
+            "[jobs]\nconcurrency_per_agent = 0",
+            2,
+            25,
+            "`jobs.concurrency_per_agent` must be at least 1",
+            "the default is 1",
+        ),
+        (
+            "[jobs.agents]\ntriage = 0",
+            2,
+            10,
+            "`jobs.agents.triage` must be at least 1",
+            "remove the key for `jobs.concurrency_per_agent`",
+        ),
+        (
             "[runs]\nmax_agent_depth = 0",
             2,
             19,

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 use super::*;
 
+mod jobs;
+
 const START: u64 = 1_700_000_000_000;
 
 fn clock() -> Clock {

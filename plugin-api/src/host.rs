@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::backend::HostBackend;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, RunResult};
 use crate::limit::{Limit, Taken};
 use crate::message::{Item, TotalUsage};
@@ -69,6 +69,9 @@ pub struct RunRequest {
     /// Generation options for this run, laid over those of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_options: Option<Map<String, Value>>,
+    /// The JSON Schema of a structured result, in place of that of a declared agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Value>,
     /// Whose run it is; the default principal where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
@@ -279,6 +282,18 @@ impl Host {
     pub async fn start_agent(&self, request: &RunRequest) -> Result<String> {
         self.typed("agents.start", serde_json::to_value(request)?)
             .await
+    }
+
+    /// Waits until a run that was [started](Self::start_agent) has ended, and returns what it came
+    /// to. The run goes on when nobody waits any more.
+    pub async fn outcome(&self, run_id: &str) -> Result<RunResult> {
+        let mut events = self.events(run_id, None);
+        while let Some(event) = events.next().await {
+            if let Some(outcome) = event?.event.outcome() {
+                return outcome;
+            }
+        }
+        Err(Error::internal(format!("the run '{run_id}' has no end")))
     }
 
     /// The events of a run after that number, then live, until it ends.
@@ -600,6 +615,7 @@ impl RunRequest {
             context: None,
             conversation_id: None,
             model_options: None,
+            output_schema: None,
             principal: None,
             unknown_tool_mode: None,
         }
@@ -623,6 +639,14 @@ impl RunRequest {
     #[must_use]
     pub fn with_model_options(mut self, options: Map<String, Value>) -> Self {
         self.model_options = Some(options);
+        self
+    }
+
+    /// The JSON Schema of a structured result, in place of that of a declared agent. An agent whose
+    /// loop is Rust has its own alone.
+    #[must_use]
+    pub fn with_output_schema(mut self, schema: Value) -> Self {
+        self.output_schema = Some(schema);
         self
     }
 

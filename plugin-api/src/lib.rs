@@ -101,8 +101,9 @@
 //! and `reqwest` just work. A panic is contained: the call fails, the server goes on; so build
 //! with `panic = "unwind"`, the default. `tracing` events become log lines of the server.
 //!
-//! The feature `fetch` adds [`Fetcher`], for addresses that clients name. The feature `testing` adds a fake host, so that a plugin can be tested without a server: see
-//! the module `testing`.
+//! The feature `fetch` adds [`Fetcher`], for addresses that clients name, the feature `schema` JSON
+//! Schema, and the feature `template` texts with values filled in. The feature `testing` adds a fake
+//! host, so that a plugin can be tested without a server: see the module `testing`.
 
 // `unsafe` stands in `ffi` and in what `export_plugin!` expands to, nowhere else.
 #![deny(unsafe_code)]
@@ -126,7 +127,11 @@ mod plugin;
 mod request;
 mod run;
 mod runtime;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod sub_agent;
+#[cfg(feature = "template")]
+mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tool;
@@ -166,9 +171,11 @@ pub use self::mount::{
     RouteError, Slashes,
 };
 pub use self::plugin::{NoConfig, Plugin, Registrar};
-pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response};
+pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response, form_pairs};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};
 pub use self::sub_agent::SubAgentEvent;
+#[cfg(feature = "template")]
+pub use self::template::{Template, TemplateError};
 pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo};
 pub use self::toolset::Toolset;
 pub use self::transcript::{RunEnd, Transcript, TranscriptCall};

@@ -233,10 +233,13 @@ impl Request {
 
     /// The first value of a query parameter, decoded.
     pub fn query_param(&self, name: &str) -> Option<String> {
-        self.query().split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode_form(key) == name).then(|| decode_form(value))
-        })
+        let mut pairs = form_pairs(self.query());
+        pairs.find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    /// All query parameters in order, decoded.
+    pub fn query_params(&self) -> Vec<(String, String)> {
+        form_pairs(self.query()).collect()
     }
 
     /// The first value of a header, if it is text.
@@ -283,6 +286,11 @@ impl Request {
     /// A path parameter of an endpoint, as it was sent.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.backend().param(name)
+    }
+
+    /// A path parameter of an endpoint, decoded.
+    pub fn decoded_param(&self, name: &str) -> Option<String> {
+        Some(decode(self.param(name)?, b'+'))
     }
 
     /// Who is asking, once that is known.
@@ -600,12 +608,23 @@ impl Stream for Written {
     }
 }
 
-fn decode_form(text: &str) -> String {
+/// The names and values of a query, or of a body of the type `application/x-www-form-urlencoded`,
+/// decoded.
+pub fn form_pairs(text: &str) -> impl Iterator<Item = (String, String)> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(key, b' '), decode(value, b' '))
+    })
+}
+
+/// The text with what is escaped in it, and something else for each `+`.
+fn decode(text: &str, plus: u8) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         match byte {
-            b'+' => bytes.push(b' '),
+            b'+' => bytes.push(plus),
             b'%' => {
                 let mut ahead = rest.clone();
                 let pair = [ahead.next(), ahead.next()];
@@ -634,9 +653,13 @@ mod tests {
 
     #[test]
     fn form_text_is_decoded_and_broken_escapes_stay() {
+        let decode_form = |text| decode(text, b' ');
         assert_eq!(decode_form("a+b%20c%C3%A9"), "a b cé");
         assert_eq!(decode_form("100%"), "100%");
         assert_eq!(decode_form("%zz%4"), "%zz%4");
+        let pairs: Vec<_> = form_pairs("a=1&&b%3D=+2&c").collect();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(pairs, [pair("a", "1"), pair("b=", " 2"), pair("c", "")]);
     }
 
     #[test]

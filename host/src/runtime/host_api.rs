@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::active::{ActiveRun, Decision};
-use super::api::{Caller, ReadOutcome, RunRequest};
+use super::api::{Caller, OutputRequest, ReadOutcome, RunRequest};
 use super::reader::Reader;
 use super::service::{Runtime, internal, unknown_agent};
 use crate::plugin::capability::{BoxFuture, HostApi};
@@ -227,6 +227,11 @@ impl Runtime {
             conversation_id: request.conversation_id,
             model_options: request.model_options,
             unknown_tool_mode: request.unknown_tool_mode,
+            output: request.output_schema.map(|schema| OutputRequest {
+                schema,
+                name: None,
+                strict: None,
+            }),
             ..RunRequest::default()
         };
         Ok((agent, run, caller))

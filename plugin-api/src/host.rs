@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::backend::HostBackend;
 use crate::error::{Error, Result};
 use crate::event::{Event, RunResult};
+use crate::job::{Job, JobQuery, JobRequest};
 use crate::limit::{Limit, Taken};
 use crate::message::{Item, TotalUsage};
 use crate::request::{Principal, Request};
@@ -99,7 +100,7 @@ pub struct RunStatus {
     pub run_id: String,
     /// Its agent.
     pub agent: String,
-    /// `running`, `finished`, `failed` or `aborted`.
+    /// `running`, `finished`, `failed` or `aborted`; `queued` for that of a job that has not begun.
     pub state: String,
     /// The number of the last event, `None` while there is none.
     #[serde(default)]
@@ -446,13 +447,37 @@ impl Host {
         .await
     }
 
-    /// Enqueues a run to be done later and returns the job's id.
+    /// Enqueues a run to be done later: it is stored when this returns.
     ///
     /// # Errors
-    /// `UNAVAILABLE`: this host has no jobs yet.
-    pub async fn enqueue_job(&self, request: &RunRequest) -> Result<String> {
+    /// Those of a run whose agent is not there, or whose input or context do not fit it; nothing is
+    /// enqueued then. `UNAVAILABLE` where there is no store to keep it.
+    pub async fn enqueue_job(&self, request: &JobRequest) -> Result<Job> {
         self.typed("jobs.enqueue", serde_json::to_value(request)?)
             .await
+    }
+
+    /// How a job stands, `None` for one that is not known.
+    pub async fn job(&self, id: &str) -> Result<Option<Job>> {
+        self.typed("jobs.get", json!({ "jobId": id })).await
+    }
+
+    /// Jobs of whoever the query says, the youngest first.
+    pub async fn jobs(&self, query: &JobQuery) -> Result<Vec<Job>> {
+        self.typed("jobs.list", serde_json::to_value(query)?).await
+    }
+
+    /// Cancels a job, and aborts its run if it has begun; says whether it had not ended.
+    pub async fn cancel_job(&self, id: &str) -> Result<bool> {
+        self.typed("jobs.cancel", json!({ "jobId": id })).await
+    }
+
+    /// Cancels a job for somebody, whom the audit record names; says whether it had not ended.
+    ///
+    /// The plugin answers for it that this principal may.
+    pub async fn cancel_job_for(&self, id: &str, principal: &Principal) -> Result<bool> {
+        let payload = json!({ "jobId": id, "principal": principal });
+        self.typed("jobs.cancel", payload).await
     }
 
     /// Runs a workflow and waits for the result.

@@ -119,6 +119,7 @@ mod fetch;
 pub mod ffi;
 mod hook;
 mod host;
+mod job;
 mod limit;
 mod message;
 mod model;
@@ -157,6 +158,7 @@ pub use self::host::{
     AbortOnDrop, AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunQuery,
     RunRequest, RunStatus, ToolSummary, WaitingApproval,
 };
+pub use self::job::{Job, JobError, JobEvent, JobQuery, JobRequest, JobState, ResultPolicy};
 pub use self::limit::{Limit, Taken};
 pub use self::message::{
     Content, FinishReason, Item, Message, ModelResponse, Part, ToolCallItem, TotalUsage, Usage,
@@ -194,14 +196,15 @@ pub mod prelude {
     pub use crate::{
         Access, Agent, AgentInfo, ApprovalDecision, BeforeTool, Body, BodyWriter, Chunk,
         ChunkStream, Completed, Content, Endpoint, EndpointCall, Error, Event, EventVerdict,
-        FinishReason, GuardVerdict, Hook, HookInfo, Host, Issue, Item, Limit, Message,
-        MethodMismatch, Model, ModelCapabilities, ModelInfo, ModelRequest, ModelResponse, Mount,
-        NoConfig, Observation, ObservedPhase, ObservedRequest, OnError, OutputErrorAnswer,
-        OutputFailed, Part, Plugin, Prefix, Principal, Registrar, Request, RequestKind, Response,
-        ResponseHead, Result, RouteError, RunContext, RunInfo, RunInput, RunRequest, RunResult,
-        Slashes, Stage, StepChange, StepEndAnswer, StepEnded, StepInput, StructuredOutput, Taken,
-        Tool, ToolCall, ToolCallEnded, ToolCallFailed, ToolCallItem, ToolChoice, ToolErrorAnswer,
-        ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec, Toolset, Usage, export_plugin,
+        FinishReason, GuardVerdict, Hook, HookInfo, Host, Issue, Item, Job, JobEvent, JobRequest,
+        JobState, Limit, Message, MethodMismatch, Model, ModelCapabilities, ModelInfo,
+        ModelRequest, ModelResponse, Mount, NoConfig, Observation, ObservedPhase, ObservedRequest,
+        OnError, OutputErrorAnswer, OutputFailed, Part, Plugin, Prefix, Principal, Registrar,
+        Request, RequestKind, Response, ResponseHead, Result, RouteError, RunContext, RunInfo,
+        RunInput, RunRequest, RunResult, Slashes, Stage, StepChange, StepEndAnswer, StepEnded,
+        StepInput, StructuredOutput, Taken, Tool, ToolCall, ToolCallEnded, ToolCallFailed,
+        ToolCallItem, ToolChoice, ToolErrorAnswer, ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec,
+        Toolset, Usage, export_plugin,
     };
 }
 

@@ -194,7 +194,8 @@ impl Runtime {
                 let taken = self.engine.ledger.take(instance, &key, limit, count)?;
                 Ok(serde_json::to_value(taken)?)
             }
-            "jobs.enqueue" | "workflows.run" | "http.request" => Err(Error::unavailable(format!(
+            "jobs.enqueue" | "jobs.get" | "jobs.list" | "jobs.cancel" | "workflows.run"
+            | "http.request" => Err(Error::unavailable(format!(
                 "this server does not offer '{service}' yet"
             ))),
             other => Err(Error::unavailable(format!(

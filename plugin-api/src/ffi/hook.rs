@@ -89,6 +89,7 @@ impl<H: Hook> DynHook for H {
                 "before_save" => answer(hook.before_save(needed(run)?, read(&payload)?).await),
                 "response" => answer(hook.response(read(&payload)?).await),
                 "completed" => answer(hook.completed(read(&payload)?).await),
+                "on_job" => answer(hook.on_job(read(&payload)?).await),
                 other => Err(Error::unavailable(format!(
                     "this plugin's SDK does not know the stage '{other}'"
                 ))),

@@ -70,6 +70,8 @@ pub enum Stage {
     Completed,
     /// Something happened; nobody waits.
     Observe,
+    /// A job ended, or an attempt began; nobody waits.
+    OnJob,
 }
 
 /// What the host does when a hook itself fails.
@@ -183,6 +185,7 @@ impl Stage {
             Self::Response => "response",
             Self::Completed => "completed",
             Self::Observe => "observe",
+            Self::OnJob => "on_job",
         }
     }
 }

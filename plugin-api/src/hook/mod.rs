@@ -21,6 +21,7 @@ pub use self::told::{
 };
 use crate::error::Result;
 use crate::event::{Event, RunResult};
+use crate::job::JobEvent;
 use crate::message::{Item, ModelResponse};
 use crate::model::ModelRequest;
 use crate::request::Request;
@@ -225,6 +226,13 @@ pub trait Hook: Send + Sync + 'static {
     /// [`Stage::Observe`]: something happened. Never waited for; in order.
     fn observe(&self, observation: Observation) -> impl Future<Output = Result<()>> + Send {
         let _ = observation;
+        async { Ok(()) }
+    }
+
+    /// [`Stage::OnJob`]: a job ended, or an attempt began, of any plugin and of the server's own
+    /// route. Never waited for. An end is told at least once, after a restart too.
+    fn on_job(&self, event: JobEvent) -> impl Future<Output = Result<()>> + Send {
+        let _ = event;
         async { Ok(()) }
     }
 }

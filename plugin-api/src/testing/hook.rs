@@ -17,6 +17,7 @@ use crate::hook::{
     OutputFailed, ResponseHead, RunInput, Stage, StepChange, StepEndAnswer, StepEnded, StepInput,
     ToolCall, ToolCallEnded, ToolCallFailed, ToolErrorAnswer,
 };
+use crate::job::JobEvent;
 use crate::message::{Item, ModelResponse};
 use crate::model::ModelRequest;
 
@@ -140,6 +141,12 @@ impl LoadedHook {
         self.needs(Stage::Completed);
         self.call(Stage::Completed.as_str(), false, &completed)
             .await
+    }
+
+    /// [`Stage::OnJob`].
+    pub async fn on_job(&self, event: JobEvent) -> Result<()> {
+        self.needs(Stage::OnJob);
+        self.call(Stage::OnJob.as_str(), false, &event).await
     }
 
     /// [`Stage::Observe`].

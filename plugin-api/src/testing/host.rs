@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::jobs::Jobs;
 use super::limits::Counted;
 use super::loaded::{self, Loaded};
 use crate::backend::{BoxFuture, HostBackend};
@@ -34,7 +35,7 @@ pub(super) struct Shared {
 }
 
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     services: BTreeMap<String, Service>,
     tools: BTreeMap<String, Service>,
     models: BTreeMap<String, ScriptedModel>,
@@ -42,6 +43,7 @@ struct Known {
     metrics: Vec<RecordedMetric>,
     calls: Vec<(String, Value)>,
     counted: Counted,
+    pub(super) jobs: Jobs,
     ids: u64,
 }
 
@@ -85,7 +87,7 @@ impl FakeHost {
     }
 
     /// Answers a service. What is not scripted, and is neither state, a limit (`limits.take`,
-    /// `limits.hold`) nor a service of the run at hand, answers `UNAVAILABLE`.
+    /// `limits.hold`), a service of jobs nor one of the run at hand, answers `UNAVAILABLE`.
     #[must_use]
     pub fn with_service(
         self,
@@ -192,7 +194,7 @@ impl FakeHost {
         self.known().calls.clone()
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.shared.known()
     }
 }
@@ -272,7 +274,12 @@ impl Shared {
                 Ok(serde_json::to_value(known.counted.hold(&key, max))?)
             }
             "tools.changed" => Ok(Value::Null),
-            other => Err(unavailable(other)),
+            other => {
+                let served = known
+                    .jobs
+                    .serve(&self.instance, other, payload, self.now_millis());
+                served.unwrap_or_else(|| Err(unavailable(other)))
+            }
         }
     }
 }

@@ -103,6 +103,7 @@
 
 mod hook;
 mod host;
+mod jobs;
 mod limits;
 mod loaded;
 mod request;

@@ -128,6 +128,7 @@ fn logged_name(stage: &'static str) -> &'static str {
         "before_save" => "hook.before_save",
         "response" => "hook.response",
         "completed" => "hook.completed",
+        "on_job" => "hook.on_job",
         _ => "hook.stage",
     }
 }

@@ -196,15 +196,6 @@ pub struct RunEvents {
     ended: bool,
 }
 
-/// Aborts a run when it is dropped; see [`Host::abort_on_drop`].
-#[derive(Debug)]
-#[must_use = "dropped at once, it aborts the run at once"]
-pub struct AbortOnDrop {
-    host: Host,
-    run_id: String,
-    runtime: Option<tokio::runtime::Handle>,
-}
-
 #[derive(Deserialize)]
 struct EventBatch {
     events: Vec<NumberedEvent>,
@@ -311,18 +302,6 @@ impl Host {
     /// Aborts a run; says whether it was running.
     pub async fn abort_run(&self, run_id: &str) -> Result<bool> {
         self.typed("runs.abort", json!({ "runId": run_id })).await
-    }
-
-    /// Aborts a run when the guard is dropped before it is released: for handlers that are dropped
-    /// when their client has gone.
-    ///
-    /// Called where the plugin's runtime is at hand, as it is in every async function.
-    pub fn abort_on_drop(&self, run_id: impl Into<String>) -> AbortOnDrop {
-        AbortOnDrop {
-            host: self.clone(),
-            run_id: run_id.into(),
-            runtime: tokio::runtime::Handle::try_current().ok(),
-        }
     }
 
     /// The client that a run was shown to has gone: aborts the run, unless
@@ -571,28 +550,6 @@ impl fmt::Debug for Host {
         f.debug_struct("Host")
             .field("instance", &self.instance())
             .finish_non_exhaustive()
-    }
-}
-
-// === impl AbortOnDrop ===
-
-impl AbortOnDrop {
-    /// The run is over, or goes on by itself.
-    pub fn release(mut self) {
-        self.runtime = None;
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            let (host, run_id) = (self.host.clone(), std::mem::take(&mut self.run_id));
-            runtime.spawn(async move {
-                if let Err(error) = host.abort_run(&run_id).await {
-                    tracing::warn!(run_id, %error, "a run that nobody watches cannot be aborted");
-                }
-            });
-        }
     }
 }
 

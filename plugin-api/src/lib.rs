@@ -110,6 +110,7 @@
 
 mod agent;
 mod backend;
+mod door;
 mod error;
 mod event;
 mod export;
@@ -125,22 +126,28 @@ mod message;
 mod model;
 mod mount;
 mod plugin;
+mod problem;
+mod queue;
 mod request;
 mod run;
+mod run_guard;
 mod runtime;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod session;
 mod sub_agent;
 #[cfg(feature = "template")]
 mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod time;
 mod tool;
 mod toolset;
 mod transcript;
 mod version;
 
 pub use self::agent::{Agent, AgentInfo};
+pub use self::door::{Door, PrincipalConfig, Secret};
 pub use self::error::{Error, Issue, Result};
 pub use self::event::{
     ApprovalState, ApprovalStatus, Event, RunResult, TerminationReason, ToolCallRef, ToolErrorKind,
@@ -155,8 +162,8 @@ pub use self::hook::{
     ToolErrorAnswer,
 };
 pub use self::host::{
-    AbortOnDrop, AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunQuery,
-    RunRequest, RunStatus, ToolSummary, WaitingApproval,
+    AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunQuery, RunRequest,
+    RunStatus, ToolSummary, WaitingApproval,
 };
 pub use self::job::{Job, JobError, JobEvent, JobQuery, JobRequest, JobState, ResultPolicy};
 pub use self::limit::{Limit, Taken};
@@ -170,14 +177,19 @@ pub use self::model::{
 };
 pub use self::mount::{
     Access, Endpoint, EndpointCall, EndpointInfo, MethodMismatch, Mount, MountInfo, Prefix,
-    RouteError, Slashes,
+    RouteError, RouteRequest, Slashes, with_state,
 };
 pub use self::plugin::{NoConfig, Plugin, Registrar};
+pub use self::problem::Problem;
+pub use self::queue::{Place, Queue};
 pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response, form_pairs};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};
+pub use self::run_guard::RunGuard;
+pub use self::session::{Session, VisibleTo};
 pub use self::sub_agent::SubAgentEvent;
 #[cfg(feature = "template")]
 pub use self::template::{Template, TemplateError};
+pub use self::time::{Span, rfc3339};
 pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo};
 pub use self::toolset::Toolset;
 pub use self::transcript::{RunEnd, Transcript, TranscriptCall};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -98,8 +98,12 @@ pub struct Body {
 
 enum BodyInner {
     Full(Option<Bytes>),
-    Stream(Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>),
+    // Never locked: it makes a body `Sync`, so that a handler may lend its call to another
+    // function.
+    Stream(Mutex<Chunks>),
 }
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// A response: status, headers, and a body that is whole or streamed.
 #[derive(Debug)]
@@ -151,6 +155,11 @@ impl Principal {
     pub fn with_scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
+    }
+
+    /// Whether this is nobody in particular: no credential was asked for, or one that all share.
+    pub fn is_shared(&self) -> bool {
+        *self == Self::anonymous() || *self == Self::operator()
     }
 
     /// Whether it has this scope.
@@ -250,6 +259,19 @@ impl Request {
     /// The first value of a header.
     pub fn header_bytes(&self, name: &str) -> Option<&[u8]> {
         self.backend().header(name)
+    }
+
+    /// What stands behind `Bearer ` in the only `authorization` header; `None` where there is
+    /// another number of them.
+    pub fn bearer(&self) -> Option<&[u8]> {
+        let headers = self.headers();
+        let mut values = headers
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let (Some((_, value)), None) = (values.next(), values.next()) else {
+            return None;
+        };
+        value.strip_prefix(b"Bearer ")
     }
 
     /// All headers, in the order in which they came.
@@ -369,7 +391,7 @@ impl Body {
     /// Chunks as they come.
     pub fn from_stream(stream: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
         Self {
-            inner: BodyInner::Stream(Box::pin(stream)),
+            inner: BodyInner::Stream(Mutex::new(Box::pin(stream))),
         }
     }
 
@@ -421,7 +443,10 @@ impl Body {
     pub(crate) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         match &mut self.inner {
             BodyInner::Full(bytes) => Poll::Ready(bytes.take().map(Ok)),
-            BodyInner::Stream(stream) => stream.as_mut().poll_next(context),
+            BodyInner::Stream(stream) => {
+                let stream = stream.get_mut().unwrap_or_else(PoisonError::into_inner);
+                stream.as_mut().poll_next(context)
+            }
         }
     }
 

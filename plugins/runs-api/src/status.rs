@@ -1,14 +1,7 @@
 //! How runs look: a row of a batch, the whole entity, and the answer of a finished run.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{RunEnd, RunStatus, Transcript, TranscriptCall};
-
-/// A time in milliseconds as clients read it.
-pub(crate) fn time(millis: u64) -> String {
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis)).to_string()
-}
+use mortise_plugin_api::{RunEnd, RunStatus, Transcript, TranscriptCall, rfc3339};
 
 fn state(run: &RunStatus) -> &'static str {
     match run.state.as_str() {
@@ -27,8 +20,8 @@ pub(crate) fn row(run: &RunStatus) -> Value {
         "agentId": run.agent,
         "sessionId": run.conversation_id,
         "status": state(run),
-        "createdAt": time(run.created_at),
-        "completedAt": run.ended_at.map(time),
+        "createdAt": rfc3339(run.created_at),
+        "completedAt": run.ended_at.map(rfc3339),
     })
 }
 
@@ -42,7 +35,7 @@ pub(crate) fn entity(run: &RunStatus, told: &Transcript) -> Value {
         "orgId": run.principal.tenant,
         "input": told.input,
         "output": output,
-        "updatedAt": run.ended_at.map(time),
+        "updatedAt": run.ended_at.map(rfc3339),
         "requiredAction": told.waiting().map(required_action),
         "inputTokens": told.usage.input_tokens,
         "outputTokens": told.usage.output_tokens,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{AbortOnDrop, RunEnd, Transcript};
+use mortise_plugin_api::{RunEnd, RunGuard, Transcript};
 
 use crate::Api;
 use crate::runs::Started;
@@ -33,7 +33,7 @@ struct Frames {
 }
 
 pub(crate) fn respond(api: Arc<Api>, started: Started) -> Response {
-    let guard = api.guard(&started.run_id);
+    let mut guard = api.guard(&started.run_id);
     Response::stream("text/event-stream", move |writer| async move {
         let mut frames = Frames {
             host: api.host.clone(),
@@ -44,7 +44,7 @@ pub(crate) fn respond(api: Arc<Api>, started: Started) -> Response {
             text_kind: "",
         };
         write(&api, started, &mut frames).await?;
-        guard.into_iter().for_each(AbortOnDrop::release);
+        guard.iter_mut().for_each(RunGuard::release);
         Ok(())
     })
     .with_header("cache-control", "no-cache")

@@ -489,7 +489,7 @@ mod tests {
 
     use super::*;
 
-    fn failed(error: Value) -> Error {
+    fn failed(error: &Value) -> Error {
         let event = json!({
             "type": "RUN_ERROR", "runId": "run_1", "agentName": "a", "error": error, "timestamp": 1,
         });
@@ -499,14 +499,14 @@ mod tests {
 
     #[test]
     fn the_end_of_a_run_tells_what_it_came_to() {
-        let busy = failed(json!({
+        let busy = failed(&json!({
             "code": "CONFLICT", "detail": "Run failed: in use", "retryable": true, "context": { "by": "ann" },
         }));
         assert_eq!(busy.code(), Some("CONFLICT"));
         assert_eq!((busy.message(), busy.is_retryable()), ("in use", true));
         assert_eq!(busy.context().unwrap()["by"], "ann");
         assert_eq!(
-            failed(json!({ "code": "INTERNAL", "detail": "x" })).code(),
+            failed(&json!({ "code": "INTERNAL", "detail": "x" })).code(),
             None
         );
         assert!(Event::data(None, json!(1)).outcome().is_none());

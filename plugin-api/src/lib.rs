@@ -125,6 +125,7 @@ mod limit;
 mod message;
 mod model;
 mod mount;
+mod openapi;
 mod plugin;
 mod problem;
 mod queue;

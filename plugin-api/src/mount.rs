@@ -12,7 +12,7 @@ use serde_path_to_error::Segment;
 use crate::backend::BoxFuture;
 use crate::error::{Error, Issue, Result};
 use crate::hook::GuardVerdict;
-use crate::request::{Body, Principal, Request, Response};
+use crate::request::{Body, Principal, Request, Response, form_pairs};
 
 /// HTTP routes under one prefix, with one way to let clients in and one way to render errors.
 ///
@@ -422,20 +422,47 @@ impl EndpointCall {
             .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")))?;
         fitting(body)
     }
+
+    /// The body of a client whose content type contains this one: JSON as it is, a form as an
+    /// object of texts, anything else as a text.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` for another content type, and for what is not of this kind.
+    pub async fn content(self, wanted: &str) -> Result<Value> {
+        let kind = self.request.header("content-type").unwrap_or_default();
+        if !kind.to_ascii_lowercase().contains(wanted) {
+            let message = format!("The content type is '{kind}', and must contain '{wanted}'.");
+            return Err(Error::bad_request(message));
+        }
+        let bytes = self.body.bytes(usize::MAX).await?;
+        if wanted.contains("json") {
+            return serde_json::from_slice(&bytes)
+                .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")));
+        }
+        let text = String::from_utf8(bytes.into())
+            .map_err(|_| Error::bad_request("The body is no text in UTF-8."))?;
+        if wanted.contains("x-www-form-urlencoded") {
+            let fields = form_pairs(&text).map(|(name, value)| (name, value.into()));
+            return Ok(Value::Object(fields.collect()));
+        }
+        Ok(text.into())
+    }
+}
+
+/// A place as a JSON pointer.
+pub(crate) fn pointer(place: &serde_path_to_error::Path) -> String {
+    let segments = place.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(format!("/{index}")),
+        Segment::Map { key } => Some(format!("/{key}")),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    segments.collect()
 }
 
 /// The value as a `T`, or what is wrong and where.
 fn fitting<T: DeserializeOwned>(value: Value) -> Result<T> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let mut path: String = error
-            .path()
-            .iter()
-            .filter_map(|segment| match segment {
-                Segment::Seq { index } => Some(format!("/{index}")),
-                Segment::Map { key } => Some(format!("/{key}")),
-                Segment::Enum { .. } | Segment::Unknown => None,
-            })
-            .collect();
+        let mut path = pointer(error.path());
         let mut message = error.inner().to_string();
         // serde names a field that is missing between backticks, and where it would belong.
         let missing = message.strip_prefix("missing field `");

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::mount::RouteError;
+use crate::mount::{RouteError, RouteRequest};
 use crate::request::Response;
 
 /// An error as RFC 9457 writes it: an `application/problem+json` body with members of the
@@ -77,6 +77,24 @@ impl Problem {
             .with_header("content-type", Self::CONTENT_TYPE)
             .with_body(Value::Object(self.members).to_string())
     }
+
+    /// The response in the form that the request accepts, with its character set: title and detail
+    /// as Markdown where it names `text/markdown`.
+    pub fn into_accepted(self, request: Option<&RouteRequest>) -> Response {
+        let accepted = request.and_then(|request| request.header("accept"));
+        let (kind, body) = if accepted.is_some_and(|kinds| kinds.contains("text/markdown")) {
+            let text = |key| self.members.get(key).and_then(Value::as_str);
+            let (title, detail) = (text("title"), text("detail").unwrap_or_default());
+            let body = format!("# {}\n\n{detail}\n", title.unwrap_or_default());
+            ("text/markdown", body)
+        } else {
+            (Self::CONTENT_TYPE, Value::Object(self.members).to_string())
+        };
+        Response::new(self.status)
+            .with_header("content-type", format!("{kind}; charset=utf-8"))
+            .with_header("vary", "accept")
+            .with_body(body)
+    }
 }
 
 #[cfg(test)]
@@ -101,5 +119,20 @@ mod tests {
         let response = problem.into_response();
         assert_eq!(response.status(), 404);
         assert_eq!(response.header("content-type"), Some(Problem::CONTENT_TYPE));
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_markdown_reads_a_text() {
+        let problem = || Problem::new(404).with("detail", "no such book");
+        let accept = ("accept".to_owned(), "text/markdown, */*".to_owned());
+        let request = RouteRequest::new("req_1", "/books/7", [accept]);
+        let markdown = problem().into_accepted(Some(&request));
+        assert_eq!(markdown.header("vary"), Some("accept"));
+        let text = markdown.into_body().text().await.unwrap();
+        assert_eq!(text, "# Not Found\n\nno such book\n");
+        let json = problem().into_accepted(None);
+        let kind = Some("application/problem+json; charset=utf-8");
+        assert_eq!(json.header("content-type"), kind);
+        assert_eq!(json.header("vary"), Some("accept"));
     }
 }

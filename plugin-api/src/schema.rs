@@ -21,9 +21,14 @@ mod order;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use jsonschema::{
     PatternOptions, Retrieve, Uri, ValidationError, Validator, error::ValidationErrorKind,
 };
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use order::Rank;
@@ -78,6 +83,11 @@ impl Schema {
             source: source.clone(),
             validator,
         })
+    }
+
+    /// The schema as it was written.
+    pub fn source(&self) -> &Value {
+        &self.source
     }
 
     /// Checks a value.
@@ -153,6 +163,28 @@ impl SchemaError {
             pointer: error.instance_path().as_str().to_owned(),
             message: error.to_string(),
         }
+    }
+}
+
+/// A setting of a plugin may be a schema.
+impl<'de> Deserialize<'de> for Schema {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let source = Value::deserialize(from)?;
+        Self::compile(&source).map_err(|error| D::Error::custom(format!("is {error}")))
+    }
+}
+
+impl JsonSchema for Schema {
+    fn schema_name() -> Cow<'static, str> {
+        "JsonSchema".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> schemars::Schema {
+        json_schema!({ "type": ["object", "boolean"] })
     }
 }
 

@@ -3,6 +3,7 @@
 //! The language is Jinja's as minijinja speaks it: values, conditions, loops, filters. It runs no
 //! code and reads no file, and what one template may do is bounded.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use minijinja::syntax::SyntaxConfig;
@@ -10,6 +11,9 @@ use minijinja::value::Serde;
 use minijinja::{
     AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value as Known,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// A text, ready to be filled in.
@@ -86,6 +90,28 @@ impl Template {
                 Ok(template.render(Known::from_pairs(values))?)
             }
         }
+    }
+}
+
+/// A setting of a plugin may be a template.
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let source = String::deserialize(from)?;
+        Self::parse(&source).map_err(|error| D::Error::custom(format!("is no template: {error}")))
+    }
+}
+
+impl JsonSchema for Template {
+    fn schema_name() -> Cow<'static, str> {
+        "Template".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
     }
 }
 

@@ -35,6 +35,19 @@ fn words(params: Value, message: impl Into<String>) -> Words {
 }
 
 impl Issue {
+    /// Where in the value, as names and numbers; a property that is missing counts.
+    pub fn place(&self) -> Vec<Value> {
+        let segments = self.instance_path.split('/').skip(1);
+        let mut place: Vec<Value> = segments
+            .map(|segment| match segment.parse::<usize>() {
+                Ok(index) => index.into(),
+                Err(_) => segment.replace("~1", "/").replace("~0", "~").into(),
+            })
+            .collect();
+        place.extend(self.params.get("missingProperty").cloned());
+        place
+    }
+
     /// The issue of an `if` whose `then` or `else` failed.
     pub(super) fn of_condition(condition: &Condition) -> Self {
         let failing_keyword = condition.failing_keyword;

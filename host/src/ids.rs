@@ -31,6 +31,16 @@ impl Ids {
         self.make("run_")
     }
 
+    /// The id of a job.
+    pub(crate) fn job(&self) -> String {
+        self.make("job_")
+    }
+
+    /// The id of one life of the server.
+    pub(crate) fn life(&self) -> String {
+        self.make("life_")
+    }
+
     /// The id of a message.
     pub(crate) fn message(&self) -> String {
         self.make("msg_")

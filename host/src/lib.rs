@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 mod http;
 mod ids;
+mod jobs;
 mod ledger;
 mod pipeline;
 mod plugin;

@@ -197,7 +197,11 @@ pub struct RunEvents {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct EventBatch {
+    /// The run itself, where it was asked for by an alias.
+    #[serde(default)]
+    run_id: Option<String>,
     events: Vec<NumberedEvent>,
     ended: bool,
 }
@@ -575,6 +579,10 @@ impl RunEvents {
             match self.host.typed::<EventBatch>("runs.events", payload).await {
                 Ok(batch) => {
                     self.ended = batch.ended;
+                    // The numbers are those of one run: an alias may stand for another one later.
+                    if let Some(run_id) = batch.run_id {
+                        self.run_id = run_id;
+                    }
                     self.ready = batch.events.into();
                 }
                 Err(error) => {

@@ -10,10 +10,11 @@ use crate::support::sources;
 
 /// The layers of the host, from the top. A module uses what stands behind it, never what stands
 /// before it; modules of one group do not know each other.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["cli"],
     &["app"],
     &["http"],
+    &["jobs"],
     &["runtime"],
     &["pipeline"],
     &["plugin", "store"],

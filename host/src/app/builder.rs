@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mortise_plugin_api::{Plugin, Principal};
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::entrances::{self, Planned, Served};
@@ -17,13 +17,14 @@ use crate::clock::Clock;
 use crate::config::{Auth, Config, ConfigError, Mode};
 use crate::http::{BodyLimits, HeadLimits, HttpState, Settings};
 use crate::ids::Ids;
+use crate::jobs::{self, Jobs};
 use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
 use crate::plugin::capability::Catalog;
 use crate::plugin::{self, HostApiSlot, LinkedPlugin, Loaded, Proxies};
 use crate::runtime::{ActiveRuns, Engine, Prices, Quotas, Roster, Runtime};
 use crate::shutdown::Tasks;
-use crate::store;
+use crate::store::{self, StoreError};
 
 /// What an app is built from.
 #[derive(Debug)]
@@ -121,8 +122,18 @@ impl AppBuilder {
             prices: Prices::new(config.prices.clone()),
             quotas: Quotas::of(&config.quota),
             parking: CancellationToken::new(),
+            job_news: watch::Sender::new(()),
         });
-        host_api.attach(Arc::new(runtime.clone()));
+        let jobs = Jobs::new(jobs::Needs {
+            runtime: runtime.clone(),
+            store: Arc::clone(&store),
+            pipeline: Arc::clone(&pipeline),
+            section: config.jobs.clone(),
+            clock,
+            ids: ids.clone(),
+            tasks: tasks.clone(),
+        });
+        host_api.attach(Arc::new(jobs.clone()));
         let shared = Arc::new(runtime.clone());
         let request_ids = ids.clone();
         let request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync> =
@@ -131,6 +142,7 @@ impl AppBuilder {
             HttpState::new(
                 settings(&config, &served),
                 Arc::clone(&shared),
+                jobs.clone(),
                 Arc::clone(&pipeline),
                 served.mounts,
                 tasks.clone(),
@@ -149,6 +161,7 @@ impl AppBuilder {
             http,
             ids,
             store,
+            jobs,
             instances,
             tasks,
             observer_tasks,
@@ -192,11 +205,18 @@ impl BuiltApp {
             return Err(StartCause::Start(error).into());
         }
         self.app.runtime.warn_of_missing_tools();
-        if let Err(error) = self.app.runtime.recover().await {
+        if let Err(error) = self.take_up().await {
             self.discard().await;
             return Err(StartCause::Recovery(error).into());
         }
         Ok(self.app)
+    }
+
+    /// Takes up the runs and the jobs that the last server left.
+    async fn take_up(&self) -> Result<(), StoreError> {
+        let going_on = self.app.runtime.recover().await?;
+        let inner = &self.app.inner;
+        inner.jobs.start(going_on, &inner.observer_tasks).await
     }
 
     /// Takes the addresses of the configuration, then starts the plugins. From here on the process

@@ -99,7 +99,7 @@ impl App {
     /// # Errors
     /// A store that fails.
     pub async fn abort_run(&self, run_id: &str) -> Result<bool> {
-        Ok(self.runtime.abort(run_id, &self.principal))
+        self.runtime.abort(run_id, &self.principal).await
     }
 
     /// Answers a client tool with its result, or with why there is none; says whether the call

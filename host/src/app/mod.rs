@@ -27,6 +27,7 @@ pub use self::watch::{PendingResult, RunEvents, RunStream};
 use crate::config::Config;
 use crate::http::{HttpBody, HttpRouter, HttpService, HttpState};
 use crate::ids::Ids;
+use crate::jobs::Jobs;
 use crate::plugin::{self, Instance};
 use crate::runtime::Runtime;
 use crate::shutdown::Tasks;
@@ -92,6 +93,7 @@ struct Inner {
     http: Arc<HttpState>,
     ids: Ids,
     store: Arc<dyn Store>,
+    jobs: Jobs,
     instances: Vec<Arc<Instance>>,
     tasks: Tasks,
     /// They end after everybody that they watch.

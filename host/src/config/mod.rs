@@ -9,6 +9,7 @@ mod document;
 mod environment;
 mod error;
 mod http;
+mod jobs;
 mod listen;
 mod log;
 mod models;
@@ -46,6 +47,7 @@ pub use cors::{Cors, Origin};
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{ConfigError, Position, Problem, Problems};
 pub use http::Http;
+pub use jobs::Jobs;
 pub use listen::{Listen, Tls};
 pub use log::{Level, Log, LogFormat};
 pub use models::{ModelAlias, ModelCapability};
@@ -90,6 +92,8 @@ pub struct Config {
     pub prices: BTreeMap<String, Price>,
     /// How much each principal may use in a day.
     pub quota: Quota,
+    /// How runs are done that were accepted to be done later.
+    pub jobs: Jobs,
     /// Where runs and conversations are kept.
     pub store: Store,
     /// What is written to standard error.

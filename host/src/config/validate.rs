@@ -31,6 +31,7 @@ impl Config {
         checks.server(self);
         checks.runs(self);
         checks.quota(self);
+        checks.jobs(self);
         checks.store(self);
         checks.plugins(self);
         for (name, tool) in &self.tools.named {
@@ -284,6 +285,38 @@ impl Checks<'_> {
                     &format!("/quota/principals/{index}/subject"),
                     format!("{:?} of {:?} has two quotas", own.subject, own.tenant),
                     "keep one of them",
+                );
+            }
+        }
+    }
+
+    fn jobs(&mut self, config: &Config) {
+        let jobs = &config.jobs;
+        for (key, number, help) in [
+            ("concurrency", jobs.concurrency, "the default is 8"),
+            (
+                "concurrency_per_agent",
+                jobs.concurrency_per_agent,
+                "the default is 1",
+            ),
+            ("max_queued", jobs.max_queued, "the default is 100000"),
+        ] {
+            if number == 0 {
+                self.report(
+                    &format!("/jobs/{key}"),
+                    format!("`jobs.{key}` must be at least 1"),
+                    help,
+                );
+            }
+        }
+        self.period("jobs.lease", jobs.lease);
+        for (name, &limit) in &jobs.agents {
+            let name = name.as_str();
+            if limit == 0 {
+                self.report(
+                    &format!("/jobs/agents/{name}"),
+                    format!("`jobs.agents.{name}` must be at least 1"),
+                    "remove the key for `jobs.concurrency_per_agent`",
                 );
             }
         }

@@ -3,6 +3,7 @@
 //! axum's own router would decode parameters, answer HEAD by itself and panic on a conflict; what
 //! clients of the native API know is simpler, and stands here.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
@@ -19,7 +20,7 @@ use super::body::{self, BodyLimits, JsonBody};
 use super::error::Failure;
 use super::plugin_routes::{Lookup, RequestPath};
 use super::state::HttpState;
-use super::{layers, params, plugin_call, routes};
+use super::{escapes, layers, params, plugin_call, routes};
 use crate::ledger::Places;
 use crate::pipeline::GuardOutcome;
 use crate::plugin::request::{RequestParts, RequestView};
@@ -46,12 +47,16 @@ enum Handler {
     ShowRun,
     ListApprovals,
     ShowUsage,
+    EnqueueJob,
+    ListJobs,
+    ShowJob,
+    CancelJob,
     DeleteConversation,
     ExecuteTool,
 }
 
 /// The routes below the base path; they also answer without it.
-static ROUTES: [Route; 14] = [
+static ROUTES: [Route; 18] = [
     Route::new(Method::POST, "/:name/run", Handler::Run),
     Route::new(
         Method::GET,
@@ -80,6 +85,10 @@ static ROUTES: [Route; 14] = [
     Route::new(Method::GET, "/-/runs/:runId", Handler::ShowRun),
     Route::new(Method::GET, "/-/approvals", Handler::ListApprovals),
     Route::new(Method::GET, "/-/usage", Handler::ShowUsage),
+    Route::new(Method::POST, "/-/jobs", Handler::EnqueueJob),
+    Route::new(Method::GET, "/-/jobs", Handler::ListJobs),
+    Route::new(Method::GET, "/-/jobs/:jobId", Handler::ShowJob),
+    Route::new(Method::DELETE, "/-/jobs/:jobId", Handler::CancelJob),
     Route::new(
         Method::DELETE,
         "/-/conversations/:name/:id",
@@ -250,7 +259,7 @@ async fn built_in(
         Handler::LoadConversation => routes::load_conversation::answer(call).await,
         Handler::ResumeStream => routes::resume_stream::answer(call).await,
         Handler::ResumeConversation => routes::resume_conversation::answer(&call),
-        Handler::AbortRun => Ok(routes::abort_run::answer(&call)),
+        Handler::AbortRun => routes::abort_run::answer(call).await,
         Handler::ToolResult => routes::submit_tool_result::answer(call).await,
         Handler::ToolApproval => routes::submit_tool_approval::answer(call).await,
         Handler::ListAgents => Ok(routes::list_agents::answer(&call)),
@@ -258,6 +267,10 @@ async fn built_in(
         Handler::ShowRun => routes::show_run::answer(call).await,
         Handler::ListApprovals => routes::list_approvals::answer(&call),
         Handler::ShowUsage => routes::show_usage::answer(call).await,
+        Handler::EnqueueJob => routes::enqueue_job::answer(call).await,
+        Handler::ListJobs => routes::list_jobs::answer(call).await,
+        Handler::ShowJob => routes::show_job::answer(call).await,
+        Handler::CancelJob => routes::cancel_job::answer(call).await,
         Handler::DeleteConversation => routes::delete_conversation::answer(call).await,
         Handler::ExecuteTool => routes::execute_tool::answer(call).await,
     }
@@ -430,6 +443,10 @@ impl Handler {
             | Self::ShowRun
             | Self::ListApprovals
             | Self::ShowUsage
+            | Self::EnqueueJob
+            | Self::ListJobs
+            | Self::ShowJob
+            | Self::CancelJob
             | Self::DeleteConversation
             | Self::ExecuteTool => RequestKind::BuiltIn,
         }
@@ -445,7 +462,11 @@ impl Handler {
     ) -> Result<(Bytes, JsonBody), Failure> {
         if !matches!(
             self,
-            Self::Run | Self::ToolResult | Self::ToolApproval | Self::ExecuteTool
+            Self::Run
+                | Self::ToolResult
+                | Self::ToolApproval
+                | Self::ExecuteTool
+                | Self::EnqueueJob
         ) {
             return Ok((Bytes::new(), JsonBody::Empty));
         }
@@ -482,6 +503,15 @@ impl Call<'_> {
         let params = &self.request.params;
         let param = params.iter().find(|(own, _)| own == name);
         param.map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The run in the path. That of a job has a colon in its id, which some clients escape.
+    pub(super) fn run_id(&self) -> Cow<'_, str> {
+        let sent = self.param("runId");
+        match escapes::decode(sent) {
+            Some(decoded) if decoded.starts_with("run:") => decoded.into(),
+            _ => sent.into(),
+        }
     }
 
     pub(super) fn principal(&self) -> Arc<Principal> {

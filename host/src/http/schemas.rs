@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::schema::Schema;
 
 pub(super) static RUN: LazyLock<Schema> = LazyLock::new(|| compile(&run()));
+pub(super) static JOB: LazyLock<Schema> = LazyLock::new(|| compile(&job()));
 pub(super) static TOOL_RESULT: LazyLock<Schema> = LazyLock::new(|| compile(&tool_result()));
 pub(super) static TOOL_INPUT: LazyLock<Schema> = LazyLock::new(|| compile(&tool_input()));
 pub(super) static TOOL_APPROVAL: LazyLock<Schema> = LazyLock::new(|| compile(&tool_approval()));
@@ -60,6 +61,35 @@ fn run() -> Value {
             },
         },
     })
+}
+
+/// Of a run that is done later: nobody is there to ask for more than a plugin may.
+fn job() -> Value {
+    json!({
+        "type": "object",
+        "required": ["agent", "input"],
+        "properties": {
+            "agent": not_blank(),
+            "input": { "oneOf": [{ "type": "string" }, { "type": "array" }, { "type": "object" }] },
+            "context": {},
+            "conversationId": not_blank(),
+            "modelOptions": { "type": "object" },
+            "priority": { "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX },
+            "delay": milliseconds(),
+            "maxAttempts": { "type": "integer", "minimum": 1, "maximum": 100 },
+            "backoff": milliseconds(),
+            "resultPolicy": { "enum": ["state", "event", "state-and-event", "none"] },
+            "outputSchema": { "type": "object" },
+            "service": not_blank(),
+            "name": not_blank(),
+        },
+        "additionalProperties": false,
+    })
+}
+
+/// A whole number that every reader of JSON can hold.
+fn milliseconds() -> Value {
+    json!({ "type": "integer", "minimum": 0, "maximum": (1_u64 << 53) - 1 })
 }
 
 fn replay(properties: &Value) -> Value {

@@ -13,6 +13,7 @@ use super::cors::Cors;
 use super::layers;
 use super::plugin_routes::RouteTable;
 use crate::config::{self, Auth, Secret};
+use crate::jobs::Jobs;
 use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
 use crate::plugin::Proxies;
@@ -22,6 +23,7 @@ use crate::shutdown::Tasks;
 /// What every request may need.
 pub(crate) struct HttpState {
     pub(crate) runtime: Arc<Runtime>,
+    pub(crate) jobs: Jobs,
     pub(crate) pipeline: Arc<Pipeline>,
     /// The routes of plugins; swapped as a whole.
     pub(crate) mounts: ArcSwap<RouteTable>,
@@ -82,6 +84,7 @@ impl HttpState {
     pub(crate) fn new(
         settings: Settings,
         runtime: Arc<Runtime>,
+        jobs: Jobs,
         pipeline: Arc<Pipeline>,
         mounts: RouteTable,
         tasks: Tasks,
@@ -104,6 +107,7 @@ impl HttpState {
         } = settings;
         Arc::new(Self {
             runtime,
+            jobs,
             pipeline,
             mounts: ArcSwap::from_pointee(mounts),
             tasks,

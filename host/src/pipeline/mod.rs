@@ -1,8 +1,9 @@
 //! Hook stages: which hooks a stage has, in the order of the configuration.
 //!
 //! `requests.rs` calls the stages of a request, `runs.rs` those of a run, `observers.rs` tells
-//! whoever only watches.
+//! whoever only watches, `jobs.rs` those who hear of jobs.
 
+mod jobs;
 mod observers;
 mod requests;
 mod runs;

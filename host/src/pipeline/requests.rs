@@ -277,7 +277,7 @@ fn has_credential_twice(info: &HookInfo, headers: &HeaderMap) -> bool {
     names.any(|name| headers.get_all(name.as_str()).iter().nth(1).is_some())
 }
 
-async fn call_stage(
+pub(super) async fn call_stage(
     hook: &OfferedHook,
     stage: Stage,
     payload: &impl Serialize,
@@ -300,7 +300,7 @@ fn outcome_of_failure(hook: &OfferedHook, stage: Stage, failed: &Error) -> Resul
     }
 }
 
-fn log(hook: &OfferedHook, stage: Stage, failed: &Error) {
+pub(super) fn log(hook: &OfferedHook, stage: Stage, failed: &Error) {
     // That it is switched off was logged when it was.
     if failed.code() == Some(SWITCHED_OFF) {
         return;

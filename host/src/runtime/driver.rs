@@ -129,13 +129,7 @@ impl Driver<'_> {
     /// hooks have changed it.
     async fn prepare(&self) -> Result<(Progress, Option<Value>)> {
         let Self { engine, run } = self;
-        if let Some(schema) = &run.agent.context_schema {
-            let context = run.request.context.as_ref().unwrap_or(&Value::Null);
-            schema
-                .compiled
-                .validate(context)
-                .map_err(|issues| failure::invalid("context schema", &issues))?;
-        }
+        input::check_context(&run.agent, &run.request)?;
         if run.answer == AnswerKind::Json {
             refuse_interactive(&run.agent)?;
         }

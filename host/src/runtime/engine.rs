@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mortise_plugin_api::{Error, Event, Principal, Result, Stage};
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Place, RunAccess};
@@ -40,6 +41,8 @@ pub(crate) struct Engine {
     pub(crate) quotas: Option<Quotas>,
     /// The server stops: runs that wait are left to the next start.
     pub(crate) parking: CancellationToken,
+    /// Jobs were enqueued, began or ended.
+    pub(crate) job_news: watch::Sender<()>,
 }
 
 /// How a run ends.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::active::ActiveRun;
+use super::alias::{self, Named};
 use super::api::RunOutcome;
 use super::quota;
 use super::service::{Runtime, internal};
@@ -35,7 +36,7 @@ pub(crate) struct RunSummary {
     pub(crate) conversation_id: Option<String>,
     /// `json` or `stream`.
     pub(crate) answer: &'static str,
-    /// `running`, `finished`, `failed` or `aborted`.
+    /// `running`, `finished`, `failed` or `aborted`; `queued` for that of a job that has not begun.
     pub(crate) state: &'static str,
     /// In milliseconds since 1970, like all times.
     pub(crate) created_at: u64,
@@ -102,6 +103,13 @@ impl Runtime {
         run_id: &str,
         principal: &Principal,
     ) -> RunOutcome<Option<RunSummary>> {
+        let run_id = &*match self.named(run_id).await? {
+            Named::Run(run_id) => run_id,
+            Named::Unbegun(job) => {
+                let is_own = self.reaches(&job.job.principal, principal);
+                return Ok(is_own.then(|| alias::summary(&job)));
+            }
+        };
         if let Some(run) = self.active(run_id, principal) {
             let summary = (!run.lineage.is_part()).then(|| RunSummary::from(&*run));
             return Ok(summary);

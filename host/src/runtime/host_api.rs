@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::active::{ActiveRun, Decision};
+use super::alias::{self, Named};
 use super::api::{Caller, OutputRequest, ReadOutcome, RunRequest};
-use super::reader::Reader;
 use super::service::{Runtime, internal, unknown_agent};
 use crate::plugin::capability::{BoxFuture, HostApi};
 use crate::store::{ConversationKey, Expected, RunFilter, RunState, StoredRun, Whose};
@@ -128,6 +128,7 @@ impl Runtime {
             "runs.events" => self.events(read(payload)?).await,
             "runs.status" => self.status(read(payload)?).await,
             "runs.of_conversation" => self.of_conversation(read(payload)?),
+            // The run of a job is nobody's to leave: its alias is no id that is known here.
             "runs.leave" => {
                 self.leave(&read::<OfRun>(payload)?.run_id);
                 Ok(Value::Null)
@@ -137,7 +138,7 @@ impl Runtime {
                     run_id, principal, ..
                 } = read(payload)?;
                 let by = principal.unwrap_or_else(|| plugin(instance));
-                Ok(self.unrestricted().abort(&run_id, &by).into())
+                Ok(self.unrestricted().abort(&run_id, &by).await?.into())
             }
             "runs.list" => self.list(read(payload)?).await,
             "runs.tool_result" => {
@@ -148,7 +149,7 @@ impl Runtime {
                     error,
                 } = read(payload)?;
                 let result = error.map_or(Ok(result), Err);
-                let run = self.engine.active.get(&run_id);
+                let run = self.engine.active.get(&self.run_named(&run_id).await?);
                 match run.and_then(|run| run.waiting_for(&tool_call_id)) {
                     Some(run) => Ok(run.submit_result(&tool_call_id, result).await?.into()),
                     None => Ok(false.into()),
@@ -194,8 +195,7 @@ impl Runtime {
                 let taken = self.engine.ledger.take(instance, &key, limit, count)?;
                 Ok(serde_json::to_value(taken)?)
             }
-            "jobs.enqueue" | "jobs.get" | "jobs.list" | "jobs.cancel" | "workflows.run"
-            | "http.request" => Err(Error::unavailable(format!(
+            "workflows.run" | "http.request" => Err(Error::unavailable(format!(
                 "this server does not offer '{service}' yet"
             ))),
             other => Err(Error::unavailable(format!(
@@ -219,23 +219,10 @@ impl Runtime {
             .cloned()
             .ok_or_else(|| unknown_agent(&request.agent))?;
         let caller = Caller {
-            principal: Arc::new(request.principal.unwrap_or_default()),
+            principal: Arc::new(request.principal.clone().unwrap_or_default()),
             request_id: format!("{}@{instance}", self.engine.ids.request()).into(),
         };
-        let run = RunRequest {
-            input: request.input,
-            context: request.context,
-            conversation_id: request.conversation_id,
-            model_options: request.model_options,
-            unknown_tool_mode: request.unknown_tool_mode,
-            output: request.output_schema.map(|schema| OutputRequest {
-                schema,
-                name: None,
-                strict: None,
-            }),
-            ..RunRequest::default()
-        };
-        Ok((agent, run, caller))
+        Ok((agent, request.into(), caller))
     }
 
     async fn decide(&self, instance: &str, wanted: ApprovalDecision) -> Result<Value> {
@@ -254,11 +241,14 @@ impl Runtime {
 
     /// The next events of a run, waiting for at least one; `ended` once there will be no more.
     async fn events(&self, OfRun { run_id, after, .. }: OfRun) -> Result<Value> {
-        let store = &self.engine.store;
-        let mut reader = match self.engine.active.get(&run_id) {
-            Some(run) => Reader::resumed(Arc::clone(&run.log), after),
-            None => Reader::stored(run_id, Arc::clone(store), after),
+        let run_id = match self.named(&run_id).await? {
+            Named::Run(run_id) => Some(run_id),
+            Named::Unbegun(job) => self.engine.begun(&job.job.id).await?,
         };
+        let Some(run_id) = run_id else {
+            return Ok(json!({ "events": [], "ended": true }));
+        };
+        let mut reader = self.engine.reader(&run_id, after);
         match reader.next().await {
             ReadOutcome::Events(batches) => {
                 let mut events = Vec::new();
@@ -267,7 +257,7 @@ impl Runtime {
                     event["seq"] = number.into();
                     events.push(event);
                 }
-                Ok(json!({ "events": events, "ended": false }))
+                Ok(json!({ "runId": run_id, "events": events, "ended": false }))
             }
             ReadOutcome::Lagged { .. } => Err(Error::unavailable(
                 "the events after that number are no longer kept",
@@ -277,6 +267,10 @@ impl Runtime {
     }
 
     async fn status(&self, OfRun { run_id, .. }: OfRun) -> Result<Value> {
+        let run_id = match self.named(&run_id).await? {
+            Named::Run(run_id) => run_id,
+            Named::Unbegun(job) => return Ok(serde_json::to_value(alias::status(*job))?),
+        };
         let status = if let Some(run) = self.engine.active.get(&run_id) {
             Some(running(&run))
         } else {
@@ -287,15 +281,8 @@ impl Runtime {
     }
 
     async fn list(&self, query: RunQuery) -> Result<Value> {
-        let whose = match (query.tenant, query.subject) {
-            (Some(tenant), Some(subject)) => {
-                Whose::Principal(Arc::new(Principal::new(subject).with_tenant(tenant)))
-            }
-            (Some(tenant), None) => Whose::Tenant(tenant),
-            (None, _) => Whose::Everybody,
-        };
         let filter = RunFilter {
-            whose,
+            whose: Whose::of(query.tenant, query.subject),
             agent: query.agent,
             conversation_id: query.conversation_id,
             state: None,
@@ -343,6 +330,26 @@ impl Runtime {
         Ok(serde_json::to_value(
             stored.map(|stored| stored.items.to_vec()),
         )?)
+    }
+}
+
+// === impl RunRequest ===
+
+impl From<PluginRunRequest> for RunRequest {
+    fn from(request: PluginRunRequest) -> Self {
+        Self {
+            input: request.input,
+            context: request.context,
+            conversation_id: request.conversation_id,
+            model_options: request.model_options,
+            unknown_tool_mode: request.unknown_tool_mode,
+            output: request.output_schema.map(|schema| OutputRequest {
+                schema,
+                name: None,
+                strict: None,
+            }),
+            ..Self::default()
+        }
     }
 }
 

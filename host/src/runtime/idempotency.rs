@@ -74,20 +74,25 @@ impl Runtime {
                 "The request with this Idempotency-Key is still under way.",
             ));
         };
-        match serde_json::from_slice(json)? {
-            Event::RunFinished { result, .. } => Ok(result),
-            Event::RunAborted { .. } => Err(Error::aborted(format!("Run '{run_id}' was aborted."))),
-            Event::RunError { error, .. } => {
-                let code = error["code"].as_str().unwrap_or("INTERNAL");
-                let detail = error["detail"].as_str().unwrap_or_default();
-                let mut failed = Error::new(code, detail);
-                for (key, value) in error["context"].as_object().into_iter().flatten() {
-                    failed = failed.with_context(key.as_str(), value.clone());
-                }
-                Err(failed)
+        answer(json, run_id)
+    }
+}
+
+/// What a run came to, by its last event.
+pub(super) fn answer(last_event: &[u8], run_id: &str) -> RunOutcome<RunResult> {
+    match serde_json::from_slice(last_event)? {
+        Event::RunFinished { result, .. } => Ok(result),
+        Event::RunAborted { .. } => Err(Error::aborted(format!("Run '{run_id}' was aborted."))),
+        Event::RunError { error, .. } => {
+            let code = error["code"].as_str().unwrap_or("INTERNAL");
+            let detail = error["detail"].as_str().unwrap_or_default();
+            let mut failed = Error::new(code, detail);
+            for (key, value) in error["context"].as_object().into_iter().flatten() {
+                failed = failed.with_context(key.as_str(), value.clone());
             }
-            _ => Err(Error::internal("a run has no last event")),
+            Err(failed)
         }
+        _ => Err(Error::internal("a run has no last event")),
     }
 }
 

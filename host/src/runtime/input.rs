@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 
 use super::access::Place;
 use super::active::ActiveRun;
+use super::agents::{AgentKind, AgentSpec};
+use super::api::RunRequest;
 use super::engine::Engine;
+use super::failure;
 use crate::store::ConversationKey;
 
 /// The stored history of a run's conversation.
@@ -112,6 +115,29 @@ pub(crate) async fn load_history(engine: &Engine, run: &ActiveRun) -> Result<His
         items: stored.items,
         version: Some(stored.version),
     }))
+}
+
+/// Checks what can be checked of a run without beginning it.
+pub(crate) fn check(agent: &AgentSpec, request: &RunRequest) -> Result<()> {
+    check_context(agent, request)?;
+    let items = items(&request.input)?;
+    match &agent.kind {
+        AgentKind::Declared(model) => {
+            let info = model.info();
+            check_capabilities(&items, &info.capabilities, &agent.name, &info.name)
+        }
+        AgentKind::Coded(_) | AgentKind::ToolEndpoint => Ok(()),
+    }
+}
+
+/// Refuses a context that does not fit the agent.
+pub(crate) fn check_context(agent: &AgentSpec, request: &RunRequest) -> Result<()> {
+    let Some(schema) = &agent.context_schema else {
+        return Ok(());
+    };
+    let context = request.context.as_ref().unwrap_or(&Value::Null);
+    let checked = schema.compiled.validate(context);
+    checked.map_err(|issues| failure::invalid("context schema", &issues))
 }
 
 /// Refuses parts that the model does not take.

@@ -3,11 +3,13 @@
 //! `service.rs` is the face; `driver.rs` takes a run from its first event to its last, `step.rs`
 //! asks the model, `tools.rs` executes its calls, `log.rs` remembers what was shown and `reader.rs`
 //! shows it, `checkpoint.rs` and `recovery.rs` let a run outlive the server. `delegation.rs`,
-//! `part.rs` and `lineage.rs` let an agent hand tasks to others.
+//! `part.rs` and `lineage.rs` let an agent hand tasks to others. `job_run.rs` is what workers ask
+//! for, and `alias.rs` the name of a job's run.
 
 mod access;
 mod active;
 mod agents;
+mod alias;
 mod answer;
 mod api;
 mod checkpoint;
@@ -19,6 +21,7 @@ mod history;
 mod host_api;
 mod idempotency;
 mod input;
+mod job_run;
 mod lineage;
 mod log;
 mod models;
@@ -40,6 +43,7 @@ pub(crate) use self::api::*;
 pub(crate) use self::engine::Engine;
 pub(crate) use self::history::RunQuery;
 pub(crate) use self::idempotency::{Claim, conflict};
+pub(crate) use self::job_run::{Coming, GoingOn, RunEnd};
 pub(crate) use self::quota::Quotas;
 pub(crate) use self::reader::{CutNotice, Reader};
 pub(crate) use self::roster::Roster;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::ReadOutcome;
 use super::log::{EventLog, Peek};
+use crate::plugin::capability::BoxFuture;
 use crate::store::{EventBatch, Store};
 
 /// How many events a reader takes from the store at once.
@@ -29,6 +30,9 @@ pub(crate) struct CutNotice(Arc<AtomicBool>);
 
 enum Source {
     Live(Attached),
+    /// A run that has not begun: its reader, once it has. `None` where it never will.
+    Awaited(BoxFuture<'static, Option<Reader>>),
+    Nothing,
     /// A run that is over: only the store knows it.
     Stored {
         run_id: String,
@@ -76,6 +80,17 @@ impl Reader {
         }
     }
 
+    /// A reader of a run that has not begun; none where it never will.
+    pub(crate) fn awaiting(reader: BoxFuture<'static, Option<Reader>>) -> Self {
+        Self {
+            source: Source::Awaited(reader),
+            next: 0,
+            hears_failure: false,
+            on_gone: None,
+            cut: CutNotice::default(),
+        }
+    }
+
     /// How to tell this reader of a cut; `None` where that makes no difference. Where no store holds
     /// the run, nobody could come back to it, and it ends with its only reader.
     pub(crate) fn cut_notice(&self) -> Option<CutNotice> {
@@ -85,7 +100,14 @@ impl Reader {
 
     /// Waits for what comes next.
     pub(crate) async fn next(&mut self) -> ReadOutcome {
+        if let Source::Awaited(reader) = &mut self.source {
+            match reader.await {
+                Some(reader) => *self = reader,
+                None => self.source = Source::Nothing,
+            }
+        }
         let outcome = match &mut self.source {
+            Source::Awaited(_) | Source::Nothing => ReadOutcome::End { failure: None },
             Source::Stored { run_id, store } => match replay(&**store, run_id, self.next).await {
                 Some(events) => ReadOutcome::Events(events),
                 None => ReadOutcome::End { failure: None },

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mortise_plugin_api::{Error, Item};
+use tokio::sync::oneshot;
 
 use super::active::{ActiveRun, Beginning};
 use super::agents::{AgentKind, AgentSpec, ToolBody};
@@ -13,7 +14,7 @@ use super::checkpoint::{CallProgress, Progress, progress_of_calls};
 use super::driver::Begin;
 use super::log::EventLog;
 use super::service::Runtime;
-use super::{RunRequest, failure};
+use super::{Coming, GoingOn, RunRequest, failure};
 use crate::store::{AnswerKind, Finish, RunState, StoreError, UnfinishedRun};
 
 /// What a run goes on with.
@@ -27,14 +28,16 @@ struct Revived {
 // === impl Runtime ===
 
 impl Runtime {
-    /// Takes up what the last server left; before any other run begins.
-    pub(crate) async fn recover(&self) -> Result<(), StoreError> {
+    /// Takes up what the last server left; before any other run begins. What goes on, a worker may
+    /// follow.
+    pub(crate) async fn recover(&self) -> Result<GoingOn, StoreError> {
+        let mut going_on = GoingOn::new();
         for unfinished in self.engine.store.unfinished_runs().await? {
             let run_id = Arc::clone(&unfinished.run.id);
             match self.revived(&unfinished) {
                 Ok(revived) => {
                     tracing::info!(run_id = &*run_id, "a run goes on");
-                    self.go_on(unfinished, revived).await;
+                    going_on.insert(run_id, self.go_on(unfinished, revived).await);
                 }
                 Err(reason) => {
                     tracing::warn!(run_id = &*run_id, reason, "a run was interrupted");
@@ -42,7 +45,7 @@ impl Runtime {
                 }
             }
         }
-        Ok(())
+        Ok(going_on)
     }
 
     /// What is needed to go on, or why the run cannot.
@@ -91,7 +94,7 @@ impl Runtime {
         })
     }
 
-    async fn go_on(&self, unfinished: UnfinishedRun, revived: Revived) {
+    async fn go_on(&self, unfinished: UnfinishedRun, revived: Revived) -> Coming {
         let engine = &self.engine;
         let Revived {
             agent,
@@ -134,7 +137,10 @@ impl Runtime {
         {
             tracing::warn!(run_id = &*run.id, %error, "what its owner has used is not known");
         }
-        self.start(run, Begin::From(Box::new(progress)), None).await;
+        let (sender, coming) = oneshot::channel();
+        let begin = Begin::From(Box::new(progress));
+        self.start(run, begin, Some(sender)).await;
+        coming
     }
 
     async fn interrupt(&self, unfinished: UnfinishedRun) -> Result<(), StoreError> {

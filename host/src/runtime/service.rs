@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::active::{ActiveRun, Beginning, ClientResult, Decision};
 use super::agents::{AgentKind, AgentSpec};
+use super::alias::Named;
 use super::api::{
     AgentSummary, Caller, Conversation, Resume, RunOutcome, RunRequest, Streamed, Watched,
 };
@@ -134,15 +135,19 @@ impl Runtime {
         Ok(watched)
     }
 
-    /// Aborts a run of this principal; whether there was one.
-    pub(crate) fn abort(&self, run_id: &str, principal: &Arc<Principal>) -> bool {
+    /// Aborts a run of this principal; whether there was one. That of a job ends the job.
+    pub(crate) async fn abort(&self, run_id: &str, principal: &Arc<Principal>) -> RunOutcome<bool> {
+        if let Some(job) = self.job_of_alias(run_id).await? {
+            let is_own = self.reaches(&job.job.principal, principal);
+            return Ok(is_own && self.cancel_job(&job.job.id, principal).await?);
+        }
         let Some(run) = self.active(run_id, principal) else {
-            return false;
+            return Ok(false);
         };
         run.cancel.cancel();
         self.engine
             .audit("abort", principal, Some(&run.id), Value::Null);
-        true
+        Ok(true)
     }
 
     /// Answers a client tool; whether the call was pending.
@@ -153,7 +158,8 @@ impl Runtime {
         result: ClientResult,
         principal: &Principal,
     ) -> RunOutcome<bool> {
-        match self.active(run_id, principal) {
+        let run_id = self.run_named(run_id).await?;
+        match self.active(&run_id, principal) {
             Some(run) => match run.waiting_for(call_id) {
                 Some(run) => run.submit_result(call_id, result).await,
                 None => Ok(false),
@@ -170,7 +176,7 @@ impl Runtime {
         decision: Decision,
         principal: &Arc<Principal>,
     ) -> RunOutcome<bool> {
-        let run = self.engine.active.get(run_id);
+        let run = self.engine.active.get(&self.run_named(run_id).await?);
         let Some(run) = run.and_then(|run| run.waiting_for(call_id)) else {
             return Ok(false);
         };
@@ -223,6 +229,14 @@ impl Runtime {
         if !store.keeps().streams {
             return Ok(Resume::NoStore);
         }
+        let run_id = &*match self.named(run_id).await? {
+            Named::Run(run_id) => run_id,
+            Named::Unbegun(job) if self.reaches(&job.job.principal, principal) => {
+                let reader = self.engine.reader_of_job(job.job.id, after);
+                return Ok(Resume::Reader(reader));
+            }
+            Named::Unbegun(_) => return Ok(Resume::Unknown),
+        };
         if let Some(run) = self.active(run_id, principal) {
             return Ok(
                 if run.answer == AnswerKind::Stream && !run.lineage.is_part() {
@@ -312,7 +326,7 @@ impl Runtime {
     }
 
     /// Takes a run of what its owner may begin today; one with a key was taken with its key.
-    async fn admit(&self, request: &RunRequest, owner: &Principal) -> RunOutcome<()> {
+    pub(super) async fn admit(&self, request: &RunRequest, owner: &Principal) -> RunOutcome<()> {
         match &self.engine.quotas {
             Some(quotas) if request.claimed_id.is_none() => {
                 let now = self.engine.clock.now_millis();
@@ -343,7 +357,7 @@ impl Runtime {
         self.reach == Reach::Everything || owner == principal
     }
 
-    fn open(
+    pub(super) fn open(
         &self,
         agent: Arc<AgentSpec>,
         request: RunRequest,

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 use super::*;
 
+mod jobs;
+
 const START: u64 = 1_700_000_000_000;
 
 fn clock() -> Clock {
@@ -25,6 +27,7 @@ fn limits() -> Limits {
             streams: true,
             conversations: true,
             runtime_state: true,
+            jobs: true,
         },
         is_synced: false,
         finished_runs: 10,

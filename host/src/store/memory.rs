@@ -1,16 +1,19 @@
 //! The store in memory: bounded, gone with the process.
 
+mod jobs;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mortise_plugin_api::Principal;
 use serde_json::Value;
 
+use self::jobs::Jobs;
 use super::{
     Acknowledge, Appended, AuditRecord, Booking, ConversationKey, ConversationSave, DailyUsage,
-    Entry, EventBatch, Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits,
-    RunFilter, RunState, Store, StoreError, StoreFuture, StoredConversation, StoredRun, USAGE_DAYS,
-    UnfinishedRun, Used,
+    Entry, EventBatch, Expected, Finish, Finished, IdempotencyKey, JobChange, JobFilter, Keeps,
+    KeyedRun, LeaseRequest, Leased, Limits, RunFilter, RunState, Store, StoreError, StoreFuture,
+    StoredConversation, StoredJob, StoredRun, USAGE_DAYS, UnfinishedRun, Used,
 };
 use crate::clock::Clock;
 
@@ -35,6 +38,7 @@ struct Data {
     keys: HashMap<IdempotencyKey, KeyedRun>,
     /// Keys in the order of their first use.
     key_order: VecDeque<IdempotencyKey>,
+    jobs: Jobs,
 }
 
 /// Beyond so many principals, those that have not used anything today are forgotten.
@@ -60,8 +64,21 @@ impl MemoryStore {
         self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The jobs, without those that are too old.
+    fn with_jobs<T>(&self, ask: impl FnOnce(&mut Jobs) -> T) -> T {
+        let oldest = self.clock.now_millis().saturating_sub(self.age());
+        let jobs = &mut self.data().jobs;
+        jobs.forget(oldest, self.limits.finished_runs);
+        ask(jobs)
+    }
+
+    /// How long what has ended is kept, in milliseconds.
+    fn age(&self) -> u64 {
+        u64::try_from(self.limits.finished_for.as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn forget_old_runs(&self, data: &mut Data) {
-        let age = u64::try_from(self.limits.finished_for.as_millis()).unwrap_or(u64::MAX);
+        let age = self.age();
         let now = self.clock.now_millis();
         while let Some((ended, _)) = data.finished.front() {
             let too_many = data.finished.len() > self.limits.finished_runs;
@@ -201,6 +218,26 @@ impl Store for MemoryStore {
             data.keys.remove(&oldest);
         }
         done(None)
+    }
+
+    fn enqueue_job(&self, job: StoredJob, most: usize) -> StoreFuture<'static, bool> {
+        done(self.with_jobs(|jobs| jobs.enqueue(job, most)))
+    }
+
+    fn job(&self, id: &str) -> StoreFuture<'_, Option<StoredJob>> {
+        done(self.with_jobs(|jobs| jobs.get(id)))
+    }
+
+    fn jobs(&self, filter: JobFilter) -> StoreFuture<'_, Vec<StoredJob>> {
+        done(self.with_jobs(|jobs| jobs.list(&filter)))
+    }
+
+    fn lease_job(&self, request: LeaseRequest) -> StoreFuture<'static, Leased> {
+        done(self.with_jobs(|jobs| jobs.lease(&request)))
+    }
+
+    fn change_job(&self, id: &str, change: JobChange) -> StoreFuture<'static, Option<StoredJob>> {
+        done(self.with_jobs(|jobs| jobs.change(id, change)))
     }
 
     fn book(&self, booking: Booking) {

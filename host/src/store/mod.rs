@@ -1,8 +1,9 @@
-//! What outlives a run: its events, conversations, the state of plugins.
+//! What outlives a run: its events, conversations, the state of plugins, and jobs.
 //!
 //! To add a noun: a type in `records.rs`, methods here, cases in `contract.rs`, then every backend.
 
 mod events;
+mod jobs;
 mod memory;
 mod none;
 mod records;
@@ -20,6 +21,7 @@ use mortise_plugin_api::Principal;
 use serde_json::Value;
 
 pub(crate) use self::events::EventBatch;
+pub(crate) use self::jobs::*;
 use self::memory::MemoryStore;
 use self::none::NoStore;
 pub(crate) use self::records::*;
@@ -43,6 +45,7 @@ pub(crate) struct Keeps {
     pub(crate) conversations: bool,
     /// Which run of a conversation is active.
     pub(crate) runtime_state: bool,
+    pub(crate) jobs: bool,
 }
 
 /// What became of an entry.
@@ -111,6 +114,16 @@ pub(crate) trait Store: Send + Sync {
     /// Makes the key stand for this run; `Some` where it stands for one already.
     fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>>;
 
+    /// Stores a job that is to be done; whether there was room for it beside `most` others.
+    fn enqueue_job(&self, job: StoredJob, most: usize) -> StoreFuture<'static, bool>;
+    fn job(&self, id: &str) -> StoreFuture<'_, Option<StoredJob>>;
+    /// A page of jobs, the youngest first.
+    fn jobs(&self, filter: JobFilter) -> StoreFuture<'_, Vec<StoredJob>>;
+    /// Takes up the job that is due: that with the highest priority, of those the oldest.
+    fn lease_job(&self, request: LeaseRequest) -> StoreFuture<'static, Leased>;
+    /// The job as it stands after that, `None` where it may not change so.
+    fn change_job(&self, id: &str, change: JobChange) -> StoreFuture<'static, Option<StoredJob>>;
+
     fn audit(&self, record: AuditRecord);
 
     /// Adds to what a principal has used on a day.
@@ -159,6 +172,7 @@ pub(crate) fn of(section: &config::Store, clock: Clock) -> Arc<dyn Store> {
             streams: section.streams,
             conversations: section.conversations,
             runtime_state: section.runtime_state,
+            jobs: true,
         },
         is_synced: section.durability == Durability::Full,
         finished_runs: section.finished_runs(),

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::{
     Acknowledge, Appended, AuditRecord, Booking, ConversationKey, DailyUsage, Entry, EventBatch,
-    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, MemoryStore, RunFilter, Store,
-    StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
+    Expected, Finish, Finished, IdempotencyKey, JobChange, JobFilter, Keeps, KeyedRun,
+    LeaseRequest, Leased, MemoryStore, RunFilter, Store, StoreError, StoreFuture,
+    StoredConversation, StoredJob, StoredRun, UnfinishedRun,
 };
 
 /// Keeps nothing but the state of plugins, and counts.
@@ -33,6 +34,7 @@ impl Store for NoStore {
             streams: false,
             conversations: false,
             runtime_state: false,
+            jobs: false,
         }
     }
 
@@ -84,6 +86,27 @@ impl Store for NoStore {
 
     fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>> {
         self.state.claim(key, run)
+    }
+
+    fn enqueue_job(&self, _job: StoredJob, _most: usize) -> StoreFuture<'static, bool> {
+        let error = StoreError("store.url is \"none\", and jobs need a store".into());
+        Box::pin(std::future::ready(Err(error)))
+    }
+
+    fn job(&self, _id: &str) -> StoreFuture<'_, Option<StoredJob>> {
+        done(None)
+    }
+
+    fn jobs(&self, _filter: JobFilter) -> StoreFuture<'_, Vec<StoredJob>> {
+        done(Vec::new())
+    }
+
+    fn lease_job(&self, _request: LeaseRequest) -> StoreFuture<'static, Leased> {
+        done(Leased::Nothing { next_at: None })
+    }
+
+    fn change_job(&self, _id: &str, _change: JobChange) -> StoreFuture<'static, Option<StoredJob>> {
+        done(None)
     }
 
     fn audit(&self, _record: AuditRecord) {}

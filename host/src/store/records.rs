@@ -279,7 +279,18 @@ impl RunFilter {
 // === impl Whose ===
 
 impl Whose {
-    fn includes(&self, owner: &Principal) -> bool {
+    /// Theirs; a subject without its tenant says nothing.
+    pub(crate) fn of(tenant: Option<String>, subject: Option<String>) -> Self {
+        match (tenant, subject) {
+            (Some(tenant), Some(subject)) => {
+                Self::Principal(Arc::new(Principal::new(subject).with_tenant(tenant)))
+            }
+            (Some(tenant), None) => Self::Tenant(tenant),
+            (None, _) => Self::Everybody,
+        }
+    }
+
+    pub(crate) fn includes(&self, owner: &Principal) -> bool {
         match self {
             Self::Everybody => true,
             Self::Tenant(tenant) => owner.tenant == *tenant,

@@ -5,11 +5,13 @@
 use axum::response::Response;
 
 use super::no_content;
+use crate::http::error::Failure;
 use crate::http::router::Call;
 
-pub(in crate::http) fn answer(call: &Call<'_>) -> Response {
-    let run_id = call.param("runId");
-    let was_running = call.state.runtime.abort(run_id, &call.principal());
+pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
+    let run_id = &*call.run_id();
+    let runtime = &call.state.runtime;
+    let was_running = runtime.abort(run_id, &call.principal()).await?;
     tracing::debug!(run_id, was_running, "abort");
-    no_content()
+    Ok(no_content())
 }

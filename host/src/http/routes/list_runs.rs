@@ -39,21 +39,23 @@ fn run_query(query: Option<&str>) -> Result<RunQuery, Failure> {
             }
         },
     };
-    let limit = match param("limit").map(|limit| limit.parse()) {
-        None => PAGE,
-        Some(Ok(limit @ 1..=LARGEST_PAGE)) => limit,
-        Some(_) => {
-            return Err(Failure::invalid_at(
-                "/limit",
-                "limit is a number from 1 to 200.",
-            ));
-        }
-    };
     Ok(RunQuery {
         agent: param("agent"),
         conversation_id: param("conversationId"),
         state,
         before: param("before"),
-        limit,
+        limit: page_size(param("limit"))?,
     })
+}
+
+/// How many a page of a list has.
+pub(super) fn page_size(limit: Option<String>) -> Result<u32, Failure> {
+    match limit.map(|limit| limit.parse()) {
+        None => Ok(PAGE),
+        Some(Ok(limit @ 1..=LARGEST_PAGE)) => Ok(limit),
+        Some(_) => Err(Failure::invalid_at(
+            "/limit",
+            "limit is a number from 1 to 200.",
+        )),
+    }
 }

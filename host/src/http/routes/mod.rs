@@ -1,16 +1,20 @@
 //! What the built-in routes do, one verb a file.
 
 pub(super) mod abort_run;
+pub(super) mod cancel_job;
 pub(super) mod delete_conversation;
+pub(super) mod enqueue_job;
 pub(super) mod execute_tool;
 pub(super) mod list_agents;
 pub(super) mod list_approvals;
+pub(super) mod list_jobs;
 pub(super) mod list_runs;
 pub(super) mod load_conversation;
 pub(super) mod probe;
 pub(super) mod resume_conversation;
 pub(super) mod resume_stream;
 pub(super) mod run;
+pub(super) mod show_job;
 pub(super) mod show_run;
 pub(super) mod show_usage;
 pub(super) mod submit_tool_approval;

@@ -7,7 +7,7 @@ use crate::http::error::{Failure, json_response};
 use crate::http::router::Call;
 
 pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
-    let run_id = call.param("runId");
+    let run_id = &*call.run_id();
     let runtime = &call.state.runtime;
     match runtime.run_summary(run_id, &call.principal()).await? {
         Some(run) => Ok(json_response(StatusCode::OK, &run)),

@@ -1,6 +1,7 @@
 //! The store in a file: SQLite, with one writer that commits what has gathered since its last
 //! commit, and a few readers beside it.
 
+mod jobs;
 mod lock;
 mod reads;
 mod schema;
@@ -23,8 +24,9 @@ use self::lock::DatabaseLock;
 use self::writer::{Command, Writer};
 use super::{
     Acknowledge, Appended, AuditRecord, Booking, ConversationKey, DailyUsage, Entry, EventBatch,
-    Expected, Finish, Finished, IdempotencyKey, Keeps, KeyedRun, Limits, RunFilter, Store,
-    StoreError, StoreFuture, StoredConversation, StoredRun, UnfinishedRun,
+    Expected, Finish, Finished, IdempotencyKey, JobChange, JobFilter, Keeps, KeyedRun,
+    LeaseRequest, Leased, Limits, RunFilter, Store, StoreError, StoreFuture, StoredConversation,
+    StoredJob, StoredRun, UnfinishedRun,
 };
 use crate::clock::Clock;
 use crate::shutdown::Tasks;
@@ -287,6 +289,29 @@ impl Store for SqliteStore {
 
     fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>> {
         self.ask(|answer| Command::Claim { key, run, answer })
+    }
+
+    fn enqueue_job(&self, job: StoredJob, most: usize) -> StoreFuture<'static, bool> {
+        let job = Box::new(job);
+        self.ask(|answer| Command::EnqueueJob { job, most, answer })
+    }
+
+    fn job(&self, id: &str) -> StoreFuture<'_, Option<StoredJob>> {
+        let id = id.to_owned();
+        Box::pin(async move { Ok(jobs::job(&self.readers, &id).await?) })
+    }
+
+    fn jobs(&self, filter: JobFilter) -> StoreFuture<'_, Vec<StoredJob>> {
+        Box::pin(async move { Ok(jobs::jobs(&self.readers, &filter).await?) })
+    }
+
+    fn lease_job(&self, request: LeaseRequest) -> StoreFuture<'static, Leased> {
+        self.ask(|answer| Command::LeaseJob { request, answer })
+    }
+
+    fn change_job(&self, id: &str, change: JobChange) -> StoreFuture<'static, Option<StoredJob>> {
+        let (id, change) = (id.to_owned(), Box::new(change));
+        self.ask(|answer| Command::ChangeJob { id, change, answer })
     }
 
     fn audit(&self, record: AuditRecord) {

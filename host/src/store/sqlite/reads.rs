@@ -37,15 +37,7 @@ pub(super) async fn runs(
 ) -> Result<Vec<StoredRun>, sqlx::Error> {
     let mut query = QueryBuilder::<Sqlite>::new("select ");
     query.push(RUN_COLUMNS).push(" from runs where ");
-    match &filter.whose {
-        Whose::Everybody => query.push("true"),
-        Whose::Tenant(tenant) => query.push("tenant = ").push_bind(tenant),
-        Whose::Principal(owner) => query
-            .push("tenant = ")
-            .push_bind(&owner.tenant)
-            .push(" and subject = ")
-            .push_bind(&owner.subject),
-    };
+    push_whose(&mut query, &filter.whose);
     if let Some(agent) = &filter.agent {
         query.push(" and agent = ").push_bind(agent);
     }
@@ -63,6 +55,19 @@ pub(super) async fn runs(
     let query = query.push_bind(i64::from(filter.limit)).build();
     let rows = query.fetch_all(readers).await?;
     rows.iter().map(stored_run).collect()
+}
+
+/// The condition that something is theirs.
+pub(super) fn push_whose(query: &mut QueryBuilder<Sqlite>, whose: &Whose) {
+    match whose {
+        Whose::Everybody => query.push("true"),
+        Whose::Tenant(tenant) => query.push("tenant = ").push_bind(tenant),
+        Whose::Principal(owner) => query
+            .push("tenant = ")
+            .push_bind(&owner.tenant)
+            .push(" and subject = ")
+            .push_bind(&owner.subject),
+    };
 }
 
 pub(super) async fn unfinished_runs(
@@ -228,7 +233,10 @@ fn named<T>(
     find(name).ok_or_else(|| unreadable(column, format!("there is no {column} {name:?}")))
 }
 
-fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, sqlx::Error> {
+pub(super) fn json<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<T, sqlx::Error> {
     let text: &str = row.try_get(column)?;
     serde_json::from_str(text).map_err(|error| unreadable(column, error.to_string()))
 }

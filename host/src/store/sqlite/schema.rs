@@ -8,7 +8,7 @@ use super::OpenCause;
 const APPLICATION_ID: i64 = 0x4d6f_7274;
 
 /// What leads from each version to the next; the first makes the tables. Only ever appended to.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     create table runs (
         run_id text primary key,
@@ -105,6 +105,31 @@ const MIGRATIONS: [&str; 3] = [
     "
     create index runs_of_conversation on runs (conversation_id, run_id)
         where conversation_id is not null;
+",
+    "
+    -- A record changes as a whole; what it is found by is read out of it.
+    create table jobs (
+        job_id text primary key,
+        record text not null,
+        work text not null,
+        tenant text as (record ->> '$.job.principal.tenant'),
+        subject text as (record ->> '$.job.principal.subject'),
+        agent text as (record ->> '$.job.agent'),
+        state text as (record ->> '$.job.state'),
+        priority integer as (record ->> '$.job.priority'),
+        ended_at integer as (record ->> '$.job.completedAt'),
+        is_untold integer as (record ->> '$.is_untold'),
+        lease_holder text as (record ->> '$.lease.holder'),
+        due_at integer as (case record ->> '$.job.state'
+            when 'queued' then record ->> '$.job.scheduledAt'
+            when 'running' then (record ->> '$.lease.until') + 1 end)
+    );
+    create index jobs_of_owner on jobs (tenant, subject, job_id);
+    create index jobs_by_state on jobs (state, job_id);
+    create index jobs_alive on jobs (priority desc, job_id)
+        where state in ('queued', 'running');
+    create index jobs_by_end on jobs (ended_at) where ended_at is not null;
+    create index jobs_untold on jobs (job_id) where is_untold;
 ",
 ];
 

@@ -18,11 +18,11 @@ use tokio::time::Instant;
 
 use super::super::{
     Acknowledge, AuditRecord, Booking, ConversationKey, ConversationSave, Entry, EventBatch,
-    Expected, Finish, Finished, IdempotencyKey, KeyedRun, Limits, Mark, StoreError, StoredRun,
-    USAGE_DAYS, Used,
+    Expected, Finish, Finished, IdempotencyKey, JobChange, KeyedRun, LeaseRequest, Leased, Limits,
+    Mark, StoreError, StoredJob, StoredRun, USAGE_DAYS, Used,
 };
 use super::lock::DatabaseLock;
-use super::{Health, schema, signed, unsigned, usage_json};
+use super::{Health, jobs, schema, signed, unsigned, usage_json};
 use crate::clock::Clock;
 
 /// How many commands one transaction takes.
@@ -64,6 +64,20 @@ pub(super) enum Command {
         key: IdempotencyKey,
         run: KeyedRun,
         answer: Answer<Option<KeyedRun>>,
+    },
+    EnqueueJob {
+        job: Box<StoredJob>,
+        most: usize,
+        answer: Answer<bool>,
+    },
+    LeaseJob {
+        request: LeaseRequest,
+        answer: Answer<Leased>,
+    },
+    ChangeJob {
+        id: String,
+        change: Box<JobChange>,
+        answer: Answer<Option<StoredJob>>,
     },
     Audit(AuditRecord),
     Book(Booking),
@@ -277,6 +291,9 @@ impl Command {
                 drop(answer.send(Err(error)));
             }
             Self::Claim { answer, .. } => drop(answer.send(Err(error))),
+            Self::EnqueueJob { answer, .. } => drop(answer.send(Err(error))),
+            Self::LeaseJob { answer, .. } => drop(answer.send(Err(error))),
+            Self::ChangeJob { answer, .. } => drop(answer.send(Err(error))),
             Self::Settle { answer } | Self::Close { answer } => drop(answer.send(Err(error))),
         }
     }
@@ -549,6 +566,18 @@ impl Group<'_> {
                 Ok(Ok(set)) => self.answer(answer, Ok(set)),
                 Err(error) => self.answer(answer, Err(error)),
             },
+            Command::EnqueueJob { job, most, answer } => {
+                let enqueued = jobs::enqueue(&mut self.transaction, &job, most).await;
+                self.answer(answer, enqueued)
+            }
+            Command::LeaseJob { request, answer } => {
+                let leased = jobs::lease(&mut self.transaction, &request).await;
+                self.answer(answer, leased)
+            }
+            Command::ChangeJob { id, change, answer } => {
+                let changed = jobs::change(&mut self.transaction, &id, *change).await;
+                self.answer(answer, changed)
+            }
             Command::Audit(record) => self.audit(&record).await,
             Command::Settle { answer } => self.answer(answer, Ok(())),
             // The others were taken out before.
@@ -741,6 +770,8 @@ impl Group<'_> {
                     .await?;
             }
         }
+        let most = self.limits.finished_runs;
+        jobs::forget(&mut self.transaction, oldest, most, FORGET_AT_ONCE).await?;
         sqlx::query("delete from idempotency_keys where created_at < ?")
             .bind(signed(self.now.saturating_sub(millis(KEYS_KEPT))))
             .execute(&mut *self.transaction)

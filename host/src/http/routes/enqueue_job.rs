@@ -1,0 +1,92 @@
+//! `POST /-/jobs`: accepts a run that is done later.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+use mortise_plugin_api::JobRequest;
+use serde_json::{Map, Value};
+
+use crate::http::error::{Failure, json_response};
+use crate::http::router::Call;
+use crate::http::{params, schemas};
+
+/// What the body says of the run; the rest is said of the job.
+const OF_RUN: [&str; 5] = [
+    "agent",
+    "input",
+    "context",
+    "conversationId",
+    "modelOptions",
+];
+
+pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
+    let principal = call.principal();
+    let Call {
+        state,
+        request,
+        body,
+    } = call;
+    let body = body.checked(&request.headers, &schemas::JOB)?;
+    let conversation_id = body.get("conversationId").and_then(Value::as_str);
+    if !conversation_id.is_none_or(params::is_plain) {
+        return Err(Failure::invalid_at(
+            "/conversationId",
+            "must be at most 1024 bytes long and have no control characters",
+        ));
+    }
+    let mut wanted = job_request(body)?;
+    wanted.run.principal = Some(Arc::unwrap_or_clone(principal));
+    let job = state.jobs.enqueue(wanted, None).await?;
+    let mut response = json_response(StatusCode::ACCEPTED, &job);
+    let location = format!("{}/-/jobs/{}", state.base_path, job.id);
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// The job in a body that fits its schema.
+fn job_request(mut body: Map<String, Value>) -> Result<JobRequest, Failure> {
+    let run = OF_RUN.iter().filter_map(|key| body.remove_entry(*key));
+    let run: Map<String, Value> = run.collect();
+    body.insert("run".to_owned(), Value::Object(run));
+    serde_json::from_value(Value::Object(body))
+        .map_err(|error| Failure::Thrown(mortise_plugin_api::Error::invalid(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use mortise_plugin_api::{ResultPolicy, RunRequest};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_field_arrives() {
+        let body = json!({
+            "agent": "a", "input": "hi", "context": { "n": 1 }, "conversationId": "c",
+            "modelOptions": { "temperature": 0.5 }, "priority": -2, "delay": 5, "maxAttempts": 7,
+            "backoff": 9, "resultPolicy": "event", "outputSchema": { "type": "string" },
+            "service": "s", "name": "n",
+        });
+        let Value::Object(body) = body else {
+            unreachable!("it is an object")
+        };
+        let job = job_request(body).unwrap();
+        let run = RunRequest::new("a", "hi")
+            .with_context(json!({ "n": 1 }))
+            .with_conversation("c")
+            .with_model_options(Map::from_iter([("temperature".to_owned(), json!(0.5))]));
+        let mut expected = JobRequest::new(run)
+            .with_priority(-2)
+            .with_max_attempts(7)
+            .with_result_policy(ResultPolicy::Event)
+            .with_output_schema(json!({ "type": "string" }))
+            .with_event_name("s", "n");
+        expected.delay = Some(5);
+        expected.backoff = 9;
+        assert_eq!(job, expected);
+    }
+}

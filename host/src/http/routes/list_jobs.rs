@@ -1,0 +1,51 @@
+//! `GET /-/jobs`: the jobs of whoever asks, the youngest first, page by page.
+
+use axum::response::Response;
+use http::StatusCode;
+use mortise_plugin_api::{JobQuery, JobState};
+use serde_json::{Value, json};
+
+use super::list_runs::page_size;
+use crate::http::error::{Failure, json_response};
+use crate::http::escapes;
+use crate::http::router::Call;
+
+pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
+    let principal = call.principal();
+    let query = JobQuery {
+        tenant: Some(principal.tenant.clone()),
+        subject: Some(principal.subject.clone()),
+        ..job_query(call.request.uri.query())?
+    };
+    let limit = query.limit;
+    let jobs = call.state.jobs.list(query).await?;
+    let is_full = u32::try_from(jobs.len()).is_ok_and(|count| count == limit);
+    let next = jobs.last().filter(|_| is_full).map(|job| job.id.clone());
+    Ok(json_response(
+        StatusCode::OK,
+        &json!({ "jobs": jobs, "next": next }),
+    ))
+}
+
+fn job_query(query: Option<&str>) -> Result<JobQuery, Failure> {
+    let param = |name| escapes::query_param(query, name).filter(|value| !value.is_empty());
+    let state = match param("state") {
+        None => None,
+        Some(name) => match serde_json::from_value::<JobState>(Value::String(name)) {
+            Ok(state) => Some(state),
+            Err(_) => {
+                return Err(Failure::invalid_at(
+                    "/state",
+                    "state is queued, running, success, failed, cancelled or dead-lettered.",
+                ));
+            }
+        },
+    };
+    Ok(JobQuery {
+        agent: param("agent"),
+        state,
+        before: param("before"),
+        limit: page_size(param("limit"))?,
+        ..JobQuery::default()
+    })
+}

@@ -1,0 +1,258 @@
+//! What an attempt comes to: an end, another attempt, or nothing yet.
+
+use std::sync::Arc;
+
+use mortise_plugin_api::{Error, JobError, JobRequest, JobState, RunResult};
+use serde_json::Value;
+
+use crate::problem;
+use crate::runtime::RunEnd;
+use crate::schema::Schema;
+use crate::store::{JobChange, JobEnd, StoredJob};
+
+/// The longest wait between two attempts, in milliseconds.
+const LONGEST_BACKOFF: u64 = 120_000;
+
+/// What is known when an attempt is over.
+pub(super) struct Settling<'a> {
+    pub(super) stored: &'a StoredJob,
+    pub(super) request: &'a JobRequest,
+    pub(super) holder: &'a Arc<str>,
+    pub(super) now: u64,
+    pub(super) has_listeners: bool,
+    /// The server stops: what it aborts is nobody's failure.
+    pub(super) is_stopping: bool,
+}
+
+// === impl Settling ===
+
+impl Settling<'_> {
+    /// How the job changes; `None` where its run goes on with the next start.
+    pub(super) fn change(&self, end: RunEnd) -> Option<JobChange> {
+        Some(match end {
+            RunEnd::Parked => return None,
+            RunEnd::Aborted | RunEnd::Lost if self.is_stopping => JobChange::GiveBack {
+                holder: Arc::clone(self.holder),
+                now: self.now,
+            },
+            RunEnd::Finished(result) => match self.output(*result) {
+                Ok(value) => self.end(JobState::Succeeded, Some(value), None),
+                Err(error) => self.failed(&error),
+            },
+            RunEnd::Aborted => {
+                let error = Error::aborted("The run of the job was aborted.");
+                self.end(JobState::Cancelled, None, Some(&error))
+            }
+            RunEnd::Impossible(error) => self.end(JobState::Failed, None, Some(&error)),
+            RunEnd::Failed(error) => self.failed(&error),
+            RunEnd::Lost => self.failed(&Error::internal("the run's task was lost")),
+        })
+    }
+
+    /// What the job asked for: a value where there is a schema, else a text.
+    fn output(&self, result: RunResult) -> Result<Value, Error> {
+        let text = result.response.text_content();
+        let Some(schema) = &self.request.output_schema else {
+            return Ok(result.structured.unwrap_or_else(|| text.into()));
+        };
+        let schema = Schema::compile(schema).map_err(|error| {
+            Error::invalid(format!("The output schema of the job is invalid: {error}"))
+        })?;
+        let value = match result.structured {
+            Some(value) => value,
+            // An agent without structured output may still say a value, or a text that fits.
+            None => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        };
+        let Err(issues) = schema.validate(&value) else {
+            return Ok(value);
+        };
+        let first = issues.first().map(|issue| {
+            let place = Some(issue.instance_path.as_str()).filter(|it| !it.is_empty());
+            format!("{} {}", place.unwrap_or("/"), issue.message)
+        });
+        Err(Error::invalid(format!(
+            "The output does not fit the output schema of the job: {}",
+            first.unwrap_or_default()
+        )))
+    }
+
+    fn failed(&self, error: &Error) -> JobChange {
+        let job = &self.stored.job;
+        if job.attempt >= job.max_attempts {
+            return self.end(JobState::DeadLettered, None, Some(error));
+        }
+        let backoff = if RunEnd::is_interrupted(error) {
+            0 // The job is not to blame.
+        } else {
+            backoff(self.request.backoff, job.attempt)
+        };
+        JobChange::Retry {
+            holder: Arc::clone(self.holder),
+            now: self.now,
+            scheduled_at: self.now.saturating_add(backoff),
+            error: shown(error),
+        }
+    }
+
+    fn end(&self, state: JobState, result: Option<Value>, error: Option<&Error>) -> JobChange {
+        JobChange::End {
+            holder: Arc::clone(self.holder),
+            end: JobEnd {
+                state,
+                now: self.now,
+                result,
+                error: error.map(shown),
+                has_listeners: self.has_listeners,
+            },
+        }
+    }
+}
+
+/// How long to wait after this many attempts have failed.
+fn backoff(first: u64, attempts: u32) -> u64 {
+    let doubled = attempts.saturating_sub(1).min(32);
+    first.saturating_mul(1 << doubled).min(LONGEST_BACKOFF)
+}
+
+/// An error as its owner reads it.
+fn shown(error: &Error) -> JobError {
+    let code = problem::public_code(error);
+    let message = if code == problem::INTERNAL {
+        problem::MASKED
+    } else {
+        error.message()
+    };
+    JobError {
+        code: code.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mortise_plugin_api::{Item, Job, ModelResponse, ResultPolicy, RunRequest};
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: u64 = 1000;
+
+    /// How a job changes whose attempt ends so, at its first attempt of two.
+    fn change_of(request: JobRequest, attempt: u32, end: RunEnd) -> Option<JobChange> {
+        let mut job = Job::new("job_1", "plain", 0);
+        job.attempt = attempt;
+        job.max_attempts = 2;
+        let stored = StoredJob {
+            job,
+            policy: ResultPolicy::default(),
+            is_untold: false,
+            lease: None,
+            work: "".into(),
+        };
+        Settling {
+            stored: &stored,
+            request: &request,
+            holder: &"me".into(),
+            now: NOW,
+            has_listeners: false,
+            is_stopping: false,
+        }
+        .change(end)
+    }
+
+    fn request() -> JobRequest {
+        JobRequest::new(RunRequest::new("plain", "hi"))
+    }
+
+    fn said(text: &str) -> RunEnd {
+        let response = ModelResponse {
+            output: vec![Item::assistant(text)],
+            ..ModelResponse::default()
+        };
+        RunEnd::Finished(Box::new(RunResult {
+            response,
+            ..RunResult::default()
+        }))
+    }
+
+    fn result_of(change: Option<JobChange>) -> Result<Value, JobError> {
+        match change {
+            Some(JobChange::End { end, .. }) => Ok(end.result.unwrap()),
+            Some(JobChange::Retry { error, .. }) => Err(error),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_wait_doubles_and_has_a_limit() {
+        let waits: Vec<u64> = (1..=9).map(|attempts| backoff(1000, attempts)).collect();
+        assert_eq!(waits[..4], [1000, 2000, 4000, 8000]);
+        assert_eq!(waits[8], LONGEST_BACKOFF);
+        assert_eq!(backoff(u64::MAX, u32::MAX), LONGEST_BACKOFF);
+        assert_eq!(backoff(0, 5), 0);
+    }
+
+    #[test]
+    fn what_is_said_is_the_result_as_a_text_or_as_the_value_that_was_asked_for() {
+        assert_eq!(
+            result_of(change_of(request(), 1, said("7"))).unwrap(),
+            json!("7")
+        );
+        let number = request().with_output_schema(json!({ "type": "integer" }));
+        assert_eq!(
+            result_of(change_of(number.clone(), 1, said("7"))).unwrap(),
+            json!(7)
+        );
+        let unfit = result_of(change_of(number, 1, said("seven"))).unwrap_err();
+        assert_eq!(unfit.code, "VALIDATION_FAILED");
+        assert!(
+            unfit.message.ends_with("/ must be integer"),
+            "{}",
+            unfit.message
+        );
+        let text = request().with_output_schema(json!({ "type": "string" }));
+        assert_eq!(
+            result_of(change_of(text, 1, said("seven"))).unwrap(),
+            json!("seven")
+        );
+    }
+
+    #[test]
+    fn a_failure_waits_an_interruption_does_not_and_the_last_is_a_dead_letter() {
+        let upstream = || RunEnd::Failed(Error::upstream("no"));
+        let later = |end, at: u64| {
+            let change = change_of(request(), 1, end);
+            let Some(JobChange::Retry { scheduled_at, .. }) = change else {
+                panic!("{change:?}");
+            };
+            assert_eq!(scheduled_at, at);
+        };
+        later(upstream(), NOW + 1000);
+        later(RunEnd::interrupted(), NOW);
+        for (end, state) in [
+            (upstream(), JobState::DeadLettered),
+            (RunEnd::interrupted(), JobState::DeadLettered),
+            (RunEnd::Aborted, JobState::Cancelled),
+            (
+                RunEnd::Impossible(Error::not_found("gone")),
+                JobState::Failed,
+            ),
+        ] {
+            let Some(JobChange::End { end, .. }) = change_of(request(), 2, end) else {
+                panic!("no end");
+            };
+            assert_eq!(end.state, state);
+            assert!(end.error.is_some());
+        }
+        assert!(change_of(request(), 1, RunEnd::Parked).is_none());
+    }
+
+    #[test]
+    fn nobody_reads_why_something_inside_failed() {
+        let error = shown(&Error::internal("the password is 1234"));
+        assert_eq!(
+            (&*error.code, &*error.message),
+            ("INTERNAL", problem::MASKED)
+        );
+    }
+}

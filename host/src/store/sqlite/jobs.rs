@@ -1,0 +1,152 @@
+//! Jobs in the database: one record of JSON each, by whose fields they are found.
+
+use serde_json::json;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::super::{JobChange, JobFilter, LeaseRequest, Leased, StoredJob};
+use super::reads::{self, json};
+use super::{signed, unsigned};
+
+/// Whether there was room for it.
+pub(super) async fn enqueue(
+    connection: &mut SqliteConnection,
+    job: &StoredJob,
+    most: usize,
+) -> Result<bool, sqlx::Error> {
+    let queued: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'queued'")
+        .fetch_one(&mut *connection)
+        .await?;
+    if unsigned(queued) >= most as u64 {
+        return Ok(false);
+    }
+    sqlx::query("insert into jobs (job_id, record, work) values (?, ?, ?)")
+        .bind(&job.job.id)
+        .bind(json!(job).to_string())
+        .bind(&*job.work)
+        .execute(connection)
+        .await?;
+    Ok(true)
+}
+
+pub(super) async fn job(readers: &SqlitePool, id: &str) -> Result<Option<StoredJob>, sqlx::Error> {
+    let row = sqlx::query("select record, work from jobs where job_id = ?")
+        .bind(id)
+        .fetch_optional(readers)
+        .await?;
+    row.as_ref().map(stored_job).transpose()
+}
+
+pub(super) async fn jobs(
+    readers: &SqlitePool,
+    filter: &JobFilter,
+) -> Result<Vec<StoredJob>, sqlx::Error> {
+    let mut query = QueryBuilder::<Sqlite>::new("select record, work from jobs where ");
+    reads::push_whose(&mut query, &filter.whose);
+    if let Some(agent) = &filter.agent {
+        query.push(" and agent = ").push_bind(agent);
+    }
+    if let Some(state) = filter.state {
+        query.push(" and state = ").push_bind(state.as_str());
+    }
+    if filter.is_untold {
+        query.push(" and is_untold");
+    }
+    if let Some(before) = &filter.before {
+        query.push(" and job_id < ").push_bind(before);
+    }
+    // Ids begin with the time.
+    query.push(" order by job_id desc limit ");
+    let query = query.push_bind(i64::from(filter.limit)).build();
+    let rows = query.fetch_all(readers).await?;
+    rows.iter().map(stored_job).collect()
+}
+
+pub(super) async fn lease(
+    connection: &mut SqliteConnection,
+    request: &LeaseRequest,
+) -> Result<Leased, sqlx::Error> {
+    const DUE: &str = " from jobs where state in ('queued', 'running') \
+                       and not (state = 'running' and lease_holder = ?1) \
+                       and agent not in (select value from json_each(?2))";
+    let busy = json!(request.busy).to_string();
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "select record, work{DUE} and due_at <= ?3 order by priority desc, job_id limit 1"
+    )))
+    .bind(&*request.lease.holder)
+    .bind(&busy)
+    .bind(signed(request.now))
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(row) = row {
+        let mut job = stored_job(&row)?;
+        job.take_up(request);
+        save(connection, &job).await?;
+        return Ok(Leased::Job(Box::new(job)));
+    }
+    let next_at: Option<i64> =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select min(due_at){DUE}")))
+            .bind(&*request.lease.holder)
+            .bind(&busy)
+            .fetch_one(connection)
+            .await?;
+    Ok(Leased::Nothing {
+        next_at: next_at.map(unsigned),
+    })
+}
+
+/// The job as it stands now, `None` where it may not change so.
+pub(super) async fn change(
+    connection: &mut SqliteConnection,
+    id: &str,
+    change: JobChange,
+) -> Result<Option<StoredJob>, sqlx::Error> {
+    let row = sqlx::query("select record, work from jobs where job_id = ?")
+        .bind(id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(mut job) = row.as_ref().map(stored_job).transpose()? else {
+        return Ok(None);
+    };
+    if !job.change(change) {
+        return Ok(None);
+    }
+    save(connection, &job).await?;
+    Ok(Some(job))
+}
+
+/// Forgets what has ended before that, and the oldest of more than `most`; `at_once` of them.
+pub(super) async fn forget(
+    connection: &mut SqliteConnection,
+    ended_before: u64,
+    most: usize,
+    at_once: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from jobs where job_id in (select job_id from jobs \
+         where ended_at is not null and (ended_at < ?1 or job_id not in \
+         (select job_id from jobs where ended_at is not null order by ended_at desc limit ?2)) \
+         order by ended_at limit ?3)",
+    )
+    .bind(signed(ended_before))
+    .bind(signed(most as u64))
+    .bind(at_once)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+async fn save(connection: &mut SqliteConnection, job: &StoredJob) -> Result<(), sqlx::Error> {
+    sqlx::query("update jobs set record = ? where job_id = ?")
+        .bind(json!(job).to_string())
+        .bind(&job.job.id)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+fn stored_job(row: &SqliteRow) -> Result<StoredJob, sqlx::Error> {
+    let mut job: StoredJob = json(row, "record")?;
+    job.work = row.try_get::<&str, _>("work")?.into();
+    Ok(job)
+}

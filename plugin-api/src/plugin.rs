@@ -167,8 +167,9 @@ impl Tool for ClientTool {
 
 /// The configuration, or which of its settings is wrong.
 pub(crate) fn read_config<C: DeserializeOwned>(json: &[u8]) -> Result<C> {
-    let mut json = serde_json::Deserializer::from_slice(json);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    // From a value: lines and columns would be those of a text that nobody has written.
+    let config: Value = serde_json::from_slice(json)?;
+    serde_path_to_error::deserialize(config).map_err(|error| {
         let (path, inner) = (pointer(error.path()), error.inner().to_string());
         // A setting that checks itself says what it is.
         let message = match inner.strip_prefix("is ") {

@@ -137,6 +137,17 @@ pub struct WaitingApproval {
     pub tool_input: Value,
 }
 
+/// What came of a decision; see [`Host::decide`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decided {
+    /// It counts.
+    Done,
+    /// No call waits, or somebody else was faster.
+    NothingWaits,
+    /// The call waits, and this principal may not decide on it.
+    NotAllowed,
+}
+
 /// Which runs are wanted; of everybody and of all agents, unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -184,26 +195,6 @@ pub struct ToolSummary {
     pub name: String,
     /// What it does.
     pub description: String,
-}
-
-/// The events of a run as they come.
-#[derive(Debug)]
-pub struct RunEvents {
-    host: Host,
-    run_id: String,
-    after: Option<u64>,
-    ready: std::collections::VecDeque<NumberedEvent>,
-    ended: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EventBatch {
-    /// The run itself, where it was asked for by an alias.
-    #[serde(default)]
-    run_id: Option<String>,
-    events: Vec<NumberedEvent>,
-    ended: bool,
 }
 
 // === impl Host ===
@@ -290,17 +281,6 @@ impl Host {
             }
         }
         Err(Error::internal(format!("the run '{run_id}' has no end")))
-    }
-
-    /// The events of a run after that number, then live, until it ends.
-    pub fn events(&self, run_id: impl Into<String>, after: Option<u64>) -> RunEvents {
-        RunEvents {
-            host: self.clone(),
-            run_id: run_id.into(),
-            after,
-            ready: std::collections::VecDeque::new(),
-            ended: false,
-        }
     }
 
     /// Aborts a run; says whether it was running.
@@ -394,6 +374,30 @@ impl Host {
             "principal": principal,
         });
         self.typed("runs.approval", payload).await
+    }
+
+    /// Decides for somebody on the first call of a run that waits for an approval.
+    pub async fn decide(
+        &self,
+        run: &RunStatus,
+        approved: bool,
+        principal: &Principal,
+    ) -> Result<Decided> {
+        let Some(waiting) = run.approvals.first() else {
+            return Ok(Decided::NothingWaits);
+        };
+        let (id, call_id) = (run.run_id.as_str(), waiting.tool_call_id.as_str());
+        let submitted = self.submit_approval_for(id, call_id, approved, principal);
+        if submitted.await? {
+            return Ok(Decided::Done);
+        }
+        let now = self.run_status(id).await?;
+        let mut waiting = now.iter().flat_map(|run| &run.approvals);
+        Ok(if waiting.any(|waiting| waiting.tool_call_id == call_id) {
+            Decided::NotAllowed
+        } else {
+            Decided::NothingWaits
+        })
     }
 
     /// Deletes a conversation of this principal; says whether there was one.
@@ -544,7 +548,11 @@ impl Host {
         self.backend.call(service, payload).await
     }
 
-    async fn typed<T: DeserializeOwned>(&self, service: &str, payload: Value) -> Result<T> {
+    pub(crate) async fn typed<T: DeserializeOwned>(
+        &self,
+        service: &str,
+        payload: Value,
+    ) -> Result<T> {
         Ok(serde_json::from_value(self.call(service, payload).await?)?)
     }
 }
@@ -554,43 +562,6 @@ impl fmt::Debug for Host {
         f.debug_struct("Host")
             .field("instance", &self.instance())
             .finish_non_exhaustive()
-    }
-}
-
-// === impl RunEvents ===
-
-impl RunEvents {
-    /// Whether the next event is at hand, so that [`next`](Self::next) does not wait.
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// The next event, `None` when the run has ended.
-    pub async fn next(&mut self) -> Option<Result<NumberedEvent>> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                self.after = Some(event.seq);
-                return Some(Ok(event));
-            }
-            if self.ended {
-                return None;
-            }
-            let payload = json!({ "runId": self.run_id, "after": self.after });
-            match self.host.typed::<EventBatch>("runs.events", payload).await {
-                Ok(batch) => {
-                    self.ended = batch.ended;
-                    // The numbers are those of one run: an alias may stand for another one later.
-                    if let Some(run_id) = batch.run_id {
-                        self.run_id = run_id;
-                    }
-                    self.ready = batch.events.into();
-                }
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
-            }
-        }
     }
 }
 

@@ -113,6 +113,7 @@ mod backend;
 mod door;
 mod error;
 mod event;
+mod event_stream;
 mod export;
 #[cfg(feature = "fetch")]
 mod fetch;
@@ -131,6 +132,7 @@ mod problem;
 mod queue;
 mod request;
 mod run;
+mod run_events;
 mod run_guard;
 mod runtime;
 #[cfg(feature = "schema")]
@@ -154,6 +156,7 @@ pub use self::event::{
     ApprovalState, ApprovalStatus, Event, RunResult, TerminationReason, ToolCallRef, ToolErrorKind,
     ToolTarget,
 };
+pub use self::event_stream::EventWriter;
 #[cfg(feature = "fetch")]
 pub use self::fetch::Fetcher;
 pub use self::hook::{
@@ -163,7 +166,7 @@ pub use self::hook::{
     ToolErrorAnswer,
 };
 pub use self::host::{
-    AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunQuery, RunRequest,
+    AgentSummary, Decided, Host, Metric, MetricKind, NumberedEvent, RunQuery, RunRequest,
     RunStatus, ToolSummary, WaitingApproval,
 };
 pub use self::job::{Job, JobError, JobEvent, JobQuery, JobRequest, JobState, ResultPolicy};
@@ -177,16 +180,17 @@ pub use self::model::{
     ToolChoice, ToolSpec,
 };
 pub use self::mount::{
-    Access, Endpoint, EndpointCall, EndpointInfo, MethodMismatch, Mount, MountInfo, Prefix,
-    RouteError, RouteRequest, Slashes, with_state,
+    Access, Endpoint, EndpointCall, EndpointInfo, MethodMismatch, Mount, MountInfo, PathPrefix,
+    Prefix, RouteError, RouteRequest, Slashes, with_state,
 };
 pub use self::plugin::{NoConfig, Plugin, Registrar};
 pub use self::problem::Problem;
 pub use self::queue::{Place, Queue};
 pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response, form_pairs};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};
+pub use self::run_events::RunEvents;
 pub use self::run_guard::RunGuard;
-pub use self::session::{Session, VisibleTo};
+pub use self::session::{Session, SessionOwner, VisibleTo};
 pub use self::sub_agent::SubAgentEvent;
 #[cfg(feature = "template")]
 pub use self::template::{Template, TemplateError};

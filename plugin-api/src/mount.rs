@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -84,6 +85,13 @@ pub struct EndpointInfo {
     #[serde(default)]
     pub operation: Option<Value>,
 }
+
+/// A prefix of paths in a `config` table: empty, or with a slash at its beginning. One at its end
+/// does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub struct PathPrefix(String);
 
 /// Where a mount's paths begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -319,6 +327,33 @@ where
 {
     let state = Arc::clone(state);
     move |call| handle(Arc::clone(&state), call)
+}
+
+// === impl PathPrefix ===
+
+impl TryFrom<String> for PathPrefix {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let text = text.trim_end_matches('/');
+        if text.is_empty() || text.starts_with('/') {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!("{text:?} does not begin with `/`"))
+    }
+}
+
+impl From<&str> for PathPrefix {
+    /// For defaults: the text is taken as it is.
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for PathPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 // === impl Endpoint ===

@@ -162,6 +162,26 @@ impl Principal {
         *self == Self::anonymous() || *self == Self::operator()
     }
 
+    /// As whom something new begins: under a credential that all share, the user whom the body
+    /// names; a credential of one's own is never overridden.
+    #[must_use]
+    pub fn or_user(self, user: Option<String>) -> Self {
+        match user.filter(|user| self.is_shared() && !user.trim().is_empty()) {
+            Some(user) => Self::new(user),
+            None => self,
+        }
+    }
+
+    /// As whom it acts on what belongs to an owner: whoever shares a credential acts as the owner.
+    #[must_use]
+    pub fn acting_for(self, owner: &Self) -> Self {
+        if self.is_shared() {
+            owner.clone()
+        } else {
+            self
+        }
+    }
+
     /// Whether it has this scope.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|own| own == scope)

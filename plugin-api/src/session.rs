@@ -32,6 +32,18 @@ pub enum VisibleTo {
     Subject,
 }
 
+/// Whose a session is, as a caller may know it; see [`Host::session_owner`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionOwner {
+    /// Nobody has it: it may begin.
+    Nobody,
+    /// This principal, and the caller may see it.
+    Seen(Principal),
+    /// Somebody or an agent that the caller does not see with it: for the caller it is not there,
+    /// nor may it begin.
+    Hidden,
+}
+
 /// As many runs are looked at as the host tells of at once.
 const MOST_RUNS: u32 = 1000;
 
@@ -64,6 +76,33 @@ impl Host {
         }
         Ok(sessions)
     }
+
+    /// Whose the session of this id is with that agent, for a caller who sees these runs.
+    pub async fn session_owner(
+        &self,
+        seen: RunQuery,
+        agent: &str,
+        id: &str,
+    ) -> Result<SessionOwner> {
+        let latest = |query: RunQuery| RunQuery {
+            conversation_id: Some(id.to_owned()),
+            limit: 1,
+            ..query
+        };
+        let own = RunQuery {
+            agent: Some(agent.to_owned()),
+            ..seen
+        };
+        if let Some(run) = self.runs(&latest(own)).await?.pop() {
+            return Ok(SessionOwner::Seen(run.principal));
+        }
+        let anybodys = self.runs(&latest(RunQuery::default())).await?;
+        Ok(if anybodys.is_empty() {
+            SessionOwner::Nobody
+        } else {
+            SessionOwner::Hidden
+        })
+    }
 }
 
 // === impl VisibleTo ===
@@ -74,6 +113,12 @@ impl VisibleTo {
     pub fn lets(self, caller: &Principal, owner: &Principal) -> bool {
         let is_open = self == Self::Tenant || caller.is_shared();
         caller == owner || is_open && caller.tenant == owner.tenant
+    }
+
+    /// The run, if there is one that the caller sees.
+    pub async fn run(self, host: &Host, id: &str, caller: &Principal) -> Result<Option<RunStatus>> {
+        let run = host.run_status(id).await?;
+        Ok(run.filter(|run| self.lets(caller, &run.principal)))
     }
 
     /// The runs that a caller sees.

@@ -1,7 +1,7 @@
 //! The `config` table, and who answers by it.
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{PrincipalConfig, Secret, Span};
+use mortise_plugin_api::{PathPrefix, PrincipalConfig, Secret, Span};
 
 /// The `config` table.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -15,7 +15,7 @@ pub struct Config {
     /// Whose runs and sessions they are. Unset means `operator` with a token, `anonymous` without.
     pub principal: Option<PrincipalConfig>,
     /// What the paths begin with, such as `"/assistant"`.
-    pub prefix: String,
+    pub prefix: PathPrefix,
     /// How long a question to the user waits for its answer: `"90s"`, `"1h"`, `"2days"`.
     /// `runs.max_duration` ends it too.
     pub answer_timeout: Span,
@@ -48,11 +48,6 @@ pub(crate) fn chosen(named: Option<&str>, exposed: &[String]) -> Result<String> 
 impl Config {
     /// What the schema cannot say.
     pub(crate) fn check(&self) -> Result<()> {
-        if !self.prefix.is_empty() && (!self.prefix.starts_with('/') || self.prefix.ends_with('/'))
-        {
-            let message = "begins with a slash and ends without one, or is empty";
-            return Err(Error::config("/prefix", message));
-        }
         if self.max_sessions == 0 {
             return Err(Error::config("/max_sessions", "is 0; list at least one"));
         }
@@ -69,7 +64,7 @@ impl Default for Config {
             agent: None,
             token: None,
             principal: None,
-            prefix: String::new(),
+            prefix: PathPrefix::default(),
             answer_timeout: Span::from_secs(60 * 60),
             max_sessions: 100,
         }

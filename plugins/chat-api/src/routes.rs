@@ -4,21 +4,21 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{Door, RunQuery, VisibleTo, rfc3339, with_state};
+use mortise_plugin_api::{Door, PathPrefix, RunQuery, VisibleTo, rfc3339, with_state};
 
 use crate::Chat;
 use crate::request::ChatRequest;
 use crate::turn::{Shown, Turn};
 use crate::wire::{self, tokens};
 
-pub(crate) fn mount(prefix: &str, door: Door, chat: &Arc<Chat>) -> Mount {
+pub(crate) fn mount(prefix: &PathPrefix, door: Door, chat: &Arc<Chat>) -> Mount {
     let chatted = operation("Chat, answered as a stream of events", "text/event-stream");
     let waited = operation("Chat, answered at the end", "application/json");
     let listed = json!({
         "summary": "The sessions, the youngest first",
         "responses": { "200": { "description": "The sessions" } },
     });
-    Mount::absolute(prefix)
+    Mount::absolute(prefix.to_string())
         .strict_slashes()
         .method_mismatch_is_not_found()
         .authenticated_by(move |request| {
@@ -68,12 +68,12 @@ async fn begin(chat: &Chat, call: EndpointCall) -> Result<Turn> {
 
 async fn stream(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
     let mut turn = begin(&chat, call).await?;
-    let response = Response::stream("text/event-stream", |writer| async move {
+    let shown = Response::events(&chat.host, |mut writer| async move {
         loop {
             let session = &turn.session.clone();
             let last = match turn.next().await {
                 Shown::Frame(frame) => {
-                    writer.write_event(&frame).await?;
+                    writer.send(&frame).await?;
                     continue;
                 }
                 Shown::Question(text) => {
@@ -84,10 +84,10 @@ async fn stream(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
                 }
                 Shown::Failed(error) => json!({ "type": "error", "error": error }),
             };
-            return writer.write_event(&last).await;
+            return writer.send(&last).await;
         }
     });
-    Ok(response.with_header("cache-control", "no-cache"))
+    Ok(shown)
 }
 
 async fn wait(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {

@@ -1,14 +1,14 @@
 //! The `config` table.
 
-use mortise_plugin_api::VisibleTo;
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{PathPrefix, VisibleTo};
 
 /// The `config` table.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What all paths begin with, wherever the server's base path is.
-    pub prefix: String,
+    pub prefix: PathPrefix,
     /// Who sees a run and its session: the `tenant` of whoever asked for it, or that `subject` alone.
     pub visibility: VisibleTo,
     /// Agents that are neither listed nor run.
@@ -46,7 +46,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            prefix: "/api".to_owned(),
+            prefix: "/api".into(),
             visibility: VisibleTo::Tenant,
             inactive: Vec::new(),
             models: Vec::new(),

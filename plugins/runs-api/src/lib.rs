@@ -46,13 +46,7 @@ impl Plugin for RunsApi {
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const GRANTS: &'static [&'static str] = &["agents", "conversations", "runs"];
 
-    fn create(mut config: Config, host: Host) -> Result<Self> {
-        config
-            .prefix
-            .truncate(config.prefix.trim_end_matches('/').len());
-        if !config.prefix.is_empty() && !config.prefix.starts_with('/') {
-            return Err(Error::config("/prefix", "does not begin with `/`"));
-        }
+    fn create(config: Config, host: Host) -> Result<Self> {
         if config.followups == Some(Followups::Fixed(Vec::new())) {
             return Err(Error::config(
                 "/followups/fixed",

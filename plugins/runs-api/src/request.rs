@@ -80,20 +80,3 @@ impl Options {
         Ok(())
     }
 }
-
-/// As whom a new session begins: under a shared secret, the user that the body names.
-pub(crate) fn owner(caller: Principal, user: Option<String>) -> Principal {
-    match user.filter(|user| caller.is_shared() && !user.trim().is_empty()) {
-        Some(user) => Principal::new(user),
-        None => caller,
-    }
-}
-
-/// As whom somebody acts on a run: whoever shares a secret acts as its owner.
-pub(crate) fn acting(caller: Principal, owner: &Principal) -> Principal {
-    if caller.is_shared() {
-        owner.clone()
-    } else {
-        caller
-    }
-}

@@ -1,11 +1,12 @@
 //! Everything below `/agents/:agentId/runs`: starting, asking, deciding, cancelling.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{AgentSummary, RunEnd, RunGuard, RunStatus, Transcript};
+use mortise_plugin_api::{AgentSummary, Decided, RunEnd, RunGuard, RunStatus, Transcript};
 
-use crate::request::{RunBody, acting};
+use crate::request::RunBody;
 use crate::{Api, media, problem, status, stream};
 
 const MOST_IDS: usize = 100;
@@ -77,7 +78,6 @@ async fn show(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 }
 
 async fn show_many(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
-    let agent = call.param("agentId");
     let ids = call.request.query_param("runIds");
     let ids = ids.ok_or_else(|| problem::invalid("runIds", "is required"))?;
     let ids = ids.split(',').map(str::trim);
@@ -87,44 +87,36 @@ async fn show_many(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
         let message = format!("Maximum {MOST_IDS} runIds per request (received {received})");
         return Err(Error::bad_request(message));
     }
-    let caller = call.principal();
+    let mut seen = HashSet::new();
     let mut rows: Vec<Value> = Vec::new();
-    for (place, id) in ids.iter().enumerate() {
-        if ids[..place].contains(id) {
-            continue;
-        }
-        let run = api.host.run_status(id).await?;
-        let run = api.seen(run, agent, &caller);
-        rows.extend(run.as_ref().map(status::row));
+    for id in ids.into_iter().filter(|id| seen.insert(*id)) {
+        rows.extend(api.seen(&call, id).await?.as_ref().map(status::row));
     }
     Response::json(&rows)
 }
 
 async fn cancel(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let run = api.find(&call).await?;
-    let by = acting(call.principal(), &run.principal);
+    let by = call.principal().acting_for(&run.principal);
     api.host.abort_run_for(&run.run_id, &by).await?;
     Ok(Response::new(204))
 }
 
 async fn decide(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let run = api.find(&call).await?;
-    let by = acting(call.principal(), &run.principal);
+    let by = call.principal().acting_for(&run.principal);
     let Decision { action } = call.json().await.map_err(problem::of_body)?;
     let (host, id) = (&api.host, run.run_id.as_str());
-    let not_paused = || problem::stale(format!("The run '{id}' does not wait for a decision."));
-    let waiting = run.approvals.first().ok_or_else(not_paused)?;
-    let (call_id, approved) = (waiting.tool_call_id.as_str(), action == Action::Approve);
-    let decided = host.submit_approval_for(id, call_id, approved, &by);
-    if !decided.await? {
-        let now = host.run_status(id).await?;
-        let mut waiting = now.iter().flat_map(|run| &run.approvals);
-        let message = "You may not decide on this run: ask for the scope runs:approve.";
-        return Err(if waiting.any(|waiting| waiting.tool_call_id == call_id) {
-            Error::new("FORBIDDEN", message)
-        } else {
-            not_paused()
-        });
+    match host.decide(&run, action == Action::Approve, &by).await? {
+        Decided::Done => {}
+        Decided::NothingWaits => {
+            let message = format!("The run '{id}' does not wait for a decision.");
+            return Err(problem::stale(message));
+        }
+        Decided::NotAllowed => {
+            let message = "You may not decide on this run: ask for the scope runs:approve.";
+            return Err(Error::new("FORBIDDEN", message));
+        }
     }
     let told = Transcript::until_pause(host, id, run.last_seq).await?;
     let model = host.agent(&run.agent).await?.and_then(|agent| agent.model);
@@ -148,10 +140,7 @@ impl Api {
         let mut request = RunRequest::new(name, input)
             .with_conversation(session.as_str())
             .with_principal(owner.clone());
-        let chosen = body
-            .options
-            .as_ref()
-            .and_then(|options| options.model.clone());
+        let chosen = body.options.as_ref().and_then(|it| it.model.clone());
         if let Some(Value::Object(options)) = body.options.map(|it| json!(it)) {
             request = request.with_model_options(options);
         }
@@ -165,18 +154,18 @@ impl Api {
         })
     }
 
-    /// The run of a path, if the caller may see it.
+    /// The run of a path.
     async fn find(&self, call: &EndpointCall) -> Result<RunStatus> {
-        let (agent, id) = (call.param("agentId"), call.param("runId"));
-        let run = self.host.run_status(id).await?;
-        self.seen(run, agent, &call.principal())
-            .ok_or_else(|| problem::missing("AgentRun", id))
+        let id = call.param("runId");
+        let run = self.seen(call, id).await?;
+        run.ok_or_else(|| problem::missing("AgentRun", id))
     }
 
-    /// The run, if it is of this agent and the caller may see it.
-    fn seen(&self, run: Option<RunStatus>, agent: &str, caller: &Principal) -> Option<RunStatus> {
-        let is_seen = |run: &RunStatus| self.config.visibility.lets(caller, &run.principal);
-        run.filter(|run| run.agent == agent).filter(is_seen)
+    /// The run, if it is of the agent of the path and the caller may see it.
+    async fn seen(&self, call: &EndpointCall, id: &str) -> Result<Option<RunStatus>> {
+        let visibility = self.config.visibility;
+        let run = visibility.run(&self.host, id, &call.principal()).await?;
+        Ok(run.filter(|run| run.agent == call.param("agentId")))
     }
 
     /// The answer for a client that waited.

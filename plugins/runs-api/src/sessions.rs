@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{RunQuery, RunStatus, rfc3339};
+use mortise_plugin_api::{RunQuery, RunStatus, SessionOwner, rfc3339};
 
-use crate::request::{RunBody, owner};
+use crate::request::RunBody;
 use crate::status::row;
 use crate::{Api, problem};
 
@@ -22,17 +22,14 @@ async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let number = |key: &str| asked(key).and_then(|text| text.parse().ok());
     let page: usize = number("page").unwrap_or(0);
     let size = number("size").unwrap_or(20).clamp(1, 100);
-    let (user, agent) = (asked("userId"), asked("agentId"));
     let query = RunQuery {
-        agent,
+        agent: asked("agentId"),
         ..api.visible(&call)
     };
     let mut sessions = api.host.sessions(query).await?;
-    let is_of = |run: &RunStatus| {
-        user.as_ref()
-            .is_none_or(|user| run.principal.subject == *user)
-    };
-    sessions.retain(|session| is_of(&session.latest));
+    if let Some(user) = asked("userId") {
+        sessions.retain(|session| session.latest.principal.subject == user);
+    }
     let mut content = Vec::new();
     for session in sessions.iter().skip(page.saturating_mul(size)).take(size) {
         content.extend(entity(&api, &session.latest).await?);
@@ -111,39 +108,23 @@ impl Api {
     ) -> Result<(Principal, String)> {
         let user = body.user_id.take();
         let Some(id) = body.session_id.take() else {
-            return Ok((owner(caller, user), uuid::Uuid::new_v4().to_string()));
+            return Ok((caller.or_user(user), uuid::Uuid::new_v4().to_string()));
         };
-        let own = RunQuery {
-            agent: Some(agent.to_owned()),
-            ..self.config.visibility.runs_of(&caller)
-        };
-        if let Some(run) = self.in_session(own, &id).await?.into_iter().next() {
-            return Ok((run.principal, id));
+        let seen = self.config.visibility.runs_of(&caller);
+        match self.host.session_owner(seen, agent, &id).await? {
+            SessionOwner::Seen(owner) => Ok((owner, id)),
+            SessionOwner::Nobody => Ok((caller.or_user(user), id)),
+            SessionOwner::Hidden => Err(problem::missing("Session", &id)),
         }
-        // Whoever else has it, and whichever agent: it is not to be had.
-        let anybodys = RunQuery {
-            limit: 1,
-            ..RunQuery::default()
-        };
-        if self.in_session(anybodys, &id).await?.is_empty() {
-            return Ok((owner(caller, user), id));
-        }
-        Err(problem::missing("Session", &id))
-    }
-
-    async fn in_session(&self, query: RunQuery, id: &str) -> Result<Vec<RunStatus>> {
-        let conversation_id = Some(id.to_owned());
-        let query = RunQuery {
-            conversation_id,
-            ..query
-        };
-        self.host.runs(&query).await
     }
 
     /// The runs of the session of a path, the youngest first; none where the caller may not see it.
     async fn runs_of(&self, call: &EndpointCall) -> Result<Vec<RunStatus>> {
-        self.in_session(self.visible(call), call.param("sessionId"))
-            .await
+        let query = RunQuery {
+            conversation_id: Some(call.param("sessionId").to_owned()),
+            ..self.visible(call)
+        };
+        self.host.runs(&query).await
     }
 
     /// The runs that a caller may see.

@@ -27,9 +27,7 @@ pub(crate) fn row(run: &RunStatus) -> Value {
 
 /// The whole entity.
 pub(crate) fn entity(run: &RunStatus, told: &Transcript) -> Value {
-    let mut entity = row(run);
     let output = run.ended_at.is_some().then_some(told.text.as_str());
-    let (error_type, error_message) = failure(told.end.as_ref());
     let more = json!({
         "userId": run.principal.subject,
         "orgId": run.principal.tenant,
@@ -37,17 +35,8 @@ pub(crate) fn entity(run: &RunStatus, told: &Transcript) -> Value {
         "output": output,
         "updatedAt": run.ended_at.map(rfc3339),
         "requiredAction": told.waiting().map(required_action),
-        "inputTokens": told.usage.input_tokens,
-        "outputTokens": told.usage.output_tokens,
-        "reasoningTokens": told.usage.reasoning_tokens,
-        "durationMs": run.ended_at.map(|end| end.saturating_sub(run.created_at)),
-        "errorType": error_type,
-        "errorMessage": error_message,
     });
-    if let (Some(entity), Value::Object(more)) = (entity.as_object_mut(), more) {
-        entity.extend(more);
-    }
-    entity
+    joined([row(run), more, metrics(run, told)])
 }
 
 /// What a client that waited reads: of a run that has ended well, was cancelled, or waits.
@@ -61,7 +50,11 @@ pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) ->
             "isError": call.is_error,
         })
     });
-    let (error_type, error_message) = failure(told.end.as_ref());
+    let counts = json!({
+        "model": model,
+        "llmCallCount": told.model_calls,
+        "errorCount": told.calls.iter().filter(|call| call.is_error).count(),
+    });
     let mut answer = json!({
         "runId": run.run_id,
         "sessionId": run.conversation_id,
@@ -76,17 +69,7 @@ pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) ->
         "metadata": { "model": model },
         "tools": tools.collect::<Vec<_>>(),
         "reasoningSteps": told.reasoning,
-        "metrics": {
-            "inputTokens": told.usage.input_tokens,
-            "outputTokens": told.usage.output_tokens,
-            "reasoningTokens": told.usage.reasoning_tokens,
-            "llmCallCount": told.model_calls,
-            "errorCount": told.calls.iter().filter(|call| call.is_error).count(),
-            "durationMs": run.ended_at.map(|end| end.saturating_sub(run.created_at)),
-            "model": model,
-            "errorType": error_type,
-            "errorMessage": error_message,
-        },
+        "metrics": joined([counts, metrics(run, told)]),
     });
     if let Some(call) = told.waiting() {
         answer["metadata"]["requiredAction"] = required_action(call);
@@ -94,11 +77,25 @@ pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) ->
     answer
 }
 
-fn failure(end: Option<&RunEnd>) -> (Option<&str>, Option<&str>) {
-    match end {
-        Some(RunEnd::Failed { code, message }) => (Some(code), Some(public_message(code, message))),
-        _ => (None, None),
-    }
+fn metrics(run: &RunStatus, told: &Transcript) -> Value {
+    let failure = match &told.end {
+        Some(RunEnd::Failed { code, message }) => Some((code, public_message(code, message))),
+        _ => None,
+    };
+    json!({
+        "inputTokens": told.usage.input_tokens,
+        "outputTokens": told.usage.output_tokens,
+        "reasoningTokens": told.usage.reasoning_tokens,
+        "durationMs": run.ended_at.map(|end| end.saturating_sub(run.created_at)),
+        "errorType": failure.map(|(code, _)| code),
+        "errorMessage": failure.map(|(_, message)| message),
+    })
+}
+
+/// One object of several.
+fn joined<const N: usize>(objects: [Value; N]) -> Value {
+    let objects = objects.into_iter().filter_map(|it| it.as_object().cloned());
+    Value::Object(objects.flatten().collect())
 }
 
 /// What clients read of a failure: no text of a provider.

@@ -232,4 +232,6 @@ mod guides {
     struct WritingAPlugin;
     #[doc = include_str!("../../docs/hooks.md")]
     struct Hooks;
+    #[doc = include_str!("../../docs/jobs.md")]
+    struct Jobs;
 }

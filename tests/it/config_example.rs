@@ -54,6 +54,7 @@ fn every_section_is_shown() {
         "[server]",
         "[runs]",
         "[store]",
+        "[jobs]",
         "[log]",
         "[plugins]",
         "[[plugins.load]]",

@@ -7,6 +7,7 @@ mod config_example;
 mod connections;
 mod embedding;
 mod harness;
+mod jobs;
 mod layers;
 mod plugins;
 mod readme;

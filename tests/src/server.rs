@@ -84,6 +84,12 @@ impl ServerBuilder {
         self.folder.path()
     }
 
+    /// Another configuration in the same folder.
+    pub fn config(mut self, config: &str) -> Self {
+        config.clone_into(&mut self.config);
+        self
+    }
+
     /// Another binary than the one of this profile.
     pub fn binary(mut self, binary: PathBuf) -> Self {
         self.binary = binary;

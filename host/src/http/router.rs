@@ -85,7 +85,7 @@ static ROUTES: [Route; 18] = [
     Route::new(Method::GET, "/-/runs/:runId", Handler::ShowRun),
     Route::new(Method::GET, "/-/approvals", Handler::ListApprovals),
     Route::new(Method::GET, "/-/usage", Handler::ShowUsage),
-    Route::new(Method::POST, "/-/jobs", Handler::EnqueueJob),
+    Route::new(Method::POST, "/-/jobs/:name", Handler::EnqueueJob),
     Route::new(Method::GET, "/-/jobs", Handler::ListJobs),
     Route::new(Method::GET, "/-/jobs/:jobId", Handler::ShowJob),
     Route::new(Method::DELETE, "/-/jobs/:jobId", Handler::CancelJob),
@@ -431,7 +431,8 @@ impl Handler {
     fn kind(self, headers: &HeaderMap) -> RequestKind {
         match self {
             Self::Run if wants_stream(headers) => RequestKind::Stream,
-            Self::Run => RequestKind::Run,
+            // What may run an agent now may run it later, and nobody else.
+            Self::Run | Self::EnqueueJob => RequestKind::Run,
             Self::LoadConversation => RequestKind::LoadConversation,
             Self::ResumeStream => RequestKind::ResumeStream,
             Self::ResumeConversation => RequestKind::ResumeConversation,
@@ -443,7 +444,6 @@ impl Handler {
             | Self::ShowRun
             | Self::ListApprovals
             | Self::ShowUsage
-            | Self::EnqueueJob
             | Self::ListJobs
             | Self::ShowJob
             | Self::CancelJob

@@ -67,9 +67,8 @@ fn run() -> Value {
 fn job() -> Value {
     json!({
         "type": "object",
-        "required": ["agent", "input"],
+        "required": ["input"],
         "properties": {
-            "agent": not_blank(),
             "input": { "oneOf": [{ "type": "string" }, { "type": "array" }, { "type": "object" }] },
             "context": {},
             "conversationId": not_blank(),

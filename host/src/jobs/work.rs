@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use mortise_plugin_api::{JobEvent, JobRequest, JobState};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
 use super::outcome::Settling;
 use super::{Jobs, Shared};
@@ -182,10 +182,12 @@ impl Jobs {
     async fn follow(&self, stored: &StoredJob, mut coming: Coming) -> Option<RunEnd> {
         let shared = &self.shared;
         let every = shared.section.lease.0 / 3;
-        let mut beat = tokio::time::interval_at(Instant::now() + every, every);
+        // The first at once: who has cancelled the job before there was a run found none to abort.
+        let mut beat = tokio::time::interval(every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 came = &mut coming => return Some(RunEnd::of(came)),
                 _ = beat.tick() => {}
             }

@@ -4,6 +4,7 @@
 
 mod bad_guard;
 mod chief;
+mod clerk;
 mod counter;
 mod editor;
 mod gate;
@@ -52,6 +53,8 @@ pub struct Config {
     pub editor: bool,
     /// A guard that fails where the context says `explode`.
     pub bad_guard: bool,
+    /// Enqueues jobs at `POST /clerk`, and writes what it hears of any into this file.
+    pub clerk: Option<PathBuf>,
     /// The agent `chief`, which asks the agent `worker`.
     pub chief: bool,
     /// Counts two calls of each key, for `POST /count/:key`.
@@ -106,6 +109,9 @@ impl Plugin for Fixture {
         }
         if self.config.bad_guard {
             registrar.hook(bad_guard::BadGuard);
+        }
+        if let Some(file) = &self.config.clerk {
+            clerk::register(registrar, file, &self.host);
         }
         if self.config.chief {
             registrar.agent(chief::Chief);

@@ -160,6 +160,7 @@ tools = ["confirm", "wipe"]
         let ended = ask("plain", ended).open();
         let run = ended.run_id();
         ended.finish();
+        let job = ended_job(&server, mode);
         let waits = |call: &str| ask("interactive", json!({ "input": call })).open();
         let mut tool_stream = waits(r#"call confirm {"q":"sure?"}"#);
         tool_stream.wait_for("TOOL_CALL_END");
@@ -169,6 +170,7 @@ tools = ["confirm", "wipe"]
             owned: Owned {
                 conversation: "mine".to_owned(),
                 run,
+                job,
             },
             waiting: Waiting {
                 tool_run: tool_stream.run_id(),
@@ -202,8 +204,24 @@ tools = ["confirm", "wipe"]
     }
 }
 
+/// A job of the owner that has ended: cancelled before it began.
+fn ended_job(server: &Server, mode: Mode) -> String {
+    let body = json!({ "input": MARKER, "delay": 86_400_000 });
+    let jobs = format!("{BASE}/-/jobs");
+    let enqueue = as_owner(server, mode, &format!("{jobs}/plain"));
+    let job = enqueue.json(&body).send().expect(202);
+    let id = job.json()["id"].as_str().unwrap_or_default().to_owned();
+    let cancel = request_of_owner(server, mode, "DELETE", &format!("{jobs}/{id}"));
+    let _ = cancel.send().expect(204);
+    id
+}
+
 fn as_owner(server: &Server, mode: Mode, target: &str) -> Request {
-    let request = server.anonymous("POST", target);
+    request_of_owner(server, mode, "POST", target)
+}
+
+fn request_of_owner(server: &Server, mode: Mode, method: &str, target: &str) -> Request {
+    let request = server.anonymous(method, target);
     match mode {
         Mode::Any => request.bearer(&owner_token()),
         Mode::All => request.bearer(SECRET).header("x-token", &owner_token()),

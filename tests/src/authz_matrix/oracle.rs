@@ -23,6 +23,8 @@ pub(super) struct Owned {
     pub(super) conversation: String,
     /// A streamed run that has ended.
     pub(super) run: String,
+    /// A job that has ended.
+    pub(super) job: String,
 }
 
 /// Who may call a route.
@@ -92,7 +94,7 @@ fn native(method: &str, path: &[&str], query: &str, owned: &Owned) -> Option<Acc
         | [name, "conversations", id]
         | [name, "conversations", id, "resume"]
         | [name, "runs", id, "abort"]
-        | [name @ "-", "runs", id]
+        | [name @ "-", "runs" | "jobs", id]
         | [name @ "tools", id, "execute"] => &[name, id],
         [name, ..] => &[name],
         [] => return None,
@@ -125,7 +127,20 @@ fn native(method: &str, path: &[&str], query: &str, owned: &Owned) -> Option<Acc
         ("POST", [_, "runs", _, "abort"]) => alike(204),
         // Nobody waits for the calls that are named here.
         ("POST", [_, "run", "tool-result" | "tool-approval"]) => alike(404),
-        ("GET", ["-", "agents" | "runs" | "approvals" | "usage"]) => alike(200),
+        ("GET", ["-", "agents" | "runs" | "approvals" | "usage" | "jobs"]) => alike(200),
+        ("POST", ["-", "jobs", name]) => {
+            let is_known = ["plain", "interactive"].contains(name);
+            alike(if is_known { 202 } else { 404 })
+        }
+        ("GET" | "DELETE", ["-", "jobs", id]) => Access::Protected {
+            stranger: 404,
+            owner: match (*id == owned.job, method) {
+                (false, _) => 404,
+                (true, "GET") => 200,
+                // It has ended.
+                (true, _) => 409,
+            },
+        },
         ("POST", ["tools", name, "execute"]) => alike(if *name == "add" { 200 } else { 404 }),
         ("GET", ["-", "runs", id]) => Access::Protected {
             stranger: 404,

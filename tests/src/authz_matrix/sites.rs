@@ -28,6 +28,16 @@ pub(super) struct Waiting {
     pub(super) approval_run: String,
 }
 
+// === impl Site ===
+
+impl Site {
+    /// What a method needs that has a body, where the same path is asked with others.
+    fn with_body(mut self, body: &Value) -> Self {
+        self.body = body.to_string();
+        self
+    }
+}
+
 /// Every route.
 pub(super) fn sites(owned: &Owned) -> Vec<Site> {
     let mut sites = vec![
@@ -37,7 +47,11 @@ pub(super) fn sites(owned: &Owned) -> Vec<Site> {
         get("/own/who"),
         post("/own/json", &json!({ "a": 1 })),
     ];
-    let Owned { conversation, run } = owned;
+    let Owned {
+        conversation,
+        run,
+        job,
+    } = owned;
     for base in [BASE, ""] {
         let hi = json!({ "input": "hi" });
         sites.extend([
@@ -66,6 +80,11 @@ pub(super) fn sites(owned: &Owned) -> Vec<Site> {
             get(format!("{base}/-/runs/{}", absent(run))),
             get(format!("{base}/-/approvals")),
             get(format!("{base}/-/usage")),
+            get(format!("{base}/-/jobs")).with_body(&later()),
+            post(format!("{base}/-/jobs/plain"), &later()),
+            get(format!("{base}/-/jobs/{job}")).with_body(&later()),
+            delete(format!("{base}/-/jobs/{job}")).with_body(&later()),
+            get(format!("{base}/-/jobs/{}", absent(job))).with_body(&later()),
             post(format!("{base}/tools/add/execute"), &add()),
             post(format!("{base}/tools/ghost/execute"), &add()),
             delete(format!("{base}/-/conversations/plain/none")),
@@ -83,7 +102,11 @@ pub(super) fn twins(owned: &Owned, waiting: &Waiting) -> Vec<Twins> {
         there: site(id),
         absent: site(&absent(id)),
     };
-    let Owned { conversation, run } = owned;
+    let Owned {
+        conversation,
+        run,
+        job,
+    } = owned;
     let Waiting {
         tool_run,
         approval_run,
@@ -109,7 +132,9 @@ pub(super) fn twins(owned: &Owned, waiting: &Waiting) -> Vec<Twins> {
             post(format!("{BASE}/plain/run/tool-approval"), &approval_for(id))
         }),
     ];
-    for run in [run, tool_run, approval_run] {
+    all.push(twins(job, &|id| get(format!("{BASE}/-/jobs/{id}"))));
+    all.push(twins(job, &|id| delete(format!("{BASE}/-/jobs/{id}"))));
+    for run in [run, tool_run, approval_run, &format!("run:{job}")] {
         all.push(twins(run, &|id| {
             get(format!("{BASE}/plain/stream-events/resume?streamId={id}"))
         }));
@@ -134,6 +159,11 @@ pub(super) fn approval_for(run: &str) -> Value {
 /// The body that has a tool add two numbers.
 fn add() -> Value {
     json!({ "input": { "a": 1, "b": 2 } })
+}
+
+/// The body that asks for a run which is not done before the test is over.
+fn later() -> Value {
+    json!({ "input": "hi", "delay": 86_400_000 })
 }
 
 /// An id of the same form that nobody has.
@@ -198,6 +228,7 @@ mod tests {
         let owned = Owned {
             conversation: "mine".to_owned(),
             run: "run_0001".to_owned(),
+            job: "job_0001".to_owned(),
         };
         let sites = sites(&owned);
         let mut count = 0;

@@ -1,4 +1,6 @@
-//! `POST /-/jobs`: accepts a run that is done later.
+//! `POST /-/jobs/:name`: accepts a run of an agent that is done later.
+//!
+//! The agent is in the path, where guards look for it.
 
 use std::sync::Arc;
 
@@ -13,13 +15,7 @@ use crate::http::router::Call;
 use crate::http::{params, schemas};
 
 /// What the body says of the run; the rest is said of the job.
-const OF_RUN: [&str; 5] = [
-    "agent",
-    "input",
-    "context",
-    "conversationId",
-    "modelOptions",
-];
+const OF_RUN: [&str; 4] = ["input", "context", "conversationId", "modelOptions"];
 
 pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
     let principal = call.principal();
@@ -36,7 +32,8 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
             "must be at most 1024 bytes long and have no control characters",
         ));
     }
-    let mut wanted = job_request(body)?;
+    let agent = request.agent.as_deref().unwrap_or_default();
+    let mut wanted = job_request(agent, body)?;
     wanted.run.principal = Some(Arc::unwrap_or_clone(principal));
     let job = state.jobs.enqueue(wanted, None).await?;
     let mut response = json_response(StatusCode::ACCEPTED, &job);
@@ -48,9 +45,10 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
 }
 
 /// The job in a body that fits its schema.
-fn job_request(mut body: Map<String, Value>) -> Result<JobRequest, Failure> {
+fn job_request(agent: &str, mut body: Map<String, Value>) -> Result<JobRequest, Failure> {
     let run = OF_RUN.iter().filter_map(|key| body.remove_entry(*key));
-    let run: Map<String, Value> = run.collect();
+    let mut run: Map<String, Value> = run.collect();
+    run.insert("agent".to_owned(), agent.into());
     body.insert("run".to_owned(), Value::Object(run));
     serde_json::from_value(Value::Object(body))
         .map_err(|error| Failure::Thrown(mortise_plugin_api::Error::invalid(error.to_string())))
@@ -66,7 +64,7 @@ mod tests {
     #[test]
     fn every_field_arrives() {
         let body = json!({
-            "agent": "a", "input": "hi", "context": { "n": 1 }, "conversationId": "c",
+            "input": "hi", "context": { "n": 1 }, "conversationId": "c",
             "modelOptions": { "temperature": 0.5 }, "priority": -2, "delay": 5, "maxAttempts": 7,
             "backoff": 9, "resultPolicy": "event", "outputSchema": { "type": "string" },
             "service": "s", "name": "n",
@@ -74,7 +72,7 @@ mod tests {
         let Value::Object(body) = body else {
             unreachable!("it is an object")
         };
-        let job = job_request(body).unwrap();
+        let job = job_request("a", body).unwrap();
         let run = RunRequest::new("a", "hi")
             .with_context(json!({ "n": 1 }))
             .with_conversation("c")

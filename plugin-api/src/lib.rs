@@ -183,6 +183,7 @@ pub use self::mount::{
     Access, Endpoint, EndpointCall, EndpointInfo, MethodMismatch, Mount, MountInfo, PathPrefix,
     Prefix, RouteError, RouteRequest, Slashes, with_state,
 };
+pub use self::openapi::{Operation, path_names};
 pub use self::plugin::{NoConfig, Plugin, Registrar};
 pub use self::problem::Problem;
 pub use self::queue::{Place, Queue};

@@ -166,9 +166,7 @@ impl Tool for ClientTool {
 }
 
 /// The configuration, or which of its settings is wrong.
-pub(crate) fn read_config<C: DeserializeOwned>(json: &[u8]) -> Result<C> {
-    // From a value: lines and columns would be those of a text that nobody has written.
-    let config: Value = serde_json::from_slice(json)?;
+pub(crate) fn read_config<C: DeserializeOwned>(config: Value) -> Result<C> {
     serde_path_to_error::deserialize(config).map_err(|error| {
         let (path, inner) = (pointer(error.path()), error.inner().to_string());
         // A setting that checks itself says what it is.

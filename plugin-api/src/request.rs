@@ -563,6 +563,14 @@ impl Response {
         self
     }
 
+    /// Sets a header, in place of those of its name.
+    #[must_use]
+    pub fn replacing_header(mut self, name: &str, value: impl Into<Bytes>) -> Self {
+        self.headers
+            .retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+        self.with_header(name, value)
+    }
+
     /// These bytes as the body.
     #[must_use]
     pub fn with_body(mut self, bytes: impl Into<Bytes>) -> Self {

@@ -39,7 +39,9 @@ pub extern "C" fn create<P: Plugin>(request: CreateRequest) -> AbiResult<PluginO
             object: host,
             instance,
         }));
-        let config: P::Config = crate::plugin::read_config(config.as_slice())?;
+        // A value: lines and columns would be those of a text that nobody has written.
+        let config = serde_json::from_slice(config.as_slice())?;
+        let config: P::Config = crate::plugin::read_config(config)?;
         // Counted before the author's code runs: that may start the image's runtime already.
         let running = Instance::new();
         let plugin = crate::runtime::entered(|| P::create(config, host.clone()))?;

@@ -142,7 +142,7 @@ impl FakeHost {
     /// When the configuration has a key that the schema does not know or does not fit
     /// [`Plugin::Config`], and with whatever [`Plugin::create`] fails with.
     pub fn load<P: Plugin>(&self, config: Value) -> Result<Loaded> {
-        loaded::load::<P>(self, &config)
+        loaded::load::<P>(self, config)
     }
 
     /// The host as a plugin sees it.

@@ -47,10 +47,10 @@ impl<P: Plugin> DynPlugin for P {
     }
 }
 
-pub(super) fn load<P: Plugin>(fake: &FakeHost, config: &Value) -> Result<Loaded> {
+pub(super) fn load<P: Plugin>(fake: &FakeHost, config: Value) -> Result<Loaded> {
     let schema = schema_of::<P::Config>();
-    refuse_unknown_keys(&schema, &schema, config, "")?;
-    let config: P::Config = read_config(config.to_string().as_bytes())?;
+    refuse_unknown_keys(&schema, &schema, &config, "")?;
+    let config: P::Config = read_config(config)?;
     let created = Arc::new(AtomicBool::new(false));
     let host = fake.host_after(Arc::clone(&created));
     let plugin = P::create(config, host.clone())?;

@@ -113,26 +113,21 @@ impl Config {
             return Err(Error::config("/mount", "does not begin with `/`"));
         }
         for (place, exposed) in self.endpoints.iter().enumerate() {
-            let refuse =
-                |key, message| Err(Error::config(format!("/endpoints/{place}/{key}"), message));
             let (path, states) = (exposed.path(), exposed.status_path());
-            if path == "/" {
-                return refuse("path", "is blank");
-            }
-            if self.bare
-                && (path[1..].starts_with([':', '{']) || states[1..].starts_with([':', '{']))
-            {
-                return refuse(
-                    "path",
-                    "begins with a parameter, which takes every path: set `bare = false`",
-                );
-            }
-            if exposed.payload.is_some() && !exposed.has_body() {
-                return refuse("payload", "is given, and the method has no body");
-            }
-            if !states.contains("/:jobId") {
-                return refuse("status_url", "names no `:jobId`");
-            }
+            let takes_all = |path: &str| self.bare && path[1..].starts_with([':', '{']);
+            let (key, message) = if path == "/" {
+                ("path", "is blank")
+            } else if takes_all(&path) || takes_all(&states) {
+                let message = "begins with a parameter, which takes every path: set `bare = false`";
+                ("path", message)
+            } else if exposed.payload.is_some() && !exposed.has_body() {
+                ("payload", "is given, and the method has no body")
+            } else if !states.contains("/:jobId") {
+                ("status_url", "names no `:jobId`")
+            } else {
+                continue;
+            };
+            return Err(Error::config(format!("/endpoints/{place}/{key}"), message));
         }
         Ok(())
     }

@@ -16,10 +16,19 @@ pub(crate) struct Exposure {
     pub(crate) host: Host,
     pub(crate) config: Arc<Config>,
     /// Its place among the endpoints.
-    pub(crate) place: usize,
+    place: usize,
 }
 
 impl Exposure {
+    pub(crate) fn new(host: &Host, config: &Arc<Config>, place: usize) -> Self {
+        let (host, config) = (host.clone(), Arc::clone(config));
+        Self {
+            host,
+            config,
+            place,
+        }
+    }
+
     /// What the configuration says of it.
     pub(crate) fn exposed(&self) -> &Exposed {
         &self.config.endpoints[self.place]

@@ -7,6 +7,8 @@ use mortise_plugin_api::prelude::*;
 use crate::exposure::Exposure;
 use crate::request::Asked;
 
+const FORM: &str = r#"{"payload": …, "parameter": {…}}"#;
+
 /// An agent that checks what goes into another and what comes out of it.
 #[derive(Debug)]
 pub(crate) struct Invocation {
@@ -19,17 +21,12 @@ pub(crate) struct Invocation {
 impl Invocation {
     pub(crate) fn new(exposure: Arc<Exposure>) -> Self {
         let (exposed, version) = (exposure.exposed(), exposure.config.version);
-        let mut purpose = format!(
-            "{} The task is JSON: {{\"payload\": …, \"parameter\": {{…}}}}, without a parameter where there is none.",
-            exposed.summary
-        );
+        let purpose = format!("{}\nThe task is JSON: {FORM}", exposed.summary);
+        let mut info = AgentInfo::new(format!("{}.{version}", exposed.name()), purpose.trim());
         if let Some(schema) = &exposed.payload {
-            purpose += " The schema of the payload: ";
-            purpose += &schema.source().to_string();
+            info.description = format!("{}, the payload of {}", info.description, schema.source());
         }
-        let info = AgentInfo::new(format!("{}.{version}", exposed.name()), purpose.trim())
-            .with_agent(&exposed.agent)
-            .not_exposed();
+        let info = info.with_agent(&exposed.agent).not_exposed();
         Self { info, exposure }
     }
 }
@@ -43,16 +40,14 @@ impl Agent for Invocation {
         let task = input.last().map(Item::text).unwrap_or_default();
         let asked: Asked = serde_json::from_str(&task).map_err(|error| {
             let name = &self.info.name;
-            Error::bad_request(format!(
-                "'{name}' is asked with {{\"payload\": …, \"parameter\": {{…}}}} as JSON: {error}."
-            ))
+            Error::bad_request(format!("'{name}' is asked with {FORM} as JSON: {error}."))
         })?;
         self.exposure.check(&asked)?;
-        let (agent, prompt) = (
+        let (agent, told) = (
             &self.exposure.exposed().agent,
             self.exposure.prompt(&asked)?,
         );
-        let mut result = run.run_agent_in(json!(asked), agent, prompt).await?;
+        let mut result = run.run_agent_in(json!(asked), agent, told).await?;
         result.structured = Some(self.exposure.output(&result)?).filter(|it| !it.is_null());
         Ok(result)
     }

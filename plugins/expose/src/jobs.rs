@@ -31,13 +31,8 @@ pub(crate) async fn accept(exposure: &Exposure, run: RunRequest) -> Result<Respo
         exposed.name()
     );
     let handle = json!({
-        "jobId": job.id,
-        "runId": job.run_id,
-        "status": job.state,
-        "statusUrl": url,
-        "queue": queue,
-        "queueName": queue,
-        "scheduledAt": job.scheduled_at,
+        "jobId": job.id, "runId": job.run_id, "status": job.state, "statusUrl": url,
+        "queue": queue, "queueName": queue, "scheduledAt": job.scheduled_at,
     });
     Ok(Response::json(&handle)?
         .with_status(202)
@@ -47,14 +42,9 @@ pub(crate) async fn accept(exposure: &Exposure, run: RunRequest) -> Result<Respo
 pub(crate) async fn show(exposure: Arc<Exposure>, call: EndpointCall) -> Result<Response> {
     let job = find(&exposure, &call).await?;
     let mut shown = json!({
-        "jobId": job.id,
-        "runId": job.run_id,
-        "status": job.state,
-        "attempt": job.attempt,
-        "createdAt": job.created_at,
-        "updatedAt": job.updated_at,
-        "completedAt": job.completed_at,
-        "result": job.result,
+        "jobId": job.id, "runId": job.run_id, "status": job.state, "attempt": job.attempt,
+        "createdAt": job.created_at, "updatedAt": job.updated_at,
+        "completedAt": job.completed_at, "result": job.result,
     });
     if let Some(error) = job.error {
         let is_handled = problem::is_handled(&error.code);
@@ -93,7 +83,10 @@ async fn find(exposure: &Exposure, call: &EndpointCall) -> Result<Job> {
     let is_here = |job: &Job| {
         let mut exposed = config.endpoints.iter();
         job.instance.as_deref() == Some(host.instance())
-            && exposed.any(|it| it.name() == job.name && it.status_path() == path)
+            && exposed.any(|it| {
+                let is_public = exposure.exposed().public;
+                it.name() == job.name && it.status_path() == path && it.public == is_public
+            })
     };
     let job = host.job(id).await?;
     job.filter(|job| is_here(job) && config.visibility.lets(&caller, &job.principal))

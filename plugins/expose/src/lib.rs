@@ -42,13 +42,8 @@ impl Plugin for Expose {
     fn create(config: Config, host: Host) -> Result<Self> {
         config.check()?;
         let config = Arc::new(config);
-        let exposures = (0..config.endpoints.len()).map(|place| {
-            Arc::new(Exposure {
-                host: host.clone(),
-                config: Arc::clone(&config),
-                place,
-            })
-        });
+        let places = 0..config.endpoints.len();
+        let exposures = places.map(|place| Arc::new(Exposure::new(&host, &config, place)));
         Ok(Self {
             exposures: exposures.collect(),
             config,
@@ -57,30 +52,22 @@ impl Plugin for Expose {
 
     fn register(&self, registrar: &mut Registrar) {
         let (mut names, mut states) = (BTreeSet::new(), BTreeSet::new());
-        let mut routes = Routes::new(&self.config);
+        let mut routes = Routes::default();
         for exposure in &self.exposures {
             let exposed = exposure.exposed();
             if names.insert(exposed.name()) {
                 registrar.agent(Invocation::new(Arc::clone(exposure)));
             }
-            let (method, path) = (exposed.method.as_str(), exposed.path());
-            routes.add(
-                exposure,
-                method,
-                &path,
-                &openapi::operation(exposure),
-                answer,
-            );
+            let place = (exposed.method.as_str(), &*exposed.path());
+            routes.add(exposure, place, &openapi::operation(exposure), answer);
             let path = exposed.status_path();
             if exposed.mode == Mode::Accepted && states.insert(path.clone()) {
                 let [shown, cancelled] = openapi::job_operations(exposure);
-                routes.add(exposure, "GET", &path, &shown, jobs::show);
-                routes.add(exposure, "DELETE", &path, &cancelled, jobs::cancel);
+                routes.add(exposure, ("GET", &path), &shown, jobs::show);
+                routes.add(exposure, ("DELETE", &path), &cancelled, jobs::cancel);
             }
         }
-        for mount in routes.into_mounts() {
-            registrar.mount(mount);
-        }
+        routes.register(&self.config, registrar);
     }
 }
 

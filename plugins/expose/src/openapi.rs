@@ -1,11 +1,11 @@
 //! What is exposed, as OpenAPI describes it.
 
+use mortise_plugin_api::Operation;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::schema::Schema;
 
 use crate::config::Mode;
 use crate::exposure::Exposure;
-use crate::request::path_names;
 
 const JSON: &str = "application/json";
 
@@ -16,43 +16,29 @@ pub(crate) fn operation(exposure: &Exposure) -> Value {
         Some(schema) => schema.source().clone(),
         None => json!({}),
     };
-    let (status, kind, schema) = match exposed.mode {
-        Mode::Aggregate => (
-            "200",
-            exposed.response_content_type.as_str(),
-            source(&exposed.output),
-        ),
-        Mode::Stream => ("200", "text/event-stream", json!({ "type": "string" })),
-        Mode::Accepted => (
-            "202",
-            JSON,
-            object(&["jobId", "runId", "status", "statusUrl"]),
-        ),
+    let mut operation = match exposed.summary.as_str() {
+        "" => described(exposure, exposed.name()),
+        summary => described(exposure, summary),
     };
-    let summary = if exposed.summary.is_empty() {
-        exposed.name()
-    } else {
-        &exposed.summary
-    };
-    let mut operation = described(exposure, summary, status, &answer(kind, &schema));
-    if exposed.mode == Mode::Aggregate {
-        operation["responses"]["204"] = json!({ "description": "The agent has no answer" });
-    }
-    let parameter = source(&exposed.parameter);
-    let properties = parameter["properties"].as_object().into_iter().flatten();
-    let in_query = properties.filter(|(name, _)| !path_names(&exposed.path).any(|it| it == *name));
-    let in_query = in_query.map(|(name, schema)| {
-        let required = parameter["required"].as_array();
-        let required = required.is_some_and(|all| all.contains(&json!(name)));
-        json!({ "name": name, "in": "query", "required": required, "schema": schema })
-    });
-    operation["parameters"] = in_query.collect();
+    operation = operation.parameters(&exposed.path, &source(&exposed.parameter));
     if exposed.has_body() {
-        let content =
-            json!({ &exposed.request_content_type: { "schema": source(&exposed.payload) } });
-        operation["requestBody"] = json!({ "required": true, "content": content });
+        operation = operation.body(&exposed.request_content_type, &source(&exposed.payload));
     }
-    operation
+    let operation = match exposed.mode {
+        Mode::Aggregate => operation
+            .answer(
+                200,
+                &exposed.response_content_type,
+                &source(&exposed.output),
+            )
+            .empty_answer(204),
+        Mode::Stream => operation.answer(200, "text/event-stream", &json!({ "type": "string" })),
+        Mode::Accepted => {
+            let handle = object(&["jobId", "runId", "status", "statusUrl", "queueName"]);
+            operation.answer(202, JSON, &handle)
+        }
+    };
+    operation.into()
 }
 
 /// The operations of a job: how it stands, and what cancels it.
@@ -65,35 +51,24 @@ pub(crate) fn job_operations(exposure: &Exposure) -> [Value; 2] {
         "createdAt",
         "updatedAt",
     ]);
-    let cancelled = json!({ "description": "It is cancelled" });
-    [
-        described(
-            exposure,
-            "How a job stands",
-            "200",
-            &answer(JSON, &standing),
-        ),
-        described(exposure, "Cancels a job", "204", &cancelled),
-    ]
+    let shown = described(exposure, "How a job stands").answer(200, JSON, &standing);
+    let cancelled = described(exposure, "Cancels a job").empty_answer(204);
+    [shown.into(), cancelled.into()]
 }
 
 /// What all operations have.
-fn described(exposure: &Exposure, summary: &str, status: &str, response: &Value) -> Value {
+fn described(exposure: &Exposure, summary: &str) -> Operation {
     let config = &exposure.config;
-    let problem = object(&["type", "title", "status", "detail"]);
-    let is_public = exposure.exposed().public;
-    json!({
-        "summary": summary,
-        "tags": [config.service],
-        "responses": { status: response, "default": answer("application/problem+json", &problem) },
-        "x-purista-service-name": config.service,
-        "x-purista-service-version": config.version.to_string(),
-        "x-purista-endpoint-security": if is_public { "public" } else { "protected-with-security-scheme" },
-    })
-}
-
-fn answer(kind: &str, schema: &Value) -> Value {
-    json!({ "description": kind, "content": { kind: { "schema": schema } } })
+    let security = match exposure.exposed().public {
+        true => "public",
+        false => "protected-with-security-scheme",
+    };
+    Operation::new(summary)
+        .problems()
+        .with("tags", json!([config.service]))
+        .with("x-purista-service-name", config.service.as_str())
+        .with("x-purista-service-version", config.version.to_string())
+        .with("x-purista-endpoint-security", security)
 }
 
 fn object(required: &[&str]) -> Value {

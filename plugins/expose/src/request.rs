@@ -1,5 +1,6 @@
 //! What a request asks: a payload and a parameter.
 
+use mortise_plugin_api::path_names;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::serde_json::Map;
 
@@ -39,14 +40,4 @@ fn parameter(path: &str, request: &Request) -> Value {
     let all = request.query_params().into_iter().chain(in_path);
     let all = all.map(|(name, value)| (name, value.into()));
     Value::Object(all.collect::<Map<_, _>>())
-}
-
-/// The names of the parameters in a path.
-pub(crate) fn path_names(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|segment| {
-        let braced = segment
-            .strip_prefix('{')
-            .and_then(|it| it.strip_suffix('}'));
-        segment.strip_prefix(':').or(braced)
-    })
 }

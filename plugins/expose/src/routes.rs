@@ -10,70 +10,57 @@ use crate::config::Config;
 use crate::exposure::Exposure;
 use crate::problem;
 
-/// Mounts by their prefixes.
-pub(crate) struct Routes<'c> {
-    config: &'c Config,
-    mounts: BTreeMap<String, Mount>,
-}
+/// Endpoints by their prefixes.
+#[derive(Default)]
+pub(crate) struct Routes(BTreeMap<String, Vec<Endpoint>>);
 
-impl<'c> Routes<'c> {
-    pub(crate) fn new(config: &'c Config) -> Self {
-        let mounts = BTreeMap::from([(config.prefix(), mount(&config.prefix()))]);
-        Self { config, mounts }
-    }
-
+impl Routes {
     /// Adds an endpoint.
     pub(crate) fn add<H, F>(
         &mut self,
         exposure: &Arc<Exposure>,
-        method: &str,
-        path: &str,
+        (method, path): (&str, &str),
         operation: &Value,
         handle: H,
     ) where
         H: Fn(Arc<Exposure>, EndpointCall) -> F + Copy + Send + Sync + 'static,
         F: Future<Output = Result<Response>> + Send + 'static,
     {
-        let mut places = vec![(self.config.prefix(), path)];
-        if self.config.bare {
+        let mut places = vec![(exposure.config.prefix(), path)];
+        if exposure.config.bare {
             // What goes wrong below a prefix is rendered here: it is no longer than it must be.
             let end = path[1..].find('/').map_or(path.len(), |at| at + 1);
             places.push((path[..end].to_owned(), &path[end..]));
         }
         for (prefix, path) in places {
             let path = if path.is_empty() { "/" } else { path };
-            let endpoint = Endpoint::new(&[method], path, with_state(exposure, handle));
+            let mut endpoint = Endpoint::new(&[method], path, with_state(exposure, handle));
+            if exposure.exposed().public {
+                endpoint = endpoint.public();
+            }
             let endpoint = endpoint.operation(operation.clone());
-            let is_public = exposure.exposed().public;
-            let endpoint = if is_public {
-                endpoint.public()
-            } else {
-                endpoint
-            };
-            let known = self.mounts.remove(&prefix);
-            let known = known.unwrap_or_else(|| mount(&prefix));
-            self.mounts.insert(prefix, known.endpoint(endpoint));
+            self.0.entry(prefix).or_default().push(endpoint);
         }
     }
 
-    /// All of them, and the page that describes the versioned paths.
-    pub(crate) fn into_mounts(self) -> impl Iterator<Item = Mount> {
-        let Config {
-            service, version, ..
-        } = self.config;
-        let versioned = &self.mounts[&self.config.prefix()];
-        let document = versioned.document(service, &version.to_string());
-        let shown = Endpoint::get("/openapi.json", move |_| {
+    /// A mount for each prefix, and the page that describes the versioned paths.
+    pub(crate) fn register(mut self, config: &Config, registrar: &mut Registrar) {
+        let mut document = Value::Null;
+        self.0.entry(config.prefix()).or_default();
+        for (prefix, endpoints) in self.0 {
+            let mount = Mount::absolute(prefix.as_str())
+                .method_mismatch_is_not_found()
+                .render_error(problem::render);
+            let mount = endpoints.into_iter().fold(mount, Mount::endpoint);
+            if prefix == config.prefix() {
+                document = mount.document(&config.service, &config.version.to_string());
+            }
+            registrar.mount(mount);
+        }
+        let page = Endpoint::get("/openapi.json", move |_| {
             let response = Response::json(&document);
             async { response }
         });
-        let page = Mount::absolute(self.config.mount.as_str()).endpoint(shown.public());
-        self.mounts.into_values().chain([page])
+        registrar.mount(Mount::absolute(config.mount.as_str()).endpoint(page.public()));
     }
-}
-
-fn mount(prefix: &str) -> Mount {
-    Mount::absolute(prefix)
-        .method_mismatch_is_not_found()
-        .render_error(problem::render)
 }

@@ -371,7 +371,7 @@ pub(super) fn is_below(path: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether the server itself has this very pattern; parameters are in braces.
+/// Whether the server itself has this very pattern below its base path; parameters are in braces.
 pub(super) fn is_built_in(method: &Method, pattern: &str) -> bool {
     let is_same = |route: &Route| {
         let own = route
@@ -385,7 +385,12 @@ pub(super) fn is_built_in(method: &Method, pattern: &str) -> bool {
         let is_always_there = route.handler != Handler::ExecuteTool;
         is_always_there && route.method == *method && own.eq(pattern.split('/'))
     };
-    ROUTES.iter().any(is_same) || (*method == Method::GET && PROBES.contains(&pattern))
+    ROUTES.iter().any(is_same)
+}
+
+/// Whether the server itself has this very path at its root, whatever the base path is.
+pub(super) fn is_at_root(method: &Method, path: &str) -> bool {
+    *method == Method::GET && PROBES.contains(&path)
 }
 
 fn allow(methods: &[Method]) -> HeaderValue {

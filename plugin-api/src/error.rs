@@ -157,6 +157,22 @@ impl Error {
         Self::new(Self::UNAVAILABLE, message)
     }
 
+    /// What a run failed with, from the problem in its last event.
+    pub(crate) fn of_problem(problem: &Value) -> Self {
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        let message = detail.trim_start_matches("Run failed: ");
+        let code = problem["code"].as_str().filter(|code| *code != "INTERNAL");
+        let Some(code) = code else {
+            return Self::internal(message);
+        };
+        let context = problem["context"].as_object().cloned();
+        Self {
+            retryable: problem["retryable"] == true,
+            context: context.map(Box::new),
+            ..Self::new(code, message)
+        }
+    }
+
     /// Says whether the same call may succeed later.
     #[must_use]
     pub fn with_retryable(mut self, retryable: bool) -> Self {

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::{Error, Result};
 use crate::message::{ModelResponse, TotalUsage, Visibility};
 
 /// What happened in a run.
@@ -397,6 +398,19 @@ impl Event {
         }
     }
 
+    /// What the run came to, where this is its end: `ABORTED` for one that was aborted.
+    pub fn outcome(&self) -> Option<Result<RunResult>> {
+        match self {
+            Self::RunFinished { result, .. } => Some(Ok(result.clone())),
+            Self::RunError { error, .. } => Some(Err(Error::of_problem(error))),
+            Self::RunAborted { run_id, .. } => {
+                let aborted = Error::aborted(format!("the run '{run_id}' was aborted"));
+                Some(Err(aborted))
+            }
+            _ => None,
+        }
+    }
+
     /// When it happened, in milliseconds since 1970; `None` for an event that does not say it.
     pub fn timestamp(&self) -> Option<u64> {
         match self {
@@ -466,5 +480,35 @@ impl Event {
             data,
             timestamp: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn failed(error: &Value) -> Error {
+        let event = json!({
+            "type": "RUN_ERROR", "runId": "run_1", "agentName": "a", "error": error, "timestamp": 1,
+        });
+        let event: Event = serde_json::from_value(event).unwrap();
+        event.outcome().unwrap().unwrap_err()
+    }
+
+    #[test]
+    fn the_end_of_a_run_tells_what_it_came_to() {
+        let busy = failed(&json!({
+            "code": "CONFLICT", "detail": "Run failed: in use", "retryable": true, "context": { "by": "ann" },
+        }));
+        assert_eq!(busy.code(), Some("CONFLICT"));
+        assert_eq!((busy.message(), busy.is_retryable()), ("in use", true));
+        assert_eq!(busy.context().unwrap()["by"], "ann");
+        assert_eq!(
+            failed(&json!({ "code": "INTERNAL", "detail": "x" })).code(),
+            None
+        );
+        assert!(Event::data(None, json!(1)).outcome().is_none());
     }
 }

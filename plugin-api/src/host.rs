@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::backend::HostBackend;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, RunResult};
 use crate::job::{Job, JobQuery, JobRequest};
 use crate::limit::{Limit, Taken};
@@ -70,6 +70,9 @@ pub struct RunRequest {
     /// Generation options for this run, laid over those of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_options: Option<Map<String, Value>>,
+    /// The JSON Schema of a structured result, in place of that of a declared agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Value>,
     /// Whose run it is; the default principal where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
@@ -134,6 +137,17 @@ pub struct WaitingApproval {
     pub tool_input: Value,
 }
 
+/// What came of a decision; see [`Host::decide`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decided {
+    /// It counts.
+    Done,
+    /// No call waits, or somebody else was faster.
+    NothingWaits,
+    /// The call waits, and this principal may not decide on it.
+    NotAllowed,
+}
+
 /// Which runs are wanted; of everybody and of all agents, unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -181,35 +195,6 @@ pub struct ToolSummary {
     pub name: String,
     /// What it does.
     pub description: String,
-}
-
-/// The events of a run as they come.
-#[derive(Debug)]
-pub struct RunEvents {
-    host: Host,
-    run_id: String,
-    after: Option<u64>,
-    ready: std::collections::VecDeque<NumberedEvent>,
-    ended: bool,
-}
-
-/// Aborts a run when it is dropped; see [`Host::abort_on_drop`].
-#[derive(Debug)]
-#[must_use = "dropped at once, it aborts the run at once"]
-pub struct AbortOnDrop {
-    host: Host,
-    run_id: String,
-    runtime: Option<tokio::runtime::Handle>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EventBatch {
-    /// The run itself, where it was asked for by an alias.
-    #[serde(default)]
-    run_id: Option<String>,
-    events: Vec<NumberedEvent>,
-    ended: bool,
 }
 
 // === impl Host ===
@@ -286,32 +271,21 @@ impl Host {
             .await
     }
 
-    /// The events of a run after that number, then live, until it ends.
-    pub fn events(&self, run_id: impl Into<String>, after: Option<u64>) -> RunEvents {
-        RunEvents {
-            host: self.clone(),
-            run_id: run_id.into(),
-            after,
-            ready: std::collections::VecDeque::new(),
-            ended: false,
+    /// Waits until a run that was [started](Self::start_agent) has ended, and returns what it came
+    /// to. The run goes on when nobody waits any more.
+    pub async fn outcome(&self, run_id: &str) -> Result<RunResult> {
+        let mut events = self.events(run_id, None);
+        while let Some(event) = events.next().await {
+            if let Some(outcome) = event?.event.outcome() {
+                return outcome;
+            }
         }
+        Err(Error::internal(format!("the run '{run_id}' has no end")))
     }
 
     /// Aborts a run; says whether it was running.
     pub async fn abort_run(&self, run_id: &str) -> Result<bool> {
         self.typed("runs.abort", json!({ "runId": run_id })).await
-    }
-
-    /// Aborts a run when the guard is dropped before it is released: for handlers that are dropped
-    /// when their client has gone.
-    ///
-    /// Called where the plugin's runtime is at hand, as it is in every async function.
-    pub fn abort_on_drop(&self, run_id: impl Into<String>) -> AbortOnDrop {
-        AbortOnDrop {
-            host: self.clone(),
-            run_id: run_id.into(),
-            runtime: tokio::runtime::Handle::try_current().ok(),
-        }
     }
 
     /// The client that a run was shown to has gone: aborts the run, unless
@@ -400,6 +374,30 @@ impl Host {
             "principal": principal,
         });
         self.typed("runs.approval", payload).await
+    }
+
+    /// Decides for somebody on the first call of a run that waits for an approval.
+    pub async fn decide(
+        &self,
+        run: &RunStatus,
+        approved: bool,
+        principal: &Principal,
+    ) -> Result<Decided> {
+        let Some(waiting) = run.approvals.first() else {
+            return Ok(Decided::NothingWaits);
+        };
+        let (id, call_id) = (run.run_id.as_str(), waiting.tool_call_id.as_str());
+        let submitted = self.submit_approval_for(id, call_id, approved, principal);
+        if submitted.await? {
+            return Ok(Decided::Done);
+        }
+        let now = self.run_status(id).await?;
+        let mut waiting = now.iter().flat_map(|run| &run.approvals);
+        Ok(if waiting.any(|waiting| waiting.tool_call_id == call_id) {
+            Decided::NotAllowed
+        } else {
+            Decided::NothingWaits
+        })
     }
 
     /// Deletes a conversation of this principal; says whether there was one.
@@ -550,7 +548,11 @@ impl Host {
         self.backend.call(service, payload).await
     }
 
-    async fn typed<T: DeserializeOwned>(&self, service: &str, payload: Value) -> Result<T> {
+    pub(crate) async fn typed<T: DeserializeOwned>(
+        &self,
+        service: &str,
+        payload: Value,
+    ) -> Result<T> {
         Ok(serde_json::from_value(self.call(service, payload).await?)?)
     }
 }
@@ -560,65 +562,6 @@ impl fmt::Debug for Host {
         f.debug_struct("Host")
             .field("instance", &self.instance())
             .finish_non_exhaustive()
-    }
-}
-
-// === impl AbortOnDrop ===
-
-impl AbortOnDrop {
-    /// The run is over, or goes on by itself.
-    pub fn release(mut self) {
-        self.runtime = None;
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            let (host, run_id) = (self.host.clone(), std::mem::take(&mut self.run_id));
-            runtime.spawn(async move {
-                if let Err(error) = host.abort_run(&run_id).await {
-                    tracing::warn!(run_id, %error, "a run that nobody watches cannot be aborted");
-                }
-            });
-        }
-    }
-}
-
-// === impl RunEvents ===
-
-impl RunEvents {
-    /// Whether the next event is at hand, so that [`next`](Self::next) does not wait.
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// The next event, `None` when the run has ended.
-    pub async fn next(&mut self) -> Option<Result<NumberedEvent>> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                self.after = Some(event.seq);
-                return Some(Ok(event));
-            }
-            if self.ended {
-                return None;
-            }
-            let payload = json!({ "runId": self.run_id, "after": self.after });
-            match self.host.typed::<EventBatch>("runs.events", payload).await {
-                Ok(batch) => {
-                    self.ended = batch.ended;
-                    // The numbers are those of one run: an alias may stand for another one later.
-                    if let Some(run_id) = batch.run_id {
-                        self.run_id = run_id;
-                    }
-                    self.ready = batch.events.into();
-                }
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
-            }
-        }
     }
 }
 
@@ -633,6 +576,7 @@ impl RunRequest {
             context: None,
             conversation_id: None,
             model_options: None,
+            output_schema: None,
             principal: None,
             unknown_tool_mode: None,
         }
@@ -656,6 +600,14 @@ impl RunRequest {
     #[must_use]
     pub fn with_model_options(mut self, options: Map<String, Value>) -> Self {
         self.model_options = Some(options);
+        self
+    }
+
+    /// The JSON Schema of a structured result, in place of that of a declared agent. An agent whose
+    /// loop is Rust has its own alone.
+    #[must_use]
+    pub fn with_output_schema(mut self, schema: Value) -> Self {
+        self.output_schema = Some(schema);
         self
     }
 

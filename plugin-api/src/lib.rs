@@ -101,16 +101,19 @@
 //! and `reqwest` just work. A panic is contained: the call fails, the server goes on; so build
 //! with `panic = "unwind"`, the default. `tracing` events become log lines of the server.
 //!
-//! The feature `fetch` adds [`Fetcher`], for addresses that clients name. The feature `testing` adds a fake host, so that a plugin can be tested without a server: see
-//! the module `testing`.
+//! The feature `fetch` adds [`Fetcher`], for addresses that clients name, the feature `schema` JSON
+//! Schema, and the feature `template` texts with values filled in. The feature `testing` adds a fake
+//! host, so that a plugin can be tested without a server: see the module `testing`.
 
 // `unsafe` stands in `ffi` and in what `export_plugin!` expands to, nowhere else.
 #![deny(unsafe_code)]
 
 mod agent;
 mod backend;
+mod door;
 mod error;
 mod event;
+mod event_stream;
 mod export;
 #[cfg(feature = "fetch")]
 mod fetch;
@@ -123,24 +126,37 @@ mod limit;
 mod message;
 mod model;
 mod mount;
+mod openapi;
 mod plugin;
+mod problem;
+mod queue;
 mod request;
 mod run;
+mod run_events;
+mod run_guard;
 mod runtime;
+#[cfg(feature = "schema")]
+pub mod schema;
+mod session;
 mod sub_agent;
+#[cfg(feature = "template")]
+mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod time;
 mod tool;
 mod toolset;
 mod transcript;
 mod version;
 
 pub use self::agent::{Agent, AgentInfo};
+pub use self::door::{Door, PrincipalConfig, Secret};
 pub use self::error::{Error, Issue, Result};
 pub use self::event::{
     ApprovalState, ApprovalStatus, Event, RunResult, TerminationReason, ToolCallRef, ToolErrorKind,
     ToolTarget,
 };
+pub use self::event_stream::EventWriter;
 #[cfg(feature = "fetch")]
 pub use self::fetch::Fetcher;
 pub use self::hook::{
@@ -150,8 +166,8 @@ pub use self::hook::{
     ToolErrorAnswer,
 };
 pub use self::host::{
-    AbortOnDrop, AgentSummary, Host, Metric, MetricKind, NumberedEvent, RunEvents, RunQuery,
-    RunRequest, RunStatus, ToolSummary, WaitingApproval,
+    AgentSummary, Decided, Host, Metric, MetricKind, NumberedEvent, RunQuery, RunRequest,
+    RunStatus, ToolSummary, WaitingApproval,
 };
 pub use self::job::{Job, JobError, JobEvent, JobQuery, JobRequest, JobState, ResultPolicy};
 pub use self::limit::{Limit, Taken};
@@ -164,13 +180,22 @@ pub use self::model::{
     ToolChoice, ToolSpec,
 };
 pub use self::mount::{
-    Access, Endpoint, EndpointCall, EndpointInfo, MethodMismatch, Mount, MountInfo, Prefix,
-    RouteError, Slashes,
+    Access, Endpoint, EndpointCall, EndpointInfo, MethodMismatch, Mount, MountInfo, PathPrefix,
+    Prefix, RouteError, RouteRequest, Slashes, with_state,
 };
+pub use self::openapi::{Operation, path_names};
 pub use self::plugin::{NoConfig, Plugin, Registrar};
-pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response};
+pub use self::problem::Problem;
+pub use self::queue::{Place, Queue};
+pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response, form_pairs};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};
+pub use self::run_events::RunEvents;
+pub use self::run_guard::RunGuard;
+pub use self::session::{Session, SessionOwner, VisibleTo};
 pub use self::sub_agent::SubAgentEvent;
+#[cfg(feature = "template")]
+pub use self::template::{Template, TemplateError};
+pub use self::time::{Span, rfc3339};
 pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo};
 pub use self::toolset::Toolset;
 pub use self::transcript::{RunEnd, Transcript, TranscriptCall};

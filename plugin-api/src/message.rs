@@ -242,6 +242,17 @@ impl Content {
 // === impl Part ===
 
 impl Part {
+    /// A picture, a sound, a film or a file of this MIME type, as base64.
+    pub fn media(mime: &str, base64: &str) -> Self {
+        let kind = mime.split('/').next().unwrap_or_default();
+        let is_known = matches!(kind, "image" | "audio" | "video");
+        let kind = if is_known { kind } else { "file" };
+        Self::Other(serde_json::json!({
+            "type": kind,
+            "source": { "kind": "base64", "data": base64, "mimeType": mime },
+        }))
+    }
+
     /// A text.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }

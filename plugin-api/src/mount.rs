@@ -4,13 +4,16 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_path_to_error::Segment;
 
 use crate::backend::BoxFuture;
-use crate::error::{Error, Result};
+use crate::error::{Error, Issue, Result};
 use crate::hook::GuardVerdict;
-use crate::request::{Body, Request, Response};
+use crate::request::{Body, Principal, Request, Response, form_pairs};
 
 /// HTTP routes under one prefix, with one way to let clients in and one way to render errors.
 ///
@@ -82,6 +85,13 @@ pub struct EndpointInfo {
     #[serde(default)]
     pub operation: Option<Value>,
 }
+
+/// A prefix of paths in a `config` table: empty, or with a slash at its beginning. One at its end
+/// does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub struct PathPrefix(String);
 
 /// Where a mount's paths begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +172,22 @@ pub struct RouteError {
     pub context: Option<Value>,
     /// What is wrong with the value, one by one.
     #[serde(default)]
-    pub issues: Vec<crate::error::Issue>,
+    pub issues: Vec<Issue>,
+    /// The request; absent where an older host does not tell.
+    #[serde(default)]
+    pub request: Option<RouteRequest>,
+}
+
+/// A request that ends in an error.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RouteRequest {
+    /// The request id.
+    pub id: String,
+    /// The path as it was sent.
+    pub path: String,
+    headers: Vec<(String, String)>,
 }
 
 // === impl Mount ===
@@ -273,6 +298,64 @@ impl fmt::Debug for Mount {
     }
 }
 
+/// A handler that shares something with others:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use mortise_plugin_api::prelude::*;
+/// use mortise_plugin_api::with_state;
+///
+/// struct Shelf(Vec<String>);
+///
+/// async fn books(shelf: Arc<Shelf>, _: EndpointCall) -> Result<Response> {
+///     Response::json(&shelf.0)
+/// }
+///
+/// fn mount(shelf: &Arc<Shelf>) -> Mount {
+///     Mount::at_base().endpoint(Endpoint::get("/books", with_state(shelf, books)))
+/// }
+/// ```
+pub fn with_state<S, H, F>(
+    state: &Arc<S>,
+    handle: H,
+) -> impl Fn(EndpointCall) -> F + Send + Sync + 'static
+where
+    S: Send + Sync + 'static,
+    H: Fn(Arc<S>, EndpointCall) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Response>> + Send + 'static,
+{
+    let state = Arc::clone(state);
+    move |call| handle(Arc::clone(&state), call)
+}
+
+// === impl PathPrefix ===
+
+impl TryFrom<String> for PathPrefix {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let text = text.trim_end_matches('/');
+        if text.is_empty() || text.starts_with('/') {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!("{text:?} does not begin with `/`"))
+    }
+}
+
+impl From<&str> for PathPrefix {
+    /// For defaults: the text is taken as it is.
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for PathPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 // === impl Endpoint ===
 
 impl Endpoint {
@@ -344,6 +427,90 @@ impl EndpointCall {
     pub(crate) fn new(request: Request, body: Body) -> Self {
         Self { request, body }
     }
+
+    /// A path parameter, as it was sent; empty where the path has none of this name.
+    pub fn param(&self, name: &str) -> &str {
+        self.request.param(name).unwrap_or_default()
+    }
+
+    /// Who is asking.
+    pub fn principal(&self) -> Principal {
+        self.request.principal().unwrap_or_default()
+    }
+
+    /// The body as JSON of this form, of a client that says that it is JSON.
+    ///
+    /// The server's limit of bodies holds, and no other.
+    ///
+    /// # Errors
+    /// `UNSUPPORTED_MEDIA_TYPE` for another content type, `BAD_REQUEST` without an issue for what
+    /// is no JSON, and `BAD_REQUEST` with an issue that names the place for what does not fit `T`.
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
+        let kind = self.request.header("content-type").unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            let message = "Content-Type must be application/json.";
+            return Err(Error::new("UNSUPPORTED_MEDIA_TYPE", message));
+        }
+        let bytes = self.body.bytes(usize::MAX).await?;
+        let body: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")))?;
+        fitting(body)
+    }
+
+    /// The body of a client whose content type contains this one: JSON as it is, a form as an
+    /// object of texts, anything else as a text.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` for another content type, and for what is not of this kind.
+    pub async fn content(self, wanted: &str) -> Result<Value> {
+        let kind = self.request.header("content-type").unwrap_or_default();
+        if !kind.to_ascii_lowercase().contains(wanted) {
+            let message = format!("The content type is '{kind}', and must contain '{wanted}'.");
+            return Err(Error::bad_request(message));
+        }
+        let bytes = self.body.bytes(usize::MAX).await?;
+        if wanted.contains("json") {
+            return serde_json::from_slice(&bytes)
+                .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")));
+        }
+        let text = String::from_utf8(bytes.into())
+            .map_err(|_| Error::bad_request("The body is no text in UTF-8."))?;
+        if wanted.contains("x-www-form-urlencoded") {
+            let fields = form_pairs(&text).map(|(name, value)| (name, value.into()));
+            return Ok(Value::Object(fields.collect()));
+        }
+        Ok(text.into())
+    }
+}
+
+/// A place as a JSON pointer.
+pub(crate) fn pointer(place: &serde_path_to_error::Path) -> String {
+    let segments = place.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(format!("/{index}")),
+        Segment::Map { key } => Some(format!("/{key}")),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    segments.collect()
+}
+
+/// The value as a `T`, or what is wrong and where.
+fn fitting<T: DeserializeOwned>(value: Value) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut path = pointer(error.path());
+        let mut message = error.inner().to_string();
+        // serde names a field that is missing between backticks, and where it would belong.
+        let missing = message.strip_prefix("missing field `");
+        if let Some(field) = missing.and_then(|rest| rest.split('`').next()) {
+            path = format!("{path}/{field}");
+            "is required".clone_into(&mut message);
+        }
+        let place = if path.is_empty() { "it" } else { &path };
+        Error::bad_request(format!(
+            "The body is not what is expected: {place}: {message}."
+        ))
+        .with_issue(path, message)
+    })
 }
 
 // === impl RouteError ===
@@ -357,6 +524,86 @@ impl RouteError {
             message: error.message().to_owned(),
             context: error.context().cloned().map(Value::Object),
             issues: error.issues().to_vec(),
+            request: None,
         }
+    }
+
+    /// With the request.
+    #[must_use]
+    pub fn with_request(mut self, request: RouteRequest) -> Self {
+        self.request = Some(request);
+        self
+    }
+}
+
+// === impl RouteRequest ===
+
+impl RouteRequest {
+    /// A request with those of its headers that are text.
+    pub fn new(
+        id: impl Into<String>,
+        path: impl Into<String>,
+        headers: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            path: path.into(),
+            headers: headers.into_iter().collect(),
+        }
+    }
+
+    /// The first value of a header, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(own, _)| own.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+}
+
+impl fmt::Debug for RouteRequest {
+    // Headers hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteRequest")
+            .field("id", &self.id)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "read for its errors")]
+    struct Order {
+        books: Vec<Book>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "read for its errors")]
+    struct Book {
+        id: u32,
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_its_place() {
+        let wrong = |value: Value| {
+            let error = fitting::<Order>(value).unwrap_err();
+            assert_eq!(error.code(), Some("BAD_REQUEST"));
+            let [issue] = error.issues() else {
+                panic!("one thing is wrong");
+            };
+            (issue.path.clone(), issue.message.clone())
+        };
+        let (path, message) = wrong(json!({ "books": [{ "id": 1 }, { "id": "x" }] }));
+        assert_eq!(path, "/books/1/id");
+        assert!(message.contains("expected u32"), "{message}");
+        let missing = |path: &str| (path.to_owned(), "is required".to_owned());
+        assert_eq!(wrong(json!({ "books": [{}] })), missing("/books/0/id"));
+        assert_eq!(wrong(json!({})), missing("/books"));
+        assert_eq!(wrong(json!([])).0, "");
     }
 }

@@ -9,12 +9,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::agent::Agent;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ffi;
 use crate::hook::Hook;
 use crate::host::Host;
 use crate::model::Model;
-use crate::mount::Mount;
+use crate::mount::{Mount, pointer};
 use crate::tool::{Tool, ToolInfo};
 use crate::toolset::Toolset;
 
@@ -158,11 +158,24 @@ impl Tool for ClientTool {
     }
 
     async fn call(&self, _run: crate::RunContext, _arguments: Value) -> Result<Value> {
-        Err(crate::Error::new(
+        Err(Error::new(
             "NOT_IMPLEMENTED",
             "a client tool has no body on the server",
         ))
     }
+}
+
+/// The configuration, or which of its settings is wrong.
+pub(crate) fn read_config<C: DeserializeOwned>(config: Value) -> Result<C> {
+    serde_path_to_error::deserialize(config).map_err(|error| {
+        let (path, inner) = (pointer(error.path()), error.inner().to_string());
+        // A setting that checks itself says what it is.
+        let message = match inner.strip_prefix("is ") {
+            Some(_) => inner,
+            None => format!("is not what the plugin expects: {inner}"),
+        };
+        Error::config(path, message)
+    })
 }
 
 /// The JSON Schema of a type, without the meta keys that only tools for people read.

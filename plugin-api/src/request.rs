@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -98,8 +98,12 @@ pub struct Body {
 
 enum BodyInner {
     Full(Option<Bytes>),
-    Stream(Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>),
+    // Never locked: it makes a body `Sync`, so that a handler may lend its call to another
+    // function.
+    Stream(Mutex<Chunks>),
 }
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// A response: status, headers, and a body that is whole or streamed.
 #[derive(Debug)]
@@ -151,6 +155,31 @@ impl Principal {
     pub fn with_scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
+    }
+
+    /// Whether this is nobody in particular: no credential was asked for, or one that all share.
+    pub fn is_shared(&self) -> bool {
+        *self == Self::anonymous() || *self == Self::operator()
+    }
+
+    /// As whom something new begins: under a credential that all share, the user whom the body
+    /// names; a credential of one's own is never overridden.
+    #[must_use]
+    pub fn or_user(self, user: Option<String>) -> Self {
+        match user.filter(|user| self.is_shared() && !user.trim().is_empty()) {
+            Some(user) => Self::new(user),
+            None => self,
+        }
+    }
+
+    /// As whom it acts on what belongs to an owner: whoever shares a credential acts as the owner.
+    #[must_use]
+    pub fn acting_for(self, owner: &Self) -> Self {
+        if self.is_shared() {
+            owner.clone()
+        } else {
+            self
+        }
     }
 
     /// Whether it has this scope.
@@ -233,10 +262,13 @@ impl Request {
 
     /// The first value of a query parameter, decoded.
     pub fn query_param(&self, name: &str) -> Option<String> {
-        self.query().split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode_form(key) == name).then(|| decode_form(value))
-        })
+        let mut pairs = form_pairs(self.query());
+        pairs.find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    /// All query parameters in order, decoded.
+    pub fn query_params(&self) -> Vec<(String, String)> {
+        form_pairs(self.query()).collect()
     }
 
     /// The first value of a header, if it is text.
@@ -247,6 +279,19 @@ impl Request {
     /// The first value of a header.
     pub fn header_bytes(&self, name: &str) -> Option<&[u8]> {
         self.backend().header(name)
+    }
+
+    /// What stands behind `Bearer ` in the only `authorization` header; `None` where there is
+    /// another number of them.
+    pub fn bearer(&self) -> Option<&[u8]> {
+        let headers = self.headers();
+        let mut values = headers
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let (Some((_, value)), None) = (values.next(), values.next()) else {
+            return None;
+        };
+        value.strip_prefix(b"Bearer ")
     }
 
     /// All headers, in the order in which they came.
@@ -283,6 +328,11 @@ impl Request {
     /// A path parameter of an endpoint, as it was sent.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.backend().param(name)
+    }
+
+    /// A path parameter of an endpoint, decoded.
+    pub fn decoded_param(&self, name: &str) -> Option<String> {
+        Some(decode(self.param(name)?, b'+'))
     }
 
     /// Who is asking, once that is known.
@@ -361,7 +411,7 @@ impl Body {
     /// Chunks as they come.
     pub fn from_stream(stream: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
         Self {
-            inner: BodyInner::Stream(Box::pin(stream)),
+            inner: BodyInner::Stream(Mutex::new(Box::pin(stream))),
         }
     }
 
@@ -413,7 +463,10 @@ impl Body {
     pub(crate) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         match &mut self.inner {
             BodyInner::Full(bytes) => Poll::Ready(bytes.take().map(Ok)),
-            BodyInner::Stream(stream) => stream.as_mut().poll_next(context),
+            BodyInner::Stream(stream) => {
+                let stream = stream.get_mut().unwrap_or_else(PoisonError::into_inner);
+                stream.as_mut().poll_next(context)
+            }
         }
     }
 
@@ -510,6 +563,14 @@ impl Response {
         self
     }
 
+    /// Sets a header, in place of those of its name.
+    #[must_use]
+    pub fn replacing_header(mut self, name: &str, value: impl Into<Bytes>) -> Self {
+        self.headers
+            .retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+        self.with_header(name, value)
+    }
+
     /// These bytes as the body.
     #[must_use]
     pub fn with_body(mut self, bytes: impl Into<Bytes>) -> Self {
@@ -600,12 +661,23 @@ impl Stream for Written {
     }
 }
 
-fn decode_form(text: &str) -> String {
+/// The names and values of a query, or of a body of the type `application/x-www-form-urlencoded`,
+/// decoded.
+pub fn form_pairs(text: &str) -> impl Iterator<Item = (String, String)> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(key, b' '), decode(value, b' '))
+    })
+}
+
+/// The text with what is escaped in it, and something else for each `+`.
+fn decode(text: &str, plus: u8) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         match byte {
-            b'+' => bytes.push(b' '),
+            b'+' => bytes.push(plus),
             b'%' => {
                 let mut ahead = rest.clone();
                 let pair = [ahead.next(), ahead.next()];
@@ -634,9 +706,13 @@ mod tests {
 
     #[test]
     fn form_text_is_decoded_and_broken_escapes_stay() {
+        let decode_form = |text| decode(text, b' ');
         assert_eq!(decode_form("a+b%20c%C3%A9"), "a b cé");
         assert_eq!(decode_form("100%"), "100%");
         assert_eq!(decode_form("%zz%4"), "%zz%4");
+        let pairs: Vec<_> = form_pairs("a=1&&b%3D=+2&c").collect();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(pairs, [pair("a", "1"), pair("b=", " 2"), pair("c", "")]);
     }
 
     #[test]

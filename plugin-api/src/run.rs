@@ -162,6 +162,19 @@ impl RunContext {
         )?)
     }
 
+    /// [`run_agent`](Self::run_agent) with a context of its own in place of this run's.
+    pub async fn run_agent_in(
+        &self,
+        context: Value,
+        name: &str,
+        input: impl Into<Value>,
+    ) -> Result<RunResult> {
+        let payload = json!({ "agent": name, "input": input.into(), "context": context });
+        Ok(serde_json::from_value(
+            self.call("run.agent", payload).await?,
+        )?)
+    }
+
     /// The stored history of the conversation, oldest first.
     pub async fn history(&self) -> Result<Vec<Item>> {
         Ok(serde_json::from_value(

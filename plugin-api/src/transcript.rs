@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::event::{ApprovalStatus, Event};
+use crate::event::{ApprovalStatus, Event, ToolTarget};
 use crate::host::{Host, RunStatus};
 use crate::message::{Item, Usage};
 
@@ -35,6 +35,12 @@ pub struct TranscriptCall {
     pub id: String,
     /// The tool.
     pub name: String,
+    /// The message that made the call: the calls of one are done one after the other.
+    pub message_id: String,
+    /// Who is to do it, where that is known.
+    pub target: Option<ToolTarget>,
+    /// Whether the arguments are complete.
+    pub is_complete: bool,
     /// As the model wrote them.
     pub arguments: String,
     /// The result: a text as it is, anything else as JSON.
@@ -119,12 +125,19 @@ impl Transcript {
             Event::ToolCallStart { call, timestamp } => self.calls.push(TranscriptCall {
                 id: call.tool_call_id.clone(),
                 name: call.tool_call_name.clone(),
+                message_id: call.parent_message_id.clone(),
+                target: call.tool_target,
                 started_at: *timestamp,
                 ..TranscriptCall::default()
             }),
             Event::ToolCallArgs { call, delta, .. } => {
                 if let Some(call) = self.call_mut(&call.tool_call_id) {
                     call.arguments.push_str(delta);
+                }
+            }
+            Event::ToolCallEnd { call, .. } => {
+                if let Some(call) = self.call_mut(&call.tool_call_id) {
+                    call.is_complete = true;
                 }
             }
             Event::ToolCallResult {
@@ -175,6 +188,28 @@ impl Transcript {
     /// The call that waits for a decision.
     pub fn waiting(&self) -> Option<&TranscriptCall> {
         self.calls.iter().find(|call| call.waits_for_approval)
+    }
+
+    /// The calls that the run cannot go on without a client: all calls before them are done.
+    pub fn waiting_for_client(&self) -> impl Iterator<Item = &TranscriptCall> {
+        let waits = |(place, call): &(usize, &TranscriptCall)| {
+            let mut before = self.calls[..*place]
+                .iter()
+                .filter(|other| other.message_id == call.message_id);
+            call.target == Some(ToolTarget::Client)
+                && call.is_complete
+                && call.result.is_none()
+                && before.all(|other| other.result.is_some())
+        };
+        let calls = self.calls.iter().enumerate();
+        calls.filter(waits).map(|(_, call)| call)
+    }
+
+    /// A client has answered this call: its result may not be shown yet.
+    pub fn answered(&mut self, id: &str, result: &Value) {
+        if let Some(call) = self.call_mut(id) {
+            call.result = Some(text_of(result));
+        }
     }
 }
 

@@ -200,7 +200,12 @@ fn a_panic_in_create_is_an_error() {
 #[test]
 fn a_configuration_that_does_not_fit_is_an_error() {
     let error = plugin(&json!({ "panic_in_create": 7 })).err().unwrap();
-    assert_eq!(error.code, "VALIDATION_FAILED");
+    assert_eq!(error.code, "CONFIG");
+    assert!(
+        error.details.contains("/panic_in_create"),
+        "{}",
+        error.details
+    );
 }
 
 #[test]

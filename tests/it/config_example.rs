@@ -77,6 +77,36 @@ fn the_example_runs_as_it_is() {
 }
 
 #[test]
+fn the_dialects_of_the_example_load_together() {
+    let mut example = example();
+    for name in ["chat-api", "expose", "runs-api"] {
+        let entry = format!("# [[plugins.load]]\n# name = \"{name}\"\n");
+        let (before, from) = example.split_once(&entry).expect("it is a comment");
+        let (rest, after) = from.split_once("\n\n").expect("it ends");
+        let rest = rest.lines().map(|line| line.trim_start_matches("# "));
+        let rest = rest.collect::<Vec<_>>().join("\n");
+        example = format!("{before}[[plugins.load]]\nname = \"{name}\"\n{rest}\n\n{after}");
+    }
+    let server = ServerBuilder::new(&example)
+        .variable("MORTISE_SECRET", SECRET)
+        .variable("CHAT_TOKEN", "a-token-for-tests")
+        .start()
+        .with_token(SECRET);
+
+    let asked = server.post("/agents/ask").json(&json!({ "text": "hi" }));
+    assert_eq!(asked.send().expect(200).json(), "Hello world");
+    let run = server.post("/api/agents/assistant/runs");
+    let run = run.json(&json!({ "message": "hi" })).send().expect(200);
+    assert_eq!(run.json()["content"], "Hello world");
+    let chat = server
+        .anonymous("POST", "/chat/sync")
+        .bearer("a-token-for-tests");
+    let chat = chat.json(&json!({ "messages": [{ "role": "user", "content": "hi" }] }));
+    assert_eq!(chat.send().expect(200).json()["response"], "Hello world");
+    let _ = server.run("assistant", "hi").send().expect(200);
+}
+
+#[test]
 fn the_tools_of_the_example_work() {
     let server = start();
 

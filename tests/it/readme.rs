@@ -7,7 +7,7 @@
 
 use std::{fs, process::Command};
 
-use integration_tests::{ServerBuilder, workspace};
+use integration_tests::{Server, ServerBuilder, workspace};
 
 use crate::support::SECRET;
 
@@ -26,12 +26,17 @@ struct Example {
 #[test]
 fn the_commands_of_the_readme_print_what_it_shows() {
     let readme = fs::read_to_string(workspace().join("README.md")).expect("README.md is there");
-    let examples = examples(&readme);
-    assert!(examples.len() >= 10, "{examples:#?}");
     let config = fs::read_to_string(workspace().join("config.toml")).expect("it is there");
     let server = ServerBuilder::new(&config)
         .variable("MORTISE_SECRET", SECRET)
         .start();
+    assert!(assert_prints(&readme, &server) >= 10);
+}
+
+/// Runs the commands of a page against a server, and returns how many there are.
+#[track_caller]
+pub(crate) fn assert_prints(page: &str, server: &Server) -> usize {
+    let examples = examples(page);
     let origin = format!("http://{}", server.address());
     // One shell for all, so that functions, variables and jobs last from one to the next.
     let commands: Vec<_> = examples
@@ -58,11 +63,12 @@ echo '{END}'
     for (example, output) in examples.iter().zip(outputs) {
         assert!(
             matches(&masked(&example.output), &masked(output)),
-            "{}\nprints\n{output}\nwhere README.md shows\n{}\n{said}",
+            "{}\nprints\n{output}\nwhere the page shows\n{}\n{said}",
             example.command,
             example.output,
         );
     }
+    examples.len()
 }
 
 fn examples(text: &str) -> Vec<Example> {
@@ -111,7 +117,9 @@ fn masked(text: &str) -> String {
             .find(|it: char| !(it.is_ascii_alphanumeric() || it == '_'))
             .unwrap_or(from.len());
         let (word, after) = from.split_at(end);
-        let is_id = ["run_", "msg_"].iter().any(|it| word.starts_with(it));
+        let is_id = ["run_", "msg_", "job_"]
+            .iter()
+            .any(|it| word.starts_with(it));
         let is_time = word.len() == 13 && word.bytes().all(|it| it.is_ascii_digit());
         masked.push_str(match (is_id, is_time) {
             (true, _) => "ID",

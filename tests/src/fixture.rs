@@ -29,6 +29,37 @@ keys = [
     };
 }
 
+/// An agent of a ticket: what it is asked, and what `$more` and `$output` say.
+macro_rules! exposed {
+    ($agent:literal, $more:literal, $output:expr) => {
+        concat!(
+            "\n[[plugins.load.config.endpoints]]\nagent = \"",
+            $agent,
+            "\"\n",
+            $more,
+            r#"
+payload = { type = "object", properties = { text = { type = "string", minLength = 3 }, mode = { type = "string" } }, required = ["text"] }
+parameter = { type = "object", properties = { dryRun = { type = "string", maxLength = 20 } } }
+"#,
+            $output
+        )
+    };
+}
+
+macro_rules! triage {
+    () => {
+        r#"output = { type = "object", properties = { priority = { enum = ["low", "normal", "high"] }, reason = { type = "string" } }, required = ["priority", "reason"] }
+"#
+    };
+}
+
+macro_rules! answer {
+    () => {
+        r#"output = { type = "object", properties = { answer = { type = "string" } }, required = ["answer"] }
+"#
+    };
+}
+
 /// One server: a name, a port by agreement, and a configuration.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -238,6 +269,79 @@ config = { rules = [{ max = 3, window = "1s", key = ["principal"] }] }
         agents: OPERATIVUS_AGENTS,
     },
 ];
+
+/// The target of the system whose API `expose` speaks.
+pub const PURISTA: [Target; 1] = [Target {
+    name: "main",
+    port: 4401,
+    files: &[],
+    script: r#"script = "marker", probe = true"#,
+    sections: r#"
+[server]
+base_path = "/api"
+body_limit = "1 MiB"
+"#,
+    plugins: concat!(
+        r#"
+config = { tickets = true }
+
+[[plugins.load]]
+name = "auth"
+
+[plugins.load.config]
+header = "authorization"
+keys = [{ key = "Bearer good", subject = "user-1", tenant = "tenant-a" }]
+
+[[plugins.load]]
+name = "expose"
+grants = ["agents", "jobs", "runs"]
+
+[plugins.load.config]
+service = "support"
+"#,
+        exposed!(
+            "triageTicket",
+            r#"path = "agents/triage-ticket""#,
+            triage!()
+        ),
+        exposed!(
+            "publicTriage",
+            r#"path = "agents/public-triage"
+public = true"#,
+            triage!()
+        ),
+        exposed!("triageNoOut", r#"path = "agents/no-output""#, ""),
+        exposed!(
+            "supportAgent",
+            r#"path = "agents/support"
+mode = "stream""#,
+            answer!()
+        ),
+        exposed!(
+            "harnessAgent",
+            r#"path = "agents/harness"
+mode = "stream""#,
+            answer!()
+        ),
+        exposed!(
+            "longAgent",
+            r#"path = "agents/support-long"
+mode = "accepted"
+status_url = "/agents/support/runs/:jobId"
+max_attempts = 2"#,
+            triage!()
+        ),
+        exposed!(
+            "longAgent2",
+            r#"path = "agents/support-long2"
+mode = "accepted"
+status_url = "/agents/support/runs/:jobId"
+max_attempts = 2"#,
+            ""
+        ),
+    ),
+    agents: "",
+}];
 
 const OPERATIVUS_SCRIPT: &str = r#"script = "marker", probe = true, tools = [
     { name = "get_stock_price", arguments = { ticker = "string" }, answer = "875.40" },

@@ -129,7 +129,8 @@ impl Request {
     pub fn try_open(self) -> io::Result<SseReader> {
         let request = self.header("accept", "text/event-stream");
         let (head, mut reader) = request.begin()?;
-        if head.status != 200 || head.header("content-type") != Some("text/event-stream") {
+        let kind = head.header("content-type").unwrap_or_default();
+        if head.status != 200 || !kind.starts_with("text/event-stream") {
             let mut body = String::new();
             reader.read_to_string(&mut body)?;
             return Err(invalid(format!("{} and no stream: {body}", head.status)));

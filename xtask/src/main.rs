@@ -12,7 +12,7 @@ mod tools;
 
 use std::process::ExitCode;
 
-use integration_tests::fixture::{BETTER_AGENT, OPERATIVUS, RA};
+use integration_tests::fixture::{BETTER_AGENT, OPERATIVUS, PURISTA, RA};
 
 const USAGE: &str = "\
 cargo xtask COMMAND
@@ -25,6 +25,7 @@ cargo xtask COMMAND
   authz-matrix            every route with every credential, written in every way
   fixture better-agent    serve the six conformance targets on ports 4101 to 4106
   fixture operativus      serve the targets main and limited on ports 4501 and 4502
+  fixture purista         serve the target main on port 4401
   fixture ra              serve those of the chat API on ports 4301 and 4302
   soak                    kill the server under load, and cut readers of its streams;
                           --kills N (100), --cuts N (10000), --seconds S: each for S at least
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ["authz-matrix"] => authz_matrix::authz_matrix(),
         ["fixture", "better-agent"] => fixture::fixture(&BETTER_AGENT),
         ["fixture", "operativus"] => fixture::fixture(&OPERATIVUS),
+        ["fixture", "purista"] => fixture::fixture(&PURISTA),
         ["fixture", "ra"] => fixture::fixture(&RA),
         ["soak", ..] => soak::soak(&arguments[1..]),
         ["smoke", ..] => smoke::smoke(&arguments[1..]),

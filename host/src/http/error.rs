@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
-use mortise_plugin_api::{Error, Issue, RouteError};
+use mortise_plugin_api::{Error, Issue, RouteError, RouteRequest};
 use serde_json::{Map, Value, json};
 
 use super::plugin_response;
@@ -195,10 +195,14 @@ impl Failure {
     }
 
     /// The response as the mount says it, where it renders errors.
-    pub(super) async fn into_response_of(self, mount: Option<&Mounted>) -> Response {
-        let Some(mount) = mount.filter(|mount| mount.renders_errors()) else {
+    pub(super) async fn into_response_of(
+        self,
+        mount: &Mounted,
+        request: Option<RouteRequest>,
+    ) -> Response {
+        if !mount.renders_errors() {
             return self.into_response();
-        };
+        }
         let (error, kept) = match self {
             Self::Refused(refusal) => {
                 let header = refusal.header.clone().into_iter().collect();
@@ -214,6 +218,10 @@ impl Failure {
             Self::AnsweredByMount(response) => return *response,
             Self::Answered(response) if !refuses(&response) => return *response,
             Self::Answered(response) => plugin_response::as_route_error(*response).await,
+        };
+        let error = match request {
+            Some(request) => error.with_request(request),
+            None => error,
         };
         let rendered = match mount.capability.render_error(&error) {
             Ok(response) => plugin_response::into_response(response),

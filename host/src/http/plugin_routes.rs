@@ -487,11 +487,16 @@ fn claim(
     base_path: &str,
     owners: &mut HashMap<(Method, String), Arc<str>>,
 ) -> Result<(), RouteConflict> {
-    let below_base = match scope {
-        Scope::Base => pattern.text.as_str(),
-        Scope::Absolute => router::cut_base(&pattern.text, base_path).below_base,
+    let text = pattern.text.as_str();
+    let is_at_root = match scope {
+        Scope::Base => base_path.is_empty() && router::is_at_root(method, text),
+        Scope::Absolute => router::is_at_root(method, text),
     };
-    if router::is_built_in(method, below_base) {
+    let below_base = match scope {
+        Scope::Base => text,
+        Scope::Absolute => router::cut_base(text, base_path).below_base,
+    };
+    if is_at_root || router::is_built_in(method, below_base) {
         return Err(RouteConflict::BuiltIn {
             instance: Arc::clone(&mount.instance),
             method: method.clone(),

@@ -12,8 +12,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderValue};
-use http::{HeaderMap, Method};
-use mortise_plugin_api::{Principal, RequestKind};
+use http::{HeaderMap, HeaderName, Method, Uri};
+use mortise_plugin_api::{Principal, RequestKind, RouteRequest};
 
 use super::auth::Entry;
 use super::body::{self, BodyLimits, JsonBody};
@@ -159,20 +159,29 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
     match mounts.lookup(&method, path) {
         Lookup::Reached(reached) => {
             let mount = Arc::clone(&reached.mount);
+            let seen = Arc::clone(&incoming.seen);
             match Box::pin(plugin_call::call(state, incoming, reached)).await {
                 Ok(response) => response,
-                Err(failure) => failure.into_response_of(Some(&mount)).await,
+                Err(failure) => {
+                    let request = seen.get();
+                    let request = request.map(|it| of_error(&it.id, &it.uri, &it.headers));
+                    failure.into_response_of(&mount, request).await
+                }
             }
         }
-        Lookup::Unfit { mount } => Failure::no_route().into_response_of(Some(&mount)).await,
+        Lookup::Unfit { mount } => {
+            let request = Some(incoming.of_error());
+            Failure::no_route().into_response_of(&mount, request).await
+        }
         Lookup::OtherMethods { mount, methods } if allowed.is_empty() => {
             let failure = if mount.hides_paths() {
                 Failure::no_route()
             } else {
                 Failure::method_not_allowed(allow(&methods))
             };
+            let request = Some(incoming.of_error());
             let failure = plugin_call::refusal(state, incoming, &mount, failure).await;
-            failure.into_response_of(Some(&mount)).await
+            failure.into_response_of(&mount, request).await
         }
         Lookup::OtherMethods { mount, methods } => {
             if !mount.hides_paths() {
@@ -184,12 +193,21 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
             let Some(mount) = mounts.renderer(&state.base_path, state.is_native, path) else {
                 return Failure::no_route().into_response();
             };
+            let request = Some(incoming.of_error());
             let failure = Failure::no_route();
             let failure = plugin_call::refusal(state, incoming, mount, failure).await;
-            failure.into_response_of(Some(mount)).await
+            failure.into_response_of(mount, request).await
         }
         Lookup::Unknown => Failure::method_not_allowed(allow(&allowed)).into_response(),
     }
+}
+
+/// What a mount that renders an error may know of the request.
+fn of_error(id: &str, uri: &Uri, headers: &HeaderMap) -> RouteRequest {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    RouteRequest::new(id, uri.path(), headers.iter().filter_map(text))
 }
 
 /// Lets a request in, or not, and calls the handler.
@@ -353,7 +371,7 @@ pub(super) fn is_below(path: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether the server itself has this very pattern; parameters are in braces.
+/// Whether the server itself has this very pattern below its base path; parameters are in braces.
 pub(super) fn is_built_in(method: &Method, pattern: &str) -> bool {
     let is_same = |route: &Route| {
         let own = route
@@ -367,7 +385,12 @@ pub(super) fn is_built_in(method: &Method, pattern: &str) -> bool {
         let is_always_there = route.handler != Handler::ExecuteTool;
         is_always_there && route.method == *method && own.eq(pattern.split('/'))
     };
-    ROUTES.iter().any(is_same) || (*method == Method::GET && PROBES.contains(&pattern))
+    ROUTES.iter().any(is_same)
+}
+
+/// Whether the server itself has this very path at its root, whatever the base path is.
+pub(super) fn is_at_root(method: &Method, path: &str) -> bool {
+    *method == Method::GET && PROBES.contains(&path)
 }
 
 fn allow(methods: &[Method]) -> HeaderValue {
@@ -462,6 +485,14 @@ impl Handler {
 
 fn wants_stream(headers: &HeaderMap) -> bool {
     body::mentions(headers, &ACCEPT, "text/event-stream")
+}
+
+// === impl Incoming ===
+
+impl Incoming {
+    fn of_error(&self) -> RouteRequest {
+        of_error(&self.id, self.request.uri(), self.request.headers())
+    }
 }
 
 // === impl Call ===

@@ -13,7 +13,7 @@ use super::checkpoint::Answered;
 use super::engine::Engine;
 use super::input;
 use super::lineage::Parent;
-use super::part;
+use super::part::{self, Asked};
 use super::step;
 use super::tools::{self, CallOutcome, PendingCall};
 use super::usage::Bill;
@@ -51,6 +51,8 @@ struct Generate {
 struct RunAgent {
     agent: String,
     input: Value,
+    #[serde(default)]
+    context: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -101,8 +103,13 @@ impl RunAccess {
                 Ok(serde_json::to_value(outcome)?)
             }
             "run.agent" => {
-                let RunAgent { agent, input } = serde_json::from_value(payload)?;
-                Ok(serde_json::to_value(self.run_agent(&agent, input).await?)?)
+                let RunAgent {
+                    agent,
+                    input,
+                    context,
+                } = serde_json::from_value(payload)?;
+                let asked = Asked { input, context };
+                Ok(serde_json::to_value(self.run_agent(&agent, asked).await?)?)
             }
             "run.history" => {
                 let history = input::load_history(&self.engine, &self.run).await?;
@@ -151,7 +158,7 @@ impl RunAccess {
         Ok(serde_json::to_value(response)?)
     }
 
-    async fn run_agent(&self, agent: &str, input: Value) -> Result<RunResult> {
+    async fn run_agent(&self, agent: &str, asked: Asked) -> Result<RunResult> {
         if self.place.in_event_stage {
             return Err(Error::bad_request("an event hook cannot run an agent"));
         }
@@ -159,7 +166,7 @@ impl RunAccess {
             run: Arc::clone(&self.run),
             call_id: self.place.tool_call_id.clone(),
         };
-        part::run_part(Arc::clone(&self.engine), parent, agent, input).await
+        part::run_part(Arc::clone(&self.engine), parent, agent, asked).await
     }
 
     /// A call that a coded agent makes: shown, validated, approved and answered like any other.

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_api::{Approval, ToolErrorMode, ToolInfo, ToolSpec, ToolTarget};
+use mortise_plugin_api::{Approval, Template, ToolErrorMode, ToolInfo, ToolSpec, ToolTarget};
 use serde_json::{Map, Value};
 
 use super::api::{AgentSummary, ToolSummary};
 use super::delegation;
 use super::models::{ModelEntry, ModelTable};
 use super::rules::ChosenBy;
-use super::template::Template;
 use crate::config::{self, Config, Deadline, OutputErrorMode, ToolPattern};
 use crate::plugin::capability::{AgentCapability, Catalog, ToolCapability};
 use crate::schema::Schema;

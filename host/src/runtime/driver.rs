@@ -348,7 +348,8 @@ impl Driver<'_> {
             (Some(changed), _) => Some(changed.clone()),
             (None, None) => None,
             (None, Some(template)) => {
-                let rendered = template.render(run.request.context.as_ref());
+                let context = run.request.context.as_ref().unwrap_or(&Value::Null);
+                let rendered = template.render([("context", context)]);
                 Some(rendered.map_err(|error| failure::of_template(&run.agent.name, &error))?)
             }
         };

@@ -1,9 +1,8 @@
 //! How failures of a run read, inside its stream and to whoever waits for it.
 
-use mortise_plugin_api::{Error, Issue};
+use mortise_plugin_api::{Error, Issue, TemplateError};
 use serde_json::{Value, json};
 
-use super::template::TemplateError;
 use crate::problem;
 use crate::schema;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::active::{ActiveRun, Decision};
 use super::alias::{self, Named};
-use super::api::{Caller, ReadOutcome, RunRequest};
+use super::api::{Caller, OutputRequest, ReadOutcome, RunRequest};
 use super::service::{Runtime, internal, unknown_agent};
 use crate::plugin::capability::{BoxFuture, HostApi};
 use crate::store::{ConversationKey, Expected, RunFilter, RunState, StoredRun, Whose};
@@ -343,6 +343,11 @@ impl From<PluginRunRequest> for RunRequest {
             conversation_id: request.conversation_id,
             model_options: request.model_options,
             unknown_tool_mode: request.unknown_tool_mode,
+            output: request.output_schema.map(|schema| OutputRequest {
+                schema,
+                name: None,
+                strict: None,
+            }),
             ..Self::default()
         }
     }

@@ -34,7 +34,6 @@ mod rules;
 mod service;
 mod step;
 mod structured;
-mod template;
 mod tool_endpoint;
 mod tools;
 mod usage;

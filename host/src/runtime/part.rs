@@ -25,20 +25,27 @@ pub(crate) fn run_part(
     engine: Arc<Engine>,
     parent: Parent,
     name: &str,
-    input: Value,
+    asked: Asked,
 ) -> BoxFuture<'static, Result<RunResult>> {
     let agent = match allowed(&engine, &parent.run.agent, name) {
         Ok(agent) => agent,
         Err(error) => return Box::pin(std::future::ready(Err(error))),
     };
     Box::pin(async move {
-        let part = open(&engine, parent, agent, input);
+        let part = open(&engine, parent, agent, asked);
         let _known = Known {
             engine: &engine,
             part: &part,
         };
         driver::drive(&engine, &part, Begin::Anew).await
     })
+}
+
+/// What the other agent is asked.
+pub(crate) struct Asked {
+    pub(crate) input: Value,
+    /// That of the whole run where it has none of its own.
+    pub(crate) context: Option<Value>,
 }
 
 /// A part that others find as long as it is at work.
@@ -69,12 +76,13 @@ fn open(
     engine: &Arc<Engine>,
     parent: Parent,
     agent: Arc<AgentSpec>,
-    input: Value,
+    asked: Asked,
 ) -> Arc<ActiveRun> {
     let whole = &parent.run;
+    let context = asked.context.or_else(|| whole.request.context.clone());
     let request = RunRequest {
-        input,
-        context: whole.request.context.clone(),
+        input: asked.input,
+        context,
         client_tool_result_timeout: whole.request.client_tool_result_timeout,
         tool_approval_timeout: whole.request.tool_approval_timeout,
         ..RunRequest::default()

@@ -13,7 +13,6 @@ use super::abi::{
 use super::context::CrossedHost;
 use super::guard::{self, Safe};
 use super::{agent, convert, hook, model, mount, telemetry, tool};
-use crate::error::Error;
 use crate::host::Host;
 use crate::plugin::{Plugin, Registrar, schema_of};
 use crate::runtime::Instance;
@@ -40,11 +39,9 @@ pub extern "C" fn create<P: Plugin>(request: CreateRequest) -> AbiResult<PluginO
             object: host,
             instance,
         }));
-        let config: P::Config = serde_json::from_slice(config.as_slice()).map_err(|error| {
-            Error::invalid(format!(
-                "the configuration is not what the plugin expects: {error}"
-            ))
-        })?;
+        // A value: lines and columns would be those of a text that nobody has written.
+        let config = serde_json::from_slice(config.as_slice())?;
+        let config: P::Config = crate::plugin::read_config(config)?;
         // Counted before the author's code runs: that may start the image's runtime already.
         let running = Instance::new();
         let plugin = crate::runtime::entered(|| P::create(config, host.clone()))?;

@@ -18,7 +18,7 @@ use crate::host::{Host, RunRequest};
 use crate::message::Item;
 use crate::model::{Chunk, ModelRequest};
 use crate::mount::{Access, EndpointCall};
-use crate::plugin::{Plugin, Registrar, schema_of};
+use crate::plugin::{Plugin, Registrar, read_config, schema_of};
 use crate::request::Response;
 use crate::run::{RunContext, RunInfo};
 use crate::tool::{ApprovalDecision, ToolInfo};
@@ -50,11 +50,7 @@ impl<P: Plugin> DynPlugin for P {
 pub(super) fn load<P: Plugin>(fake: &FakeHost, config: Value) -> Result<Loaded> {
     let schema = schema_of::<P::Config>();
     refuse_unknown_keys(&schema, &schema, &config, "")?;
-    let config: P::Config = serde_json::from_value(config).map_err(|error| {
-        Error::invalid(format!(
-            "the configuration is not what the plugin expects: {error}"
-        ))
-    })?;
+    let config: P::Config = read_config(config)?;
     let created = Arc::new(AtomicBool::new(false));
     let host = fake.host_after(Arc::clone(&created));
     let plugin = P::create(config, host.clone())?;

@@ -1,44 +1,27 @@
 //! The `config` table, and who answers by it.
 
-use std::fmt;
-use std::time::Duration;
-
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{PathPrefix, PrincipalConfig, Secret, Span};
 
 /// The `config` table.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The agent who answers. Unset means the only one that clients may run.
     pub agent: Option<String>,
     /// The token that all requests carry; usually `{ env = "NAME" }`. Unset means that everybody
     /// may chat.
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     /// Whose runs and sessions they are. Unset means `operator` with a token, `anonymous` without.
     pub principal: Option<PrincipalConfig>,
     /// What the paths begin with, such as `"/assistant"`.
-    pub prefix: String,
+    pub prefix: PathPrefix,
     /// How long a question to the user waits for its answer: `"90s"`, `"1h"`, `"2days"`.
     /// `runs.max_duration` ends it too.
-    pub answer_timeout: String,
+    pub answer_timeout: Span,
     /// How many sessions are listed, the youngest.
     #[schemars(range(min = 1))]
     pub max_sessions: usize,
-}
-
-/// Whose runs and sessions they are.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PrincipalConfig {
-    /// The user or machine.
-    pub subject: String,
-    /// Its organisation.
-    #[serde(default = "default_tenant")]
-    pub tenant: String,
-}
-
-fn default_tenant() -> String {
-    Principal::DEFAULT_TENANT.to_owned()
 }
 
 /// The agent who answers: the one that is named, or the only one that there is.
@@ -65,31 +48,13 @@ pub(crate) fn chosen(named: Option<&str>, exposed: &[String]) -> Result<String> 
 impl Config {
     /// What the schema cannot say.
     pub(crate) fn check(&self) -> Result<()> {
-        let is_blank = |text: &String| text.trim().is_empty();
-        if self.token.as_ref().is_some_and(is_blank) {
-            return Err(Error::config("/token", "is blank"));
-        }
-        let unnamed = |own: &PrincipalConfig| is_blank(&own.subject) || is_blank(&own.tenant);
-        if self.principal.as_ref().is_some_and(unnamed) {
-            return Err(Error::config("/principal", "has a blank name"));
-        }
-        if !self.prefix.is_empty() && (!self.prefix.starts_with('/') || self.prefix.ends_with('/'))
-        {
-            let message = "begins with a slash and ends without one, or is empty";
-            return Err(Error::config("/prefix", message));
-        }
         if self.max_sessions == 0 {
             return Err(Error::config("/max_sessions", "is 0; list at least one"));
         }
-        match humantime::parse_duration(&self.answer_timeout) {
-            Ok(Duration::ZERO) => Err(Error::config("/answer_timeout", "is no time at all")),
-            Ok(_) => Ok(()),
-            Err(error) => Err(Error::config("/answer_timeout", error.to_string())),
+        if self.answer_timeout == Span::default() {
+            return Err(Error::config("/answer_timeout", "is no time at all"));
         }
-    }
-
-    pub(crate) fn answer_timeout(&self) -> Duration {
-        humantime::parse_duration(&self.answer_timeout).expect("it was checked when it was read")
+        Ok(())
     }
 }
 
@@ -99,21 +64,10 @@ impl Default for Config {
             agent: None,
             token: None,
             principal: None,
-            prefix: String::new(),
-            answer_timeout: "1h".to_owned(),
+            prefix: PathPrefix::default(),
+            answer_timeout: Span::from_secs(60 * 60),
             max_sessions: 100,
         }
-    }
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("agent", &self.agent)
-            .field("token", &self.token.as_ref().map(|_| "[redacted]"))
-            .field("principal", &self.principal)
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
     }
 }
 
@@ -135,7 +89,7 @@ mod tests {
     #[test]
     fn the_token_is_never_shown() {
         let config = Config {
-            token: Some("hunter2".into()),
+            token: Some(Secret("hunter2".into())),
             ..Config::default()
         };
         assert!(!format!("{config:?}").contains("hunter2"));

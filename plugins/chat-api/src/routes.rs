@@ -1,54 +1,35 @@
 //! The three routes.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{Door, PathPrefix, RunQuery, VisibleTo, rfc3339, with_state};
 
 use crate::Chat;
-use crate::door::Door;
 use crate::request::ChatRequest;
 use crate::turn::{Shown, Turn};
-use crate::wire::{self, Frame};
+use crate::wire::{self, tokens};
 
-pub(crate) fn mount(prefix: &str, door: Door, chat: &Arc<Chat>) -> Mount {
-    let with = |chat: &Arc<Chat>| Arc::clone(chat);
-    let (streaming, blocking, listing) = (with(chat), with(chat), with(chat));
-    Mount::absolute(prefix)
+pub(crate) fn mount(prefix: &PathPrefix, door: Door, chat: &Arc<Chat>) -> Mount {
+    let chatted = operation("Chat, answered as a stream of events", "text/event-stream");
+    let waited = operation("Chat, answered at the end", "application/json");
+    let listed = json!({
+        "summary": "The sessions, the youngest first",
+        "responses": { "200": { "description": "The sessions" } },
+    });
+    Mount::absolute(prefix.to_string())
         .strict_slashes()
         .method_mismatch_is_not_found()
         .authenticated_by(move |request| {
-            let verdict = door.check(&request);
+            let verdict = door.verdict(&request, || wire::failure(401, "Unauthorized"));
             async move { Ok(verdict) }
         })
         .hide_routes()
         .render_error(wire::render)
-        .endpoint(
-            Endpoint::post("/chat", move |call| {
-                let chat = Arc::clone(&streaming);
-                async move { Ok(stream(begin(&chat, call).await?)) }
-            })
-            .operation(operation(
-                "Chat, answered as a stream of events",
-                "text/event-stream",
-            )),
-        )
-        .endpoint(
-            Endpoint::post("/chat/sync", move |call| {
-                let chat = Arc::clone(&blocking);
-                async move { Ok(wait(begin(&chat, call).await?).await) }
-            })
-            .operation(operation("Chat, answered at the end", "application/json")),
-        )
-        .endpoint(
-            Endpoint::get("/sessions", move |call| {
-                let chat = Arc::clone(&listing);
-                async move { list(&chat, &principal(&call)).await }
-            })
-            .operation(json!({
-                "summary": "The sessions, the youngest first",
-                "responses": { "200": { "description": "The sessions" } },
-            })),
-        )
+        .endpoint(Endpoint::post("/chat", with_state(chat, stream)).operation(chatted))
+        .endpoint(Endpoint::post("/chat/sync", with_state(chat, wait)).operation(waited))
+        .endpoint(Endpoint::get("/sessions", with_state(chat, list)).operation(listed))
 }
 
 fn operation(summary: &str, content_type: &str) -> Value {
@@ -78,69 +59,66 @@ fn operation(summary: &str, content_type: &str) -> Value {
     })
 }
 
-fn principal(call: &EndpointCall) -> Principal {
-    call.request.principal().unwrap_or_default()
-}
-
 async fn begin(chat: &Chat, call: EndpointCall) -> Result<Turn> {
-    let principal = principal(&call);
-    // The server has a limit of its own.
+    let principal = call.principal();
+    // The server has a limit of its own, and whatever the content type says, it is JSON.
     let body = call.body.bytes(usize::MAX).await?;
     chat.begin(ChatRequest::parse(&body)?, &principal).await
 }
 
-fn stream(mut turn: Turn) -> Response {
-    let response = Response::stream("text/event-stream", |writer| async move {
+async fn stream(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
+    let mut turn = begin(&chat, call).await?;
+    let shown = Response::events(&chat.host, |mut writer| async move {
         loop {
-            let (frame, is_last) = match turn.next().await {
-                Shown::Frame(frame) => (frame, false),
-                Shown::Question(question) => {
-                    let session_id = turn.session.clone();
-                    (
-                        Frame::AskUserQuestion {
-                            question,
-                            session_id,
-                        },
-                        true,
-                    )
+            let session = &turn.session.clone();
+            let last = match turn.next().await {
+                Shown::Frame(frame) => {
+                    writer.send(&frame).await?;
+                    continue;
+                }
+                Shown::Question(text) => {
+                    json!({ "type": "AskUserQuestion", "question": text, "sessionId": session })
                 }
                 Shown::Done { usage, .. } => {
-                    let session_id = turn.session.clone();
-                    (Frame::Done { usage, session_id }, true)
+                    json!({ "type": "done", "usage": tokens(&usage), "sessionId": session })
                 }
-                Shown::Failed(error) => (Frame::Error { error }, true),
+                Shown::Failed(error) => json!({ "type": "error", "error": error }),
             };
-            writer.write_event(&frame).await?;
-            if is_last {
-                return Ok(());
-            }
+            return writer.send(&last).await;
         }
     });
-    response.with_header("cache-control", "no-cache")
+    Ok(shown)
 }
 
-async fn wait(mut turn: Turn) -> Response {
+async fn wait(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
+    let mut turn = begin(&chat, call).await?;
     let response = loop {
         match turn.next().await {
             Shown::Frame(_) => {}
             Shown::Question(text) | Shown::Done { response: text, .. } => break text,
-            Shown::Failed(error) => return wire::failure(500, &error),
+            Shown::Failed(error) => return Ok(wire::failure(500, &error)),
         }
     };
-    wire::json_response(&json!({ "response": response, "sessionId": turn.session }))
+    Response::json(&json!({ "response": response, "sessionId": turn.session }))
 }
 
-async fn list(chat: &Chat, principal: &Principal) -> Result<Response> {
-    let agent = chat.agent()?;
+async fn list(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
+    let (agent, principal) = (chat.agent()?, &call.principal());
+    let query = RunQuery {
+        subject: Some(principal.subject.clone()),
+        agent: Some(agent.to_owned()),
+        ..VisibleTo::Subject.runs_of(principal)
+    };
+    let mut known = chat.host.sessions(query).await?;
+    known.sort_by_key(|session| Reverse(session.created_at));
     let mut sessions = Vec::new();
-    for session in chat.sessions.list(principal).await? {
-        let stored = chat
-            .host
-            .conversation_of(agent, &session.id, principal)
-            .await?;
+    for session in known.into_iter().take(chat.max_sessions) {
+        let id = session.id;
+        let stored = chat.host.conversation_of(agent, &id, principal).await?;
         let items = stored.unwrap_or_default();
         let messages = items.iter().filter(|item| matches!(item, Item::Message(_)));
-        sessions.push(session.described(messages.count()));
+        let created = rfc3339(session.created_at);
+        sessions.push(json!({ "id": id, "createdAt": created, "messageCount": messages.count() }));
     }
-    Ok(wire::json_response(&json!({ "sessions": sessions })))
+    Response::json(&json!({ "sessions": sessions }))
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use mortise_plugin_api::Span;
 use mortise_plugin_api::prelude::*;
 
 pub use crate::algorithm::Algorithm;
@@ -115,11 +116,6 @@ pub struct RuleConfig {
     pub scopes: Vec<String>,
 }
 
-/// A time such as `30s`, `5m` or `1h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Span(pub Duration);
-
 /// Why a configuration is refused. Keys are named by their place: no text of a key is shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -189,15 +185,15 @@ pub(crate) enum ConfigError {
 }
 
 fn default_refresh() -> Span {
-    Span(Duration::from_secs(15 * 60))
+    Span::from_secs(15 * 60)
 }
 
 fn default_cooldown() -> Span {
-    Span(Duration::from_secs(30))
+    Span::from_secs(30)
 }
 
 fn default_timeout() -> Span {
-    Span(Duration::from_secs(5))
+    Span::from_secs(5)
 }
 
 fn hint(kind: &str) -> &'static str {
@@ -231,7 +227,7 @@ impl Default for IssuerConfig {
             audience: Vec::new(),
             keys: Vec::new(),
             jwks: None,
-            leeway: Span(Duration::from_secs(30)),
+            leeway: Span::from_secs(30),
             types: Vec::new(),
             required: Vec::new(),
             subject_claim: "sub".to_owned(),
@@ -254,41 +250,5 @@ impl fmt::Debug for KeyConfig {
             .field("secret", &self.secret.as_ref().map(|_| "[redacted]"))
             .field("key", &self.key.as_ref().map(|_| "[redacted]"))
             .finish()
-    }
-}
-
-// === impl Span ===
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no time such as 30s, 5m or 1h");
-        let at = text
-            .find(|it: char| !it.is_ascii_digit())
-            .ok_or_else(wrong)?;
-        let (number, unit) = text.split_at(at);
-        let number: u32 = number.parse().map_err(|_| wrong())?;
-        let unit = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            _ => return Err(wrong()),
-        };
-        Ok(Self(Duration::from_secs(u64::from(number) * unit)))
-    }
-}
-
-impl JsonSchema for Span {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Span".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^[0-9]+[smh]$" })
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_api::Principal;
+use mortise_plugin_api::{Principal, Span};
 
 use crate::algorithm::{Algorithm, Family};
 use crate::claims::{ClaimRules, Lifetime, Tenant};
-use crate::config::{ConfigError, IssuerConfig, JwksConfig, KeyConfig, Span};
+use crate::config::{ConfigError, IssuerConfig, JwksConfig, KeyConfig};
 use crate::key::Key;
 use crate::key_set::{Generation, KeySet, Settings};
 use crate::keyring::Keyring;

@@ -23,7 +23,7 @@ use futures_util::future::try_join_all;
 use mortise_plugin_api::prelude::*;
 use tokio::task::JoinSet;
 
-pub use crate::config::{Algorithm, Config, IssuerConfig, JwksConfig, KeyConfig, RuleConfig, Span};
+pub use crate::config::{Algorithm, Config, IssuerConfig, JwksConfig, KeyConfig, RuleConfig};
 use crate::guard::TokenGuard;
 use crate::key_set::KeySet;
 

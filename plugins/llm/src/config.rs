@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
+use mortise_plugin_api::Span;
 use mortise_plugin_api::prelude::*;
 use serde_json::Map;
 
 use crate::api::Api;
-use crate::span::Span;
 
 /// The `config` table.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -103,9 +102,9 @@ impl fmt::Debug for ProviderConfig {
 impl Default for TimeoutsConfig {
     fn default() -> Self {
         Self {
-            connect: Span(Duration::from_secs(10)),
-            first_token: Span(Duration::from_secs(300)),
-            between_tokens: Span(Duration::from_secs(60)),
+            connect: Span::from_secs(10),
+            first_token: Span::from_secs(300),
+            between_tokens: Span::from_secs(60),
         }
     }
 }
@@ -114,8 +113,8 @@ impl Default for RetriesConfig {
     fn default() -> Self {
         Self {
             max: 2,
-            backoff: Span(Duration::from_millis(500)),
-            longest_wait: Span(Duration::from_secs(20)),
+            backoff: Span::from_millis(500),
+            longest_wait: Span::from_secs(20),
         }
     }
 }

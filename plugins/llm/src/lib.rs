@@ -13,7 +13,6 @@ mod names;
 mod options;
 mod provider;
 mod remembered;
-mod span;
 mod target;
 mod translate;
 mod upstream;
@@ -24,7 +23,6 @@ use mortise_plugin_api::prelude::*;
 
 pub use crate::api::Api;
 pub use crate::config::{Config, ModelConfig, ProviderConfig, RetriesConfig, TimeoutsConfig};
-pub use crate::span::Span;
 
 use crate::model::ProviderModel;
 use crate::target::Targets;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use mortise_plugin_api::Span;
 use mortise_plugin_api::prelude::*;
 use reqwest::Certificate;
 
@@ -197,10 +198,9 @@ impl ServerConfig {
                 "is 0: it must be 1 at least",
             ));
         }
-        let connect_timeout = span(&self.connect_timeout, Duration::from_secs(25))
-            .map_err(|error| Error::config(at("connect_timeout"), error))?;
-        let call_timeout = span(&self.call_timeout, Duration::from_secs(24 * 60 * 60))
-            .map_err(|error| Error::config(at("call_timeout"), error))?;
+        let (seconds, hours) = (Span::from_secs(25), Span::from_secs(24 * 60 * 60));
+        let connect_timeout = span(&self.connect_timeout, &at("connect_timeout"), seconds)?;
+        let call_timeout = span(&self.call_timeout, &at("call_timeout"), hours)?;
         let patterns = |texts: &[String]| texts.iter().map(|it| Pattern::new(it)).collect();
         Ok(Settings {
             protocol: self.protocol,
@@ -329,14 +329,11 @@ fn is_name(text: &str) -> bool {
             .all(|it| it.is_ascii_alphanumeric() || it == '_' || it == '-')
 }
 
-fn span(text: &str, longest: Duration) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text)
-        .map_err(|_| format!("is {text:?}, which is no time such as 30s"))?;
-    if (Duration::from_secs(1)..=longest).contains(&span) {
-        return Ok(span);
-    }
-    let longest = humantime::format_duration(longest);
-    Err(format!("is {text:?}: it may be from 1s to {longest}"))
+fn span(text: &str, path: &str, longest: Span) -> Result<Duration> {
+    let span: Span = text
+        .parse()
+        .map_err(|_| Error::config(path, format!("is {text:?}, which is no time such as 30s")))?;
+    span.within(path, Span::from_secs(1)..=longest)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mortise_plugin_api::Span;
 use mortise_plugin_api::prelude::*;
 use rmcp::{Peer, RoleClient, ServiceError};
 use tokio::sync::Notify;
@@ -82,7 +83,7 @@ impl Line {
                 Err(Error::timeout(format!(
                     "The MCP server '{}' gave no result within {}.",
                     self.server,
-                    humantime::format_duration(self.call_timeout)
+                    Span(self.call_timeout)
                 )))
             }
         }

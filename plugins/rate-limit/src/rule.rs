@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mortise_plugin_api::Span;
 use mortise_plugin_api::prelude::*;
 
 use crate::config::{ConfigError, Kind, RuleConfig};
@@ -121,7 +122,7 @@ impl Rule {
 }
 
 fn duration(place: usize, text: &str) -> Result<Duration, ConfigError> {
-    let Ok(duration) = humantime::parse_duration(text) else {
+    let Ok(Span(duration)) = text.parse() else {
         let text = text.to_owned();
         return Err(ConfigError::Window { place, text });
     };

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use mortise_plugin_api::AgentSummary;
 use mortise_plugin_api::prelude::*;
 
-use crate::request::param;
 use crate::{Api, problem};
 
 pub(crate) fn register(mount: Mount, api: &Arc<Api>) -> Mount {
@@ -23,7 +22,7 @@ async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 }
 
 async fn show(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
-    let id = param(&call.request, "agentId");
+    let id = call.param("agentId");
     let agent = api.host.agent(id).await?;
     let agent = agent.ok_or_else(|| problem::missing("Agent", id))?;
     Response::json(&entity(&api, &agent))

@@ -1,15 +1,16 @@
 //! The `config` table.
 
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{PathPrefix, VisibleTo};
 
 /// The `config` table.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What all paths begin with, wherever the server's base path is.
-    pub prefix: String,
+    pub prefix: PathPrefix,
     /// Who sees a run and its session: the `tenant` of whoever asked for it, or that `subject` alone.
-    pub visibility: Visibility,
+    pub visibility: VisibleTo,
     /// Agents that are neither listed nor run.
     pub inactive: Vec<String>,
     /// The models that `options.model` may name; empty allows any text.
@@ -22,16 +23,6 @@ pub struct Config {
     pub media_max_bytes: usize,
     /// Hosts that media are fetched from although their addresses are private.
     pub media_private_hosts: Vec<String>,
-}
-
-/// Who sees a run and its session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Visibility {
-    /// Everybody of the tenant.
-    Tenant,
-    /// Whoever asked for it.
-    Subject,
 }
 
 /// Where suggested questions come from.
@@ -55,8 +46,8 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            prefix: "/api".to_owned(),
-            visibility: Visibility::Tenant,
+            prefix: "/api".into(),
+            visibility: VisibleTo::Tenant,
             inactive: Vec::new(),
             models: Vec::new(),
             followups: None,

@@ -20,15 +20,18 @@ pub(crate) struct Suggester {
 }
 
 /// What the agent is called.
-pub(crate) fn agent_name(host: &Host) -> String {
+fn agent_name(host: &Host) -> String {
     format!("{}-followups", host.instance())
 }
 
 // === impl Suggester ===
 
 impl Suggester {
-    pub(crate) fn new(name: String, model: String) -> Self {
-        Self { name, model }
+    pub(crate) fn new(host: &Host, model: &str) -> Self {
+        Self {
+            name: agent_name(host),
+            model: model.to_owned(),
+        }
     }
 }
 

@@ -17,10 +17,10 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_api::Fetcher;
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{Fetcher, with_state};
 
-pub use crate::config::{Config, Followups, Visibility};
+pub use crate::config::{Config, Followups};
 use crate::followups::Suggester;
 
 /// How long fetching one medium may take.
@@ -46,13 +46,7 @@ impl Plugin for RunsApi {
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const GRANTS: &'static [&'static str] = &["agents", "conversations", "runs"];
 
-    fn create(mut config: Config, host: Host) -> Result<Self> {
-        config
-            .prefix
-            .truncate(config.prefix.trim_end_matches('/').len());
-        if !config.prefix.is_empty() && !config.prefix.starts_with('/') {
-            return Err(Error::config("/prefix", "does not begin with `/`"));
-        }
+    fn create(config: Config, host: Host) -> Result<Self> {
         if config.followups == Some(Followups::Fixed(Vec::new())) {
             return Err(Error::config(
                 "/followups/fixed",
@@ -72,10 +66,7 @@ impl Plugin for RunsApi {
     fn register(&self, registrar: &mut Registrar) {
         let api = &self.api;
         if let Some(Followups::Model(model)) = &api.config.followups {
-            registrar.agent(Suggester::new(
-                followups::agent_name(&api.host),
-                model.clone(),
-            ));
+            registrar.agent(Suggester::new(&api.host, model));
         }
         let mount = |path: &str| {
             Mount::absolute(format!("{}{path}", api.config.prefix)).render_error(problem::render)
@@ -91,7 +82,7 @@ impl Api {
     pub(crate) fn endpoint<H, F>(
         self: &Arc<Self>,
         method: &str,
-        path: &str,
+        path: impl Into<String>,
         summary: &str,
         handle: H,
     ) -> Endpoint
@@ -99,10 +90,11 @@ impl Api {
         H: Fn(Arc<Self>, EndpointCall) -> F + Send + Sync + 'static,
         F: Future<Output = Result<Response>> + Send + 'static,
     {
-        let api = Arc::clone(self);
-        Endpoint::new(&[method], path, move |call| handle(Arc::clone(&api), call)).operation(
-            json!({ "summary": summary, "responses": { "default": { "description": "JSON, a stream of events, or a problem" } } }),
-        )
+        let operation = json!({
+            "summary": summary,
+            "responses": { "default": { "description": "JSON, a stream of events, or a problem" } },
+        });
+        Endpoint::new(&[method], path, with_state(self, handle)).operation(operation)
     }
 }
 

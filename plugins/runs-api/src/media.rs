@@ -18,7 +18,7 @@ pub(crate) async fn input(api: &Api, body: &RunBody) -> Result<Value> {
         let data = base64_of(api, medium)
             .await
             .map_err(|message| problem::invalid(&format!("media[{place}].data"), &message))?;
-        parts.push(part(&medium.mime, &data));
+        parts.push(Part::media(&medium.mime, &data));
     }
     Ok(json!([Item::parts("user", parts)]))
 }
@@ -37,14 +37,4 @@ async fn base64_of(api: &Api, medium: &Medium) -> Result<String, String> {
         Ok(bytes) if !bytes.is_empty() => Ok(data.to_owned()),
         _ => Err("is neither base64 nor an http address".to_owned()),
     }
-}
-
-fn part(mime: &str, data: &str) -> Part {
-    let kind = mime.split('/').next().unwrap_or_default();
-    let is_known = matches!(kind, "image" | "audio" | "video");
-    let kind = if is_known { kind } else { "file" };
-    Part::Other(json!({
-        "type": kind,
-        "source": { "kind": "base64", "data": data, "mimeType": mime },
-    }))
 }

@@ -1,8 +1,9 @@
-//! Errors as `application/problem+json`.
+//! Errors as problems of the types that clients know.
 
+use mortise_plugin_api::Problem;
 use mortise_plugin_api::prelude::*;
 
-/// What an error of this plugin says about its kind.
+/// What an error of this plugin says about its type.
 const KIND: &str = "problem";
 
 /// There is no such thing, or the caller may not see it: both read the same.
@@ -13,14 +14,22 @@ pub(crate) fn missing(resource: &str, identifier: &str) -> Error {
         .with_context("identifier", identifier)
 }
 
-/// The body is no JSON object.
-pub(crate) fn malformed(message: impl Into<String>) -> Error {
-    Error::bad_request(message).with_context(KIND, "malformed-request-body")
-}
-
 /// A field has a value that it may not have.
 pub(crate) fn invalid(field: &str, message: &str) -> Error {
     Error::bad_request(format!("{field} {message}")).with_issue(field, message)
+}
+
+/// A body that is not read; one that only lacks a field is invalid instead.
+pub(crate) fn of_body(error: Error) -> Error {
+    match error.issues() {
+        [issue] if issue.message == "is required" => {
+            invalid(issue.path.trim_start_matches('/'), &issue.message)
+        }
+        _ if error.code() == Some("BAD_REQUEST") => {
+            Error::bad_request(error.message()).with_context(KIND, "malformed-request-body")
+        }
+        _ => error,
+    }
 }
 
 /// What was asked for does not fit what has become of the run.
@@ -36,34 +45,28 @@ pub(crate) fn render(error: &RouteError) -> Response {
     } else {
         error.status
     };
-    let context = error.context.as_ref();
-    let kind = context.and_then(|context| context[KIND].as_str());
+    let known = |key: &str| error.context.as_ref().map_or(&Value::Null, |it| &it[key]);
+    let kind = known(KIND).as_str();
     let kind = kind.unwrap_or_else(|| kind_of(status, !error.issues.is_empty()));
     let detail = if status == 500 {
         "An unexpected error occurred."
     } else {
         &error.message
     };
-    let mut body = json!({
-        "type": format!("urn:problem-type:{kind}"),
-        "title": title(kind),
-        "status": status,
-        "detail": detail,
-    });
-    for key in ["resourceName", "identifier", "runId"] {
-        if let Some(value) = context.and_then(|context| context.get(key)) {
-            body[key] = value.clone();
-        }
-    }
-    if !error.issues.is_empty() {
-        let invalid = error.issues.iter();
-        body["invalidParams"] = invalid
-            .map(|issue| json!({ "field": issue.path.trim_start_matches('/'), "message": issue.message }))
-            .collect();
-    }
-    Response::new(status)
-        .with_header("content-type", "application/problem+json")
-        .with_body(body.to_string())
+    let invalid = error.issues.iter().map(
+        |issue| json!({ "field": issue.path.trim_start_matches('/'), "message": issue.message }),
+    );
+    let problem = Problem::new(status)
+        .with("type", format!("urn:problem-type:{kind}"))
+        .with("title", title(kind))
+        .with("detail", detail)
+        .with("invalidParams", invalid.collect::<Value>());
+    ["resourceName", "identifier", "runId"]
+        .into_iter()
+        .fold(problem, |problem, key| {
+            problem.with(key, known(key).clone())
+        })
+        .into_response()
 }
 
 fn kind_of(status: u16, has_issues: bool) -> &'static str {

@@ -1,10 +1,9 @@
 //! What a request says: its body, checked, and who is asking.
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::serde::de::DeserializeOwned;
 
-use crate::problem;
-use crate::{Api, Visibility};
+use crate::Api;
+use crate::problem::{invalid, of_body};
 
 /// The body of every request for a run. `orgId` is not read: the tenant is the principal's.
 #[derive(Debug, Deserialize)]
@@ -45,12 +44,14 @@ pub(crate) struct Options {
 impl RunBody {
     /// Reads and checks it.
     pub(crate) async fn read(api: &Api, call: EndpointCall) -> Result<Self> {
-        let body: Self = read_json(call).await?;
+        let body: Self = call.json().await.map_err(of_body)?;
         if body.message.trim().is_empty() {
-            return Err(problem::invalid("message", "must not be blank"));
+            return Err(invalid("message", "must not be blank"));
         }
-        if let Some(session) = &body.session_id {
-            check_session(session)?;
+        let unfit =
+            |id: &String| id.trim().is_empty() || id.len() > 255 || id.contains(char::is_control);
+        if body.session_id.as_ref().is_some_and(unfit) {
+            return Err(invalid("sessionId", "must be a text of at most 255 bytes"));
         }
         if let Some(options) = &body.options {
             options.check(&api.config.models)?;
@@ -61,102 +62,21 @@ impl RunBody {
 
 impl Options {
     fn check(&self, models: &[String]) -> Result<()> {
-        let may_choose = |model: &String| {
-            !model.trim().is_empty() && (models.is_empty() || models.contains(model))
+        let is_unknown = |model: &String| {
+            model.trim().is_empty() || !models.is_empty() && !models.contains(model)
         };
-        if !self.model.as_ref().is_none_or(may_choose) {
-            return Err(problem::invalid(
-                "options.model",
-                "is no model that may be chosen",
-            ));
+        if self.model.as_ref().is_some_and(is_unknown) {
+            return Err(invalid("options.model", "is no model that may be chosen"));
         }
         if self
             .temperature
             .is_some_and(|it| !(0.0..=2.0).contains(&it))
         {
-            return Err(problem::invalid(
-                "options.temperature",
-                "must be between 0 and 2",
-            ));
+            return Err(invalid("options.temperature", "must be between 0 and 2"));
         }
         if self.max_tokens == Some(0) {
-            return Err(problem::invalid("options.maxTokens", "must be at least 1"));
+            return Err(invalid("options.maxTokens", "must be at least 1"));
         }
         Ok(())
-    }
-}
-
-fn check_session(id: &str) -> Result<()> {
-    if id.trim().is_empty() || id.len() > 255 || id.contains(char::is_control) {
-        return Err(problem::invalid(
-            "sessionId",
-            "must be a text of at most 255 bytes",
-        ));
-    }
-    Ok(())
-}
-
-/// A body that must be JSON of this form.
-pub(crate) async fn read_json<T: DeserializeOwned>(call: EndpointCall) -> Result<T> {
-    let kind = call.request.header("content-type").unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        let message = "Content-Type must be application/json.";
-        return Err(Error::new("UNSUPPORTED_MEDIA_TYPE", message));
-    }
-    // The server has a limit of its own.
-    let bytes = call.body.bytes(usize::MAX).await?;
-    let value: Value =
-        serde_json::from_slice(&bytes).map_err(|_| problem::malformed("The body is no JSON."))?;
-    serde_json::from_value(value).map_err(|error| {
-        let message = error.to_string();
-        // serde names the field that is missing or wrong between backticks, where it does.
-        match message
-            .split('`')
-            .nth(1)
-            .filter(|_| message.starts_with("missing"))
-        {
-            Some(field) => problem::invalid(field, "is required"),
-            None => problem::malformed(format!("The body is not what is expected: {message}.")),
-        }
-    })
-}
-
-/// A path parameter.
-pub(crate) fn param<'r>(request: &'r Request, name: &str) -> &'r str {
-    request.param(name).unwrap_or_default()
-}
-
-pub(crate) fn caller(request: &Request) -> Principal {
-    request.principal().unwrap_or_default()
-}
-
-/// Whether nobody in particular asks: there is no credential, or one that all share.
-pub(crate) fn is_shared(caller: &Principal) -> bool {
-    *caller == Principal::anonymous() || *caller == Principal::operator()
-}
-
-/// As whom a new session begins: under a shared secret, the user that the body names.
-pub(crate) fn owner(caller: Principal, user: Option<String>) -> Principal {
-    match user.filter(|user| is_shared(&caller) && !user.trim().is_empty()) {
-        Some(user) => Principal::new(user),
-        None => caller,
-    }
-}
-
-/// As whom somebody acts on a run: whoever shares a secret acts as its owner.
-pub(crate) fn acting(caller: Principal, owner: &Principal) -> Principal {
-    if is_shared(&caller) {
-        owner.clone()
-    } else {
-        caller
-    }
-}
-
-impl Api {
-    /// Whether this caller may see what belongs to that owner.
-    pub(crate) fn may_see(&self, caller: &Principal, owner: &Principal) -> bool {
-        let everybody = self.config.visibility == Visibility::Tenant || is_shared(caller);
-        caller == owner || everybody && caller.tenant == owner.tenant
     }
 }

@@ -1,14 +1,7 @@
 //! How runs look: a row of a batch, the whole entity, and the answer of a finished run.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{RunEnd, RunStatus, Transcript, TranscriptCall};
-
-/// A time in milliseconds as clients read it.
-pub(crate) fn time(millis: u64) -> String {
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis)).to_string()
-}
+use mortise_plugin_api::{RunEnd, RunStatus, Transcript, TranscriptCall, rfc3339};
 
 fn state(run: &RunStatus) -> &'static str {
     match run.state.as_str() {
@@ -27,34 +20,23 @@ pub(crate) fn row(run: &RunStatus) -> Value {
         "agentId": run.agent,
         "sessionId": run.conversation_id,
         "status": state(run),
-        "createdAt": time(run.created_at),
-        "completedAt": run.ended_at.map(time),
+        "createdAt": rfc3339(run.created_at),
+        "completedAt": run.ended_at.map(rfc3339),
     })
 }
 
 /// The whole entity.
 pub(crate) fn entity(run: &RunStatus, told: &Transcript) -> Value {
-    let mut entity = row(run);
     let output = run.ended_at.is_some().then_some(told.text.as_str());
-    let (error_type, error_message) = failure(told.end.as_ref());
     let more = json!({
         "userId": run.principal.subject,
         "orgId": run.principal.tenant,
         "input": told.input,
         "output": output,
-        "updatedAt": run.ended_at.map(time),
+        "updatedAt": run.ended_at.map(rfc3339),
         "requiredAction": told.waiting().map(required_action),
-        "inputTokens": told.usage.input_tokens,
-        "outputTokens": told.usage.output_tokens,
-        "reasoningTokens": told.usage.reasoning_tokens,
-        "durationMs": run.ended_at.map(|end| end.saturating_sub(run.created_at)),
-        "errorType": error_type,
-        "errorMessage": error_message,
     });
-    if let (Some(entity), Value::Object(more)) = (entity.as_object_mut(), more) {
-        entity.extend(more);
-    }
-    entity
+    joined([row(run), more, metrics(run, told)])
 }
 
 /// What a client that waited reads: of a run that has ended well, was cancelled, or waits.
@@ -68,7 +50,11 @@ pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) ->
             "isError": call.is_error,
         })
     });
-    let (error_type, error_message) = failure(told.end.as_ref());
+    let counts = json!({
+        "model": model,
+        "llmCallCount": told.model_calls,
+        "errorCount": told.calls.iter().filter(|call| call.is_error).count(),
+    });
     let mut answer = json!({
         "runId": run.run_id,
         "sessionId": run.conversation_id,
@@ -83,17 +69,7 @@ pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) ->
         "metadata": { "model": model },
         "tools": tools.collect::<Vec<_>>(),
         "reasoningSteps": told.reasoning,
-        "metrics": {
-            "inputTokens": told.usage.input_tokens,
-            "outputTokens": told.usage.output_tokens,
-            "reasoningTokens": told.usage.reasoning_tokens,
-            "llmCallCount": told.model_calls,
-            "errorCount": told.calls.iter().filter(|call| call.is_error).count(),
-            "durationMs": run.ended_at.map(|end| end.saturating_sub(run.created_at)),
-            "model": model,
-            "errorType": error_type,
-            "errorMessage": error_message,
-        },
+        "metrics": joined([counts, metrics(run, told)]),
     });
     if let Some(call) = told.waiting() {
         answer["metadata"]["requiredAction"] = required_action(call);
@@ -101,11 +77,25 @@ pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) ->
     answer
 }
 
-fn failure(end: Option<&RunEnd>) -> (Option<&str>, Option<&str>) {
-    match end {
-        Some(RunEnd::Failed { code, message }) => (Some(code), Some(public_message(code, message))),
-        _ => (None, None),
-    }
+fn metrics(run: &RunStatus, told: &Transcript) -> Value {
+    let failure = match &told.end {
+        Some(RunEnd::Failed { code, message }) => Some((code, public_message(code, message))),
+        _ => None,
+    };
+    json!({
+        "inputTokens": told.usage.input_tokens,
+        "outputTokens": told.usage.output_tokens,
+        "reasoningTokens": told.usage.reasoning_tokens,
+        "durationMs": run.ended_at.map(|end| end.saturating_sub(run.created_at)),
+        "errorType": failure.map(|(code, _)| code),
+        "errorMessage": failure.map(|(_, message)| message),
+    })
+}
+
+/// One object of several.
+fn joined<const N: usize>(objects: [Value; N]) -> Value {
+    let objects = objects.into_iter().filter_map(|it| it.as_object().cloned());
+    Value::Object(objects.flatten().collect())
 }
 
 /// What clients read of a failure: no text of a provider.

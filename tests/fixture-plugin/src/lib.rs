@@ -13,6 +13,7 @@ mod own;
 mod pass;
 mod speaker;
 mod spy;
+mod tickets;
 mod tokens;
 mod tools;
 mod trace;
@@ -64,6 +65,8 @@ pub struct Config {
     pub gate: bool,
     /// Routes below `/own` that authenticate by themselves and render their errors.
     pub own: bool,
+    /// Agents whose payload is a ticket.
+    pub tickets: bool,
     /// Whatever knows who is asking: an agent, a tool, hooks, `GET /who` and `GET /who/heard`.
     pub who: bool,
     /// Tools that read files of the folder that the server works in: `Read`, and `Bash`, which runs
@@ -124,6 +127,9 @@ impl Plugin for Fixture {
         }
         if self.config.own {
             registrar.mount(own::mount());
+        }
+        if self.config.tickets {
+            tickets::register(registrar);
         }
         if self.config.who {
             who::register(registrar);

@@ -7,6 +7,7 @@ mod auth_modes;
 mod chat_api;
 mod chat_http;
 mod endpoints;
+mod expose;
 mod guardrails;
 mod jwt_auth;
 mod llm;

@@ -280,6 +280,8 @@ fn conflicts_name_both_sides() {
         assert_eq!(built.map(drop).unwrap_err(), expected);
     }
     assert!(build(&[("one", "BASE  : GET /x/*rest/y")], "").is_err());
+    assert!(build(&[("one", "BASE  : GET /livez")], "").is_err());
+    assert!(build(&[("one", "ABS /api: GET /livez")], "/api").is_ok());
     assert!(build(&[("one", "BASE  : GET /:agent/run; POST /:agent/run")], "").is_ok());
 }
 

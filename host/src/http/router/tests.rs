@@ -125,7 +125,7 @@ fn probes_are_at_the_root_only() {
 #[test]
 fn the_very_pattern_of_a_built_in_route_is_its_own() {
     assert!(is_built_in(&Method::POST, "/{name}/run"));
-    assert!(is_built_in(&Method::GET, "/livez"));
+    assert!(is_at_root(&Method::GET, "/livez") && !is_at_root(&Method::GET, "/api/livez"));
     assert!(!is_built_in(&Method::GET, "/{name}/run"));
     assert!(!is_built_in(&Method::POST, "/{agent}/run"));
     assert!(!is_built_in(&Method::POST, "/name/run"));

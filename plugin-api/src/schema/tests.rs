@@ -18,6 +18,13 @@ fn said(schema: &Value, value: &Value) -> Vec<String> {
 }
 
 #[test]
+fn the_place_of_an_issue_leads_to_what_is_missing() {
+    let schema = json!({ "properties": { "a/b": { "items": { "required": ["c"] } } } });
+    let issues = issues(&schema, &json!({ "a/b": [{}] }));
+    assert_eq!(json!(issues[0].place()), json!(["a/b", 0, "c"]));
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "one table of all keywords")]
 fn every_keyword_says_what_ajv_says() {
     for (schema, value, expected) in [

@@ -7,17 +7,18 @@ use super::order::Condition;
 
 /// One thing that is wrong with a value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Issue {
+#[non_exhaustive]
+pub struct Issue {
     /// Where in the value, as a JSON pointer; empty for the whole of it.
-    pub(crate) instance_path: String,
+    pub instance_path: String,
     /// The keyword's place in the schema, as `#/properties/userId/type`.
-    pub(crate) schema_path: String,
+    pub schema_path: String,
     /// The keyword.
-    pub(crate) keyword: String,
+    pub keyword: String,
     /// What the keyword wanted.
-    pub(crate) params: Value,
+    pub params: Value,
     /// A sentence that follows the name of the value.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 /// A keyword's words: what it wanted and how it says so.
@@ -34,6 +35,19 @@ fn words(params: Value, message: impl Into<String>) -> Words {
 }
 
 impl Issue {
+    /// Where in the value, as names and numbers; a property that is missing counts.
+    pub fn place(&self) -> Vec<Value> {
+        let segments = self.instance_path.split('/').skip(1);
+        let mut place: Vec<Value> = segments
+            .map(|segment| match segment.parse::<usize>() {
+                Ok(index) => index.into(),
+                Err(_) => segment.replace("~1", "/").replace("~0", "~").into(),
+            })
+            .collect();
+        place.extend(self.params.get("missingProperty").cloned());
+        place
+    }
+
     /// The issue of an `if` whose `then` or `else` failed.
     pub(super) fn of_condition(condition: &Condition) -> Self {
         let failing_keyword = condition.failing_keyword;

@@ -1,31 +1,47 @@
-//! Instructions as templates over the context of a run.
+//! Texts with values filled in. Feature `template`.
 //!
 //! The language is Jinja's as minijinja speaks it: values, conditions, loops, filters. It runs no
 //! code and reads no file, and what one template may do is bounded.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{
-    AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value as Known, context,
+    AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value as Known,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// Instructions, ready to be filled in.
-pub(crate) enum Template {
+/// A text, ready to be filled in.
+///
+/// ```
+/// use mortise_plugin_api::Template;
+/// use mortise_plugin_api::prelude::*;
+///
+/// let template = Template::parse("Classify ticket: {{ payload.text }}").unwrap();
+/// let payload = json!({ "text": "printer on fire" });
+/// let text = template.render([("payload", &payload)]).unwrap();
+/// assert_eq!(text, "Classify ticket: printer on fire");
+/// ```
+pub struct Template(Parsed);
+
+enum Parsed {
     /// Nothing is to be filled in.
     Plain(String),
     Compiled(Box<Environment<'static>>),
 }
 
-/// A text that is no template, or a context that one cannot be filled in from.
+/// A text that is no template, or values that one cannot be filled in from.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", told(.0))]
-pub(crate) struct TemplateError(#[from] minijinja::Error);
+pub struct TemplateError(#[from] minijinja::Error);
 
 /// The name of the one template in an environment.
-const NAME: &str = "instructions";
+const NAME: &str = "text";
 
 /// How many instructions of its machine one filling in may take: a loop ends.
 const FUEL: u64 = 100_000;
@@ -33,9 +49,13 @@ const FUEL: u64 = 100_000;
 // === impl Template ===
 
 impl Template {
-    pub(crate) fn parse(source: &str) -> Result<Self, TemplateError> {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// What is wrong with it, and in which line.
+    pub fn parse(source: &str) -> Result<Self, TemplateError> {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
-            return Ok(Self::Plain(source.to_owned()));
+            return Ok(Self(Parsed::Plain(source.to_owned())));
         }
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -50,19 +70,48 @@ impl Template {
         );
         environment.set_fuel(Some(FUEL));
         environment.add_template_owned(NAME, source.to_owned())?;
-        Ok(Self::Compiled(Box::new(environment)))
+        Ok(Self(Parsed::Compiled(Box::new(environment))))
     }
 
-    /// The text with the values of the context; what is absent is empty.
-    pub(crate) fn render(&self, context: Option<&Value>) -> Result<String, TemplateError> {
-        match self {
-            Self::Plain(text) => Ok(text.clone()),
-            Self::Compiled(environment) => {
+    /// The text with these values by their names; what is absent is empty, a text is put in as it
+    /// is, anything else as JSON.
+    ///
+    /// # Errors
+    /// Where the values are not what the template works with, or it goes on for too long.
+    pub fn render<const N: usize>(
+        &self,
+        values: [(&str, &Value); N],
+    ) -> Result<String, TemplateError> {
+        match &self.0 {
+            Parsed::Plain(text) => Ok(text.clone()),
+            Parsed::Compiled(environment) => {
                 let template = environment.get_template(NAME)?;
-                let context = context.map(|context| Known::from(Serde(context)));
-                Ok(template.render(context! { context })?)
+                let values = values.map(|(name, value)| (name, Known::from(Serde(value))));
+                Ok(template.render(Known::from_pairs(values))?)
             }
         }
+    }
+}
+
+/// A setting of a plugin may be a template.
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let source = String::deserialize(from)?;
+        Self::parse(&source).map_err(|error| D::Error::custom(format!("is no template: {error}")))
+    }
+}
+
+impl JsonSchema for Template {
+    fn schema_name() -> Cow<'static, str> {
+        "Template".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
     }
 }
 
@@ -108,7 +157,8 @@ mod tests {
     use super::*;
 
     fn render(template: &str, context: Option<&Value>) -> Result<String, TemplateError> {
-        Template::parse(template)?.render(context)
+        let values = [("context", context.unwrap_or(&Value::Null))];
+        Template::parse(template)?.render(values)
     }
 
     #[test]

@@ -1,0 +1,138 @@
+//! Problems: errors as RFC 9457 writes them.
+
+use serde_json::{Map, Value};
+
+use crate::mount::{RouteError, RouteRequest};
+use crate::request::Response;
+
+/// An error as RFC 9457 writes it: an `application/problem+json` body with members of the
+/// plugin's own.
+///
+/// ```
+/// use mortise_plugin_api::Problem;
+/// use mortise_plugin_api::prelude::*;
+///
+/// fn mount() -> Mount {
+///     Mount::at_base().render_error(|error| {
+///         let request = error.request.as_ref();
+///         Problem::of(error)
+///             .with("instance", request.map(|request| request.path.as_str()))
+///             .with("traceId", request.map(|request| request.id.as_str()))
+///             .with("errors", json!(error.issues))
+///             .into_response()
+///     })
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    status: u16,
+    members: Map<String, Value>,
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// The media type of its body.
+    pub const CONTENT_TYPE: &'static str = "application/problem+json";
+
+    /// A problem of the type `about:blank`, with what HTTP calls the status as its title.
+    pub fn new(status: u16) -> Self {
+        let known = http::StatusCode::from_u16(status).ok();
+        let title = known.and_then(|status| status.canonical_reason());
+        let problem = Self {
+            status,
+            members: Map::new(),
+        };
+        problem
+            .with("type", "about:blank")
+            .with("title", title.unwrap_or("Error"))
+            .with("status", status)
+    }
+
+    /// An error of a route, with its message as the detail. Neither its context nor its issues are
+    /// shown.
+    pub fn of(error: &RouteError) -> Self {
+        Self::new(error.status).with("detail", error.message.as_str())
+    }
+
+    /// Sets a member; null, an empty list and `None` leave it out.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        match value.into() {
+            Value::Null => self.members.remove(key),
+            Value::Array(list) if list.is_empty() => self.members.remove(key),
+            value => self.members.insert(key.to_owned(), value),
+        };
+        self
+    }
+
+    /// Its members.
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
+    /// The response.
+    pub fn into_response(self) -> Response {
+        Response::new(self.status)
+            .with_header("content-type", Self::CONTENT_TYPE)
+            .with_body(Value::Object(self.members).to_string())
+    }
+
+    /// The response in the form that the request accepts, with its character set: title and detail
+    /// as Markdown where it names `text/markdown`.
+    pub fn into_accepted(self, request: Option<&RouteRequest>) -> Response {
+        let accepted = request.and_then(|request| request.header("accept"));
+        let (kind, body) = if accepted.is_some_and(|kinds| kinds.contains("text/markdown")) {
+            let text = |key| self.members.get(key).and_then(Value::as_str);
+            let (title, detail) = (text("title"), text("detail").unwrap_or_default());
+            let body = format!("# {}\n\n{detail}\n", title.unwrap_or_default());
+            ("text/markdown", body)
+        } else {
+            (Self::CONTENT_TYPE, Value::Object(self.members).to_string())
+        };
+        Response::new(self.status)
+            .with_header("content-type", format!("{kind}; charset=utf-8"))
+            .with_header("vary", "accept")
+            .with_body(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn a_problem_has_the_members_of_the_standard_and_those_that_are_set() {
+        let error = RouteError::new(404, &Error::not_found("no such book"));
+        let problem = Problem::of(&error)
+            .with("traceId", "t1")
+            .with("details", Value::Null)
+            .with("errors", json!([]));
+        let expected = json!({
+            "type": "about:blank", "title": "Not Found", "status": 404,
+            "detail": "no such book", "traceId": "t1",
+        });
+        assert_eq!(Value::Object(problem.members().clone()), expected);
+        let response = problem.into_response();
+        assert_eq!(response.status(), 404);
+        assert_eq!(response.header("content-type"), Some(Problem::CONTENT_TYPE));
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_markdown_reads_a_text() {
+        let problem = || Problem::new(404).with("detail", "no such book");
+        let accept = ("accept".to_owned(), "text/markdown, */*".to_owned());
+        let request = RouteRequest::new("req_1", "/books/7", [accept]);
+        let markdown = problem().into_accepted(Some(&request));
+        assert_eq!(markdown.header("vary"), Some("accept"));
+        let text = markdown.into_body().text().await.unwrap();
+        assert_eq!(text, "# Not Found\n\nno such book\n");
+        let json = problem().into_accepted(None);
+        let kind = Some("application/problem+json; charset=utf-8");
+        assert_eq!(json.header("content-type"), kind);
+        assert_eq!(json.header("vary"), Some("accept"));
+    }
+}

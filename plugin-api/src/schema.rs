@@ -1,0 +1,201 @@
+//! JSON Schema, with issues in the words of Ajv, which clients of the native API know. Feature
+//! `schema`.
+//!
+//! A schema is compiled once. Nothing it says reaches the network or takes unbounded time.
+//!
+//! ```
+//! use mortise_plugin_api::prelude::*;
+//! use mortise_plugin_api::schema::Schema;
+//!
+//! let schema = Schema::compile(&json!({ "type": "string", "minLength": 3 })).unwrap();
+//! let issues = schema.validate(&json!("x")).unwrap_err();
+//! assert_eq!(issues[0].keyword, "minLength");
+//! assert_eq!(issues[0].message, "must NOT have fewer than 3 characters");
+//! ```
+
+// `issue.rs` has the words, `order.rs` the order in which Ajv reports.
+
+mod issue;
+mod order;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use jsonschema::{
+    PatternOptions, Retrieve, Uri, ValidationError, Validator, error::ValidationErrorKind,
+};
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use order::Rank;
+
+pub use issue::Issue;
+
+/// A compiled schema.
+#[derive(Debug)]
+pub struct Schema {
+    source: Value,
+    validator: Validator,
+}
+
+/// Why something is no schema.
+#[derive(Debug, thiserror::Error)]
+#[error("not a JSON Schema{}: {message}", at(.pointer))]
+pub struct SchemaError {
+    pointer: String,
+    message: String,
+}
+
+/// What a pattern may cost on one value; a sane one needs a few hundred steps.
+const BACKTRACK_LIMIT: usize = 100_000;
+/// What a compiled pattern may weigh.
+const PATTERN_SIZE_LIMIT: usize = 1024 * 1024;
+
+fn at(pointer: &str) -> String {
+    if pointer.is_empty() {
+        String::new()
+    } else {
+        format!(" at {pointer}")
+    }
+}
+
+// === impl Schema ===
+
+impl Schema {
+    /// Compiles a schema of the draft that `$schema` names, or else 2020-12.
+    ///
+    /// # Errors
+    /// What is wrong with the schema and where; references that lead out of it included.
+    pub fn compile(source: &Value) -> Result<Self, SchemaError> {
+        let patterns = PatternOptions::fancy_regex()
+            .backtrack_limit(BACKTRACK_LIMIT)
+            .size_limit(PATTERN_SIZE_LIMIT);
+        let validator = jsonschema::options()
+            .with_retriever(NoFetching)
+            .with_pattern_options(patterns)
+            .build(source)
+            .map_err(|error| SchemaError::from_compile(&error))?;
+        Ok(Self {
+            source: source.clone(),
+            validator,
+        })
+    }
+
+    /// The schema as it was written.
+    pub fn source(&self) -> &Value {
+        &self.source
+    }
+
+    /// Checks a value.
+    ///
+    /// # Errors
+    /// Every issue, in the order of Ajv with `allErrors`.
+    pub fn validate(&self, value: &Value) -> Result<(), Vec<Issue>> {
+        let mut ranked = Vec::new();
+        for error in self.validator.iter_errors(value) {
+            self.collect(&error, value, &mut ranked);
+        }
+        if ranked.is_empty() {
+            return Ok(());
+        }
+        ranked.sort_by(|(left, _), (right, _)| left.cmp(right));
+        // A failed condition was noted once for each issue below it.
+        ranked.dedup_by(|(left, one), (right, other)| left == right && one == other);
+        Err(ranked.into_iter().map(|(_, issue)| issue).collect())
+    }
+
+    /// The issues of one error and, below it, of the branches that a combinator tried.
+    fn collect(&self, error: &ValidationError<'_>, value: &Value, ranked: &mut Vec<(Rank, Issue)>) {
+        let position = order::position(
+            &self.source,
+            error.evaluation_path().as_str(),
+            error.instance_path().as_str(),
+        );
+        for condition in position.conditions {
+            let issue = Issue::of_condition(&condition);
+            ranked.push((condition.rank, issue));
+        }
+        for branch in tried_branches(error.kind()) {
+            for error in branch {
+                self.collect(error, value, ranked);
+            }
+        }
+        for issue in issue::issues(error, &self.source, value) {
+            ranked.push((position.rank.clone(), issue));
+        }
+    }
+}
+
+/// The branches whose errors Ajv lists: it stops at the second match of `oneOf`.
+fn tried_branches(kind: &ValidationErrorKind) -> Vec<&[ValidationError<'static>]> {
+    let mut matches = 0;
+    match kind {
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            context.iter().map(Vec::as_slice).collect()
+        }
+        ValidationErrorKind::OneOfMultipleValid { context } => context
+            .iter()
+            .map(Vec::as_slice)
+            .take_while(|branch| {
+                matches += usize::from(branch.is_empty());
+                matches < 2
+            })
+            .collect(),
+        ValidationErrorKind::PropertyNames { error } => vec![std::slice::from_ref(error)],
+        _ => Vec::new(),
+    }
+}
+
+// === impl SchemaError ===
+
+impl SchemaError {
+    /// The place in the schema, as a JSON pointer.
+    pub fn pointer(&self) -> &str {
+        &self.pointer
+    }
+
+    fn from_compile(error: &ValidationError<'_>) -> Self {
+        Self {
+            pointer: error.instance_path().as_str().to_owned(),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// A setting of a plugin may be a schema.
+impl<'de> Deserialize<'de> for Schema {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let source = Value::deserialize(from)?;
+        Self::compile(&source).map_err(|error| D::Error::custom(format!("is {error}")))
+    }
+}
+
+impl JsonSchema for Schema {
+    fn schema_name() -> Cow<'static, str> {
+        "JsonSchema".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> schemars::Schema {
+        json_schema!({ "type": ["object", "boolean"] })
+    }
+}
+
+/// Refuses every reference that the schema does not answer itself.
+struct NoFetching;
+
+impl Retrieve for NoFetching {
+    fn retrieve(
+        &self,
+        uri: &Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err(format!("{uri} is not part of the schema, and the server fetches none").into())
+    }
+}

@@ -15,6 +15,7 @@ use crate::limit::{Limit, Taken};
 use crate::message::{Item, TotalUsage};
 use crate::request::{Principal, Request};
 use crate::tool::ToolErrorMode;
+use crate::transcript::Transcript;
 
 /// The host, for one plugin instance. Cheap to clone.
 ///
@@ -360,17 +361,19 @@ impl Host {
         self.typed("runs.approval", payload).await
     }
 
-    /// Decides for somebody on the first call of a run that waits for an approval.
+    /// Decides for somebody on the call of a run that waits for it: of several, on the one that was
+    /// shown first, which [`Transcript::waiting`] names.
     pub async fn decide(
         &self,
         run: &RunStatus,
         approved: bool,
         principal: &Principal,
     ) -> Result<Decided> {
-        let Some(waiting) = run.approvals.first() else {
+        let told = Transcript::of(self, run).await?;
+        let Some(waiting) = told.waiting() else {
             return Ok(Decided::NothingWaits);
         };
-        let (id, call_id) = (run.run_id.as_str(), waiting.tool_call_id.as_str());
+        let (id, call_id) = (run.run_id.as_str(), waiting.id.as_str());
         let submitted = self.submit_approval_for(id, call_id, approved, principal);
         if submitted.await? {
             return Ok(Decided::Done);

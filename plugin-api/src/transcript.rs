@@ -25,6 +25,7 @@ pub struct Transcript {
     pub usage: Usage,
     /// How it ended, once it has.
     pub end: Option<RunEnd>,
+    requests: u32,
 }
 
 /// A tool call.
@@ -49,6 +50,8 @@ pub struct TranscriptCall {
     pub is_error: bool,
     /// Whether somebody has to decide on it.
     pub waits_for_approval: bool,
+    /// How many requests for approval came before its own.
+    place: u32,
     started_at: u64,
     /// From the start of the call to its result.
     pub duration_ms: u64,
@@ -154,8 +157,15 @@ impl Transcript {
                     call.duration_ms = timestamp.saturating_sub(call.started_at);
                 }
             }
-            Event::ToolApprovalRequired { call, approval, .. }
-            | Event::ToolApprovalUpdated { call, approval, .. } => {
+            Event::ToolApprovalRequired { call, .. } => {
+                self.requests += 1;
+                let place = self.requests;
+                if let Some(call) = self.call_mut(&call.tool_call_id) {
+                    call.place = place;
+                    call.waits_for_approval = true;
+                }
+            }
+            Event::ToolApprovalUpdated { call, approval, .. } => {
                 if let Some(call) = self.call_mut(&call.tool_call_id) {
                     call.waits_for_approval = approval.state == ApprovalStatus::Requested;
                 }
@@ -185,9 +195,11 @@ impl Transcript {
         self.calls.iter_mut().rev().find(|call| call.id == id)
     }
 
-    /// The call that waits for a decision.
+    /// The call that waits for a decision, the one that was shown first: parts of a run may wait at
+    /// the same time.
     pub fn waiting(&self) -> Option<&TranscriptCall> {
-        self.calls.iter().find(|call| call.waits_for_approval)
+        let waiting = self.calls.iter().filter(|call| call.waits_for_approval);
+        waiting.min_by_key(|call| call.place)
     }
 
     /// The calls that the run cannot go on without a client: all calls before them are done.

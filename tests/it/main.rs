@@ -18,3 +18,4 @@ mod soak;
 mod store_faults;
 mod support;
 mod tidy;
+mod wires;

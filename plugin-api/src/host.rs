@@ -135,10 +135,10 @@ pub struct WaitingApproval {
 }
 
 /// What came of a decision; see [`Host::decide`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decided {
-    /// It counts.
-    Done,
+    /// It counts, for this call.
+    Done(String),
     /// No call waits, or somebody else was faster.
     NothingWaits,
     /// The call waits, and this principal may not decide on it.
@@ -376,7 +376,7 @@ impl Host {
         let (id, call_id) = (run.run_id.as_str(), waiting.id.as_str());
         let submitted = self.submit_approval_for(id, call_id, approved, principal);
         if submitted.await? {
-            return Ok(Decided::Done);
+            return Ok(Decided::Done(waiting.id.clone()));
         }
         let now = self.run_status(id).await?;
         let mut waiting = now.iter().flat_map(|run| &run.approvals);

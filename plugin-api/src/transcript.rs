@@ -94,16 +94,29 @@ impl Transcript {
         Ok(transcript)
     }
 
-    /// What a run says until it ends, or until somebody has to decide on a call after event
-    /// `after`.
-    pub async fn until_pause(host: &Host, run_id: &str, after: Option<u64>) -> Result<Self> {
+    /// What a run says until it ends, or until somebody has to decide on a call.
+    pub async fn until_pause(host: &Host, run_id: &str) -> Result<Self> {
+        Self::until(host, run_id, |_, told| told.waiting().is_some()).await
+    }
+
+    /// The same for a run that somebody has just decided on: until it ends, or until somebody has
+    /// to decide on another call than this one.
+    pub async fn until_next_pause(host: &Host, run: &RunStatus, decided: &str) -> Result<Self> {
+        // What it waited for before is past; that this call was decided on may not be shown yet.
+        let is_other = |call: &TranscriptCall| call.id != decided;
+        Self::until(host, &run.run_id, |seq, told| {
+            run.last_seq.is_none_or(|last| seq > last) && told.waiting().is_some_and(is_other)
+        })
+        .await
+    }
+
+    async fn until(host: &Host, run_id: &str, pauses: impl Fn(u64, &Self) -> bool) -> Result<Self> {
         let mut transcript = Self::default();
         let mut events = host.events(run_id, None);
         while let Some(event) = events.next().await {
             let event = event?;
             transcript.add(&event.event);
-            let is_new = after.is_none_or(|after| event.seq > after);
-            if transcript.end.is_some() || is_new && transcript.waiting().is_some() {
+            if transcript.end.is_some() || pauses(event.seq, &transcript) {
                 break;
             }
         }

@@ -1,5 +1,6 @@
 //! One run, any wire: what begins in one dialect is watched, decided and ended in others.
 
+mod clients;
 mod parts;
 mod property;
 mod shown;

@@ -192,7 +192,7 @@ fn text(value: &Value) -> String {
 
 impl Watched<'_> {
     /// Watches natively until the end, hanging up and coming back, and acts on what is seen.
-    fn to_its_end(&mut self) {
+    fn watch_to_the_end(&mut self) {
         let mut cuts = self.case.cuts.iter();
         loop {
             let budget = cuts.next().copied().unwrap_or(usize::MAX);
@@ -308,7 +308,7 @@ fn holds(server: &Server, case: &Case, session: &str) -> Result<(), TestCaseErro
             frames: Vec::new(),
             decided: 0,
         };
-        watched.to_its_end();
+        watched.watch_to_the_end();
         (beginning.join().expect("its wire ends too"), watched)
     });
 

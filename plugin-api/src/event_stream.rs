@@ -26,7 +26,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// After so many bytes a paced writer pauses.
 const BURST: usize = 8 * 1024;
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Response {
     /// 200 with server-sent events that `write` writes one by one; it is dropped when the client
@@ -52,7 +52,7 @@ impl Response {
 // === impl EventWriter ===
 
 impl EventWriter {
-    /// Pauses for 10 ms after every 8 KiB: for readers that take each read for whole events. They
+    /// Pauses for 20 ms after every 8 KiB: for readers that take each read for whole events. They
     /// get whole ones as long as no more is under way than they read at once.
     #[must_use]
     pub fn paced(mut self) -> Self {

@@ -16,6 +16,7 @@ use crate::limit::{Limit, Taken};
 use crate::message::{Item, TotalUsage};
 use crate::request::{Principal, Request};
 use crate::tool::ToolErrorMode;
+use crate::transcript::Transcript;
 
 /// The host, for one plugin instance. Cheap to clone.
 ///
@@ -138,10 +139,10 @@ pub struct WaitingApproval {
 }
 
 /// What came of a decision; see [`Host::decide`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decided {
-    /// It counts.
-    Done,
+    /// It counts, for this call.
+    Done(String),
     /// No call waits, or somebody else was faster.
     NothingWaits,
     /// The call waits, and this principal may not decide on it.
@@ -376,20 +377,22 @@ impl Host {
         self.typed("runs.approval", payload).await
     }
 
-    /// Decides for somebody on the first call of a run that waits for an approval.
+    /// Decides for somebody on the call of a run that waits for it: of several, on the one that was
+    /// shown first, which [`Transcript::waiting`] names.
     pub async fn decide(
         &self,
         run: &RunStatus,
         approved: bool,
         principal: &Principal,
     ) -> Result<Decided> {
-        let Some(waiting) = run.approvals.first() else {
+        let told = Transcript::of(self, run).await?;
+        let Some(waiting) = told.waiting() else {
             return Ok(Decided::NothingWaits);
         };
-        let (id, call_id) = (run.run_id.as_str(), waiting.tool_call_id.as_str());
+        let (id, call_id) = (run.run_id.as_str(), waiting.id.as_str());
         let submitted = self.submit_approval_for(id, call_id, approved, principal);
         if submitted.await? {
-            return Ok(Decided::Done);
+            return Ok(Decided::Done(waiting.id.clone()));
         }
         let now = self.run_status(id).await?;
         let mut waiting = now.iter().flat_map(|run| &run.approvals);

@@ -60,7 +60,7 @@ impl RunEvents {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 let event = match self.longest_piece {
-                    Some(longest) => self.piece(event, longest),
+                    Some(longest) => piece(event, &mut self.ready, longest),
                     None => event,
                 };
                 self.after = Some(event.seq);
@@ -86,41 +86,50 @@ impl RunEvents {
             }
         }
     }
+}
 
-    /// As much of a text as is at hand and fits; what does not is there next.
-    fn piece(&mut self, mut event: NumberedEvent, longest: usize) -> NumberedEvent {
-        let Some(kind) = text_of(&mut event.event).map(|(kind, _)| kind) else {
-            return event;
-        };
-        while let Some(mut next) = self.ready.pop_front() {
-            match (text_of(&mut event.event), text_of(&mut next.event)) {
-                (Some((_, text)), Some((next_kind, more)))
-                    if kind == next_kind && text.len() + more.len() <= longest =>
-                {
-                    text.push_str(more);
-                    event.seq = next.seq;
-                }
-                _ => {
-                    self.ready.push_front(next);
-                    break;
-                }
+/// As much of a text as is at hand and fits; what does not is there next.
+fn piece(
+    mut event: NumberedEvent,
+    ready: &mut VecDeque<NumberedEvent>,
+    longest: usize,
+) -> NumberedEvent {
+    let Some((kind, _)) = text_of(&mut event.event) else {
+        return event;
+    };
+    while let Some(mut next) = ready.pop_front() {
+        match (text_of(&mut event.event), text_of(&mut next.event)) {
+            (Some((_, text)), Some((next_kind, more)))
+                if kind == next_kind && text.len() + more.len() <= longest =>
+            {
+                text.push_str(more);
+                event.seq = next.seq;
+            }
+            _ => {
+                ready.push_front(next);
+                break;
             }
         }
-        let mut rest = event.clone();
-        if let (Some((_, text)), Some((_, more))) =
-            (text_of(&mut event.event), text_of(&mut rest.event))
-        {
-            if text.len() > longest {
-                let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at));
-                // A piece has a character at least, however little is wanted.
-                let first = text.chars().next().map_or(0, char::len_utf8);
-                let end = end.unwrap_or_default().max(first);
-                *more = text.split_off(end);
-                self.ready.push_front(rest);
-            }
-        }
-        event
     }
+    let mut rest = event.clone();
+    if let (Some((_, text)), Some((_, more))) =
+        (text_of(&mut event.event), text_of(&mut rest.event))
+    {
+        if text.len() > longest {
+            *more = text.split_off(end_of_piece(text, longest));
+            if !more.is_empty() {
+                ready.push_front(rest);
+            }
+        }
+    }
+    event
+}
+
+/// Where a piece of a text ends: it has a character at least, however little is wanted.
+fn end_of_piece(text: &str, longest: usize) -> usize {
+    let fits = (0..=longest).rev().find(|at| text.is_char_boundary(*at));
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    fits.unwrap_or_default().max(first)
 }
 
 /// The text that an event adds, and which kind of text it is.
@@ -129,5 +138,48 @@ fn text_of(event: &mut Event) -> Option<(bool, &mut String)> {
         Event::TextMessageContent { delta, .. } => Some((true, delta)),
         Event::ReasoningMessageContent { delta, .. } => Some((false, delta)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(seq: u64, delta: &str) -> NumberedEvent {
+        let event = Event::TextMessageContent {
+            message_id: "m".into(),
+            delta: delta.into(),
+            timestamp: 1,
+        };
+        NumberedEvent { seq, event }
+    }
+
+    fn pieces(texts: &[&str], longest: usize) -> Vec<(u64, String)> {
+        let numbered = (0..).zip(texts).map(|(seq, delta)| text(seq, delta));
+        let mut ready: VecDeque<_> = numbered.collect();
+        let mut pieces = Vec::new();
+        while let Some(event) = ready.pop_front() {
+            let mut event = piece(event, &mut ready, longest);
+            let seq = event.seq;
+            let (_, text) = text_of(&mut event.event).unwrap();
+            pieces.push((seq, std::mem::take(text)));
+        }
+        pieces
+    }
+
+    #[test]
+    fn texts_at_hand_are_joined_and_long_ones_are_split() {
+        let joined = |texts: &[&str], longest| {
+            let pieces = pieces(texts, longest);
+            assert!(pieces.iter().all(|(_, text)| text.len() <= longest.max(4)));
+            let all: String = pieces.iter().map(|(_, text)| text.as_str()).collect();
+            assert_eq!(all, texts.concat());
+            pieces.len()
+        };
+        assert_eq!(joined(&["ab", "cd", "ef"], 4), 2);
+        assert_eq!(joined(&["abcdefghij"], 4), 3);
+        assert_eq!(joined(&["aé😀b"], 4), 3);
+        assert_eq!(joined(&["😀😀"], 1), 2);
+        assert_eq!(pieces(&["a", "b", "c"], 2)[0], (1, "ab".to_owned()));
     }
 }

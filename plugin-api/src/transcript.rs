@@ -25,6 +25,7 @@ pub struct Transcript {
     pub usage: Usage,
     /// How it ended, once it has.
     pub end: Option<RunEnd>,
+    requests: u32,
 }
 
 /// A tool call.
@@ -49,6 +50,8 @@ pub struct TranscriptCall {
     pub is_error: bool,
     /// Whether somebody has to decide on it.
     pub waits_for_approval: bool,
+    /// How many requests for approval came before its own.
+    place: u32,
     started_at: u64,
     /// From the start of the call to its result.
     pub duration_ms: u64,
@@ -91,16 +94,29 @@ impl Transcript {
         Ok(transcript)
     }
 
-    /// What a run says until it ends, or until somebody has to decide on a call after event
-    /// `after`.
-    pub async fn until_pause(host: &Host, run_id: &str, after: Option<u64>) -> Result<Self> {
+    /// What a run says until it ends, or until somebody has to decide on a call.
+    pub async fn until_pause(host: &Host, run_id: &str) -> Result<Self> {
+        Self::until(host, run_id, |_, told| told.waiting().is_some()).await
+    }
+
+    /// The same for a run that somebody has just decided on: until it ends, or until somebody has
+    /// to decide on another call than this one.
+    pub async fn until_next_pause(host: &Host, run: &RunStatus, decided: &str) -> Result<Self> {
+        // What it waited for before is past; that this call was decided on may not be shown yet.
+        let is_other = |call: &TranscriptCall| call.id != decided;
+        Self::until(host, &run.run_id, |seq, told| {
+            run.last_seq.is_none_or(|last| seq > last) && told.waiting().is_some_and(is_other)
+        })
+        .await
+    }
+
+    async fn until(host: &Host, run_id: &str, pauses: impl Fn(u64, &Self) -> bool) -> Result<Self> {
         let mut transcript = Self::default();
         let mut events = host.events(run_id, None);
         while let Some(event) = events.next().await {
             let event = event?;
             transcript.add(&event.event);
-            let is_new = after.is_none_or(|after| event.seq > after);
-            if transcript.end.is_some() || is_new && transcript.waiting().is_some() {
+            if transcript.end.is_some() || pauses(event.seq, &transcript) {
                 break;
             }
         }
@@ -154,8 +170,15 @@ impl Transcript {
                     call.duration_ms = timestamp.saturating_sub(call.started_at);
                 }
             }
-            Event::ToolApprovalRequired { call, approval, .. }
-            | Event::ToolApprovalUpdated { call, approval, .. } => {
+            Event::ToolApprovalRequired { call, .. } => {
+                self.requests += 1;
+                let place = self.requests;
+                if let Some(call) = self.call_mut(&call.tool_call_id) {
+                    call.place = place;
+                    call.waits_for_approval = true;
+                }
+            }
+            Event::ToolApprovalUpdated { call, approval, .. } => {
                 if let Some(call) = self.call_mut(&call.tool_call_id) {
                     call.waits_for_approval = approval.state == ApprovalStatus::Requested;
                 }
@@ -185,9 +208,11 @@ impl Transcript {
         self.calls.iter_mut().rev().find(|call| call.id == id)
     }
 
-    /// The call that waits for a decision.
+    /// The call that waits for a decision, the one that was shown first: parts of a run may wait at
+    /// the same time.
     pub fn waiting(&self) -> Option<&TranscriptCall> {
-        self.calls.iter().find(|call| call.waits_for_approval)
+        let waiting = self.calls.iter().filter(|call| call.waits_for_approval);
+        waiting.min_by_key(|call| call.place)
     }
 
     /// The calls that the run cannot go on without a client: all calls before them are done.

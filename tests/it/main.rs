@@ -19,3 +19,4 @@ mod soak;
 mod store_faults;
 mod support;
 mod tidy;
+mod wires;

@@ -5,6 +5,7 @@
 
 mod abi_variants;
 pub mod authz_matrix;
+pub mod clients;
 pub mod fixture;
 mod http;
 pub mod http2;

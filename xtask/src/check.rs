@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::mcp_servers::need_mcp_servers;
+use crate::foreign::need_foreign_programs;
 use crate::tools::{Done, build, cargo, finish, whole_workspace};
 
 pub(crate) fn test() -> Done {
@@ -12,7 +12,7 @@ pub(crate) fn test() -> Done {
     need_program("make")?;
     // Events are tried through a real proxy.
     need_program("nginx")?;
-    need_mcp_servers()?;
+    need_foreign_programs()?;
     // The tests over HTTP run the real binary with real libraries, which a test build alone
     // does not put where they are looked for.
     build()?;

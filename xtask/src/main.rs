@@ -4,7 +4,7 @@ mod authz_matrix;
 mod bench;
 mod check;
 mod fixture;
-mod mcp_servers;
+mod foreign;
 mod run;
 mod smoke;
 mod soak;

@@ -360,16 +360,32 @@ fn running(run: &ActiveRun) -> RunStatus {
     status.principal = (*run.owner).clone();
     status.conversation_id = run.conversation_id().map(str::to_owned);
     status.created_at = run.created_at;
-    let pending = run.pending_approvals().into_iter();
-    status.approvals = pending
+    status.approvals = approvals(run);
+    status.usage = run.spent().total_if_any();
+    status
+}
+
+/// What a run waits for with its parts, the oldest first: whoever watches the run sees no others.
+fn approvals(run: &ActiveRun) -> Vec<WaitingApproval> {
+    let parts = if run.lineage.is_part() {
+        Vec::new()
+    } else {
+        run.lineage.parts()
+    };
+    let mut pending = run.pending_approvals();
+    pending.extend(parts.iter().flat_map(|part| part.pending_approvals()));
+    pending.sort_by(|(one, first), (other, second)| {
+        let times = (first.requested.requested_at, second.requested.requested_at);
+        times.0.cmp(&times.1).then_with(|| one.cmp(other))
+    });
+    let waiting = pending
+        .into_iter()
         .map(|(tool_call_id, waiting)| WaitingApproval {
             tool_call_id,
             tool_name: waiting.tool,
             tool_input: waiting.requested.arguments,
-        })
-        .collect();
-    status.usage = run.spent().total_if_any();
-    status
+        });
+    waiting.collect()
 }
 
 /// How a run stands that is stored.

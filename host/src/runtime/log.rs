@@ -351,9 +351,9 @@ impl EventLog {
         self.live().ended.is_some()
     }
 
-    /// The number of the last event.
+    /// The number of the last event that readers see.
     pub(crate) fn last_seq(&self) -> Option<u64> {
-        self.live().next.checked_sub(1)
+        self.live().shown.checked_sub(1)
     }
 
     /// What a reader finds that has read everything below `next`.

@@ -37,7 +37,10 @@ pub(crate) fn run_part(
             engine: &engine,
             part: &part,
         };
-        driver::drive(&engine, &part, Begin::Anew).await
+        let ended = driver::drive(&engine, &part, Begin::Anew).await;
+        // Whoever waits for this part may have to wait for others too.
+        part.log.flush();
+        ended
     })
 }
 

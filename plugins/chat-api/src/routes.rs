@@ -11,6 +11,9 @@ use crate::request::ChatRequest;
 use crate::turn::{Shown, Turn};
 use crate::wire::{self, tokens};
 
+/// Names the run of a turn, as the native API does: any other wire may show it.
+const RUN_ID: &str = "x-run-id";
+
 pub(crate) fn mount(prefix: &PathPrefix, door: Door, chat: &Arc<Chat>) -> Mount {
     let chatted = operation("Chat, answered as a stream of events", "text/event-stream");
     let waited = operation("Chat, answered at the end", "application/json");
@@ -68,6 +71,7 @@ async fn begin(chat: &Chat, call: EndpointCall) -> Result<Turn> {
 
 async fn stream(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
     let mut turn = begin(&chat, call).await?;
+    let run_id = turn.run_id.clone();
     let shown = Response::events(&chat.host, |mut writer| async move {
         loop {
             let session = &turn.session.clone();
@@ -87,7 +91,7 @@ async fn stream(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
             return writer.send(&last).await;
         }
     });
-    Ok(shown)
+    Ok(shown.with_header(RUN_ID, run_id))
 }
 
 async fn wait(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
@@ -99,7 +103,8 @@ async fn wait(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
             Shown::Failed(error) => return Ok(wire::failure(500, &error)),
         }
     };
-    Response::json(&json!({ "response": response, "sessionId": turn.session }))
+    let answer = json!({ "response": response, "sessionId": turn.session });
+    Ok(Response::json(&answer)?.with_header(RUN_ID, turn.run_id))
 }
 
 async fn list(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {

@@ -13,7 +13,7 @@ use crate::wire::frame;
 pub(crate) struct Turn {
     pub(crate) session: String,
     host: Host,
-    run_id: String,
+    pub(crate) run_id: String,
     guard: RunGuard,
     events: RunEvents,
     told: Transcript,

@@ -49,7 +49,7 @@ pub(crate) fn register(mount: Mount, api: &Arc<Api>) -> Mount {
 async fn run(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let started = api.begin(call).await?;
     let mut guard = api.guard(&started.run_id);
-    let told = Transcript::until_pause(&api.host, &started.run_id, None).await?;
+    let told = Transcript::until_pause(&api.host, &started.run_id).await?;
     guard.iter_mut().for_each(RunGuard::release);
     let mut answer = api
         .answer(&started.run_id, &told, started.model.as_deref())
@@ -107,8 +107,8 @@ async fn decide(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let by = call.principal().acting_for(&run.principal);
     let Decision { action } = call.json().await.map_err(problem::of_body)?;
     let (host, id) = (&api.host, run.run_id.as_str());
-    match host.decide(&run, action == Action::Approve, &by).await? {
-        Decided::Done => {}
+    let decided = match host.decide(&run, action == Action::Approve, &by).await? {
+        Decided::Done(call_id) => call_id,
         Decided::NothingWaits => {
             let message = format!("The run '{id}' does not wait for a decision.");
             return Err(problem::stale(message));
@@ -117,8 +117,8 @@ async fn decide(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
             let message = "You may not decide on this run: ask for the scope runs:approve.";
             return Err(Error::new("FORBIDDEN", message));
         }
-    }
-    let told = Transcript::until_pause(host, id, run.last_seq).await?;
+    };
+    let told = Transcript::until_next_pause(host, &run, &decided).await?;
     let model = host.agent(&run.agent).await?.and_then(|agent| agent.model);
     Response::json(&api.answer(id, &told, model.as_deref()).await?)
 }

@@ -21,14 +21,15 @@ struct Frames {
 
 pub(crate) fn respond(api: Arc<Api>, started: Started) -> Response {
     let mut guard = api.guard(&started.run_id);
-    let host = api.host.clone();
-    Response::events(&host.clone(), move |writer| async move {
+    let (host, run_id) = (api.host.clone(), started.run_id.clone());
+    let shown = Response::events(&host.clone(), move |writer| async move {
         let writer = writer.paced();
         let last = 0;
         write(&api, &started, Frames { host, writer, last }).await?;
         guard.iter_mut().for_each(RunGuard::release);
         Ok(())
-    })
+    });
+    shown.with_header("x-run-id", run_id)
 }
 
 async fn write(api: &Api, started: &Started, mut frames: Frames) -> Result<()> {

@@ -47,6 +47,8 @@ pub struct Config {
     /// The model `speaker` and the agent `orator`, which say what they are told to; `GET /heard` says
     /// what the model has read last, and how often it was asked.
     pub speaker: bool,
+    /// The model `novelist`, whose every answer has so many bytes.
+    pub novelist: Option<usize>,
     /// Remembers what guards are told, for `GET /spy`.
     pub spy: bool,
     /// Changes instructions, tool calls, events and what is saved.
@@ -100,6 +102,9 @@ impl Plugin for Fixture {
         }
         if self.config.speaker {
             speaker::register(registrar);
+        }
+        if let Some(bytes) = self.config.novelist {
+            speaker::register_novelist(registrar, bytes);
         }
         if self.config.spy {
             spy::register(registrar);

@@ -13,6 +13,9 @@ struct Speaker {
 
 struct Orator;
 
+/// Whatever it is asked, it says this many bytes, a word at a time.
+struct Novelist(usize);
+
 /// How often a model was asked, and what it read last.
 #[derive(Clone, Default)]
 struct Heard(Arc<(AtomicUsize, Mutex<Value>)>);
@@ -40,6 +43,10 @@ pub(crate) fn register(registrar: &mut Registrar) {
                 async { response }
             })),
         );
+}
+
+pub(crate) fn register_novelist(registrar: &mut Registrar, bytes: usize) {
+    registrar.model(Novelist(bytes));
 }
 
 fn script(items: &[Item]) -> Script {
@@ -93,6 +100,28 @@ impl Model for Speaker {
         };
         chunks.push(Chunk::Usage { usage });
         chunks.push(Chunk::finish(reason));
+        Ok(ChunkStream::from_chunks(chunks))
+    }
+}
+
+impl Model for Novelist {
+    fn info(&self) -> ModelInfo {
+        ModelInfo::new("novelist")
+    }
+
+    async fn generate(&self, _run: RunContext, _request: ModelRequest) -> Result<ChunkStream> {
+        let words = (0..).map(|number| format!("line {number:05}\n"));
+        let mut left = self.0;
+        let mut chunks = Vec::new();
+        for mut word in words {
+            word.truncate(left);
+            left -= word.len();
+            chunks.push(Chunk::text(word));
+            if left == 0 {
+                break;
+            }
+        }
+        chunks.push(Chunk::finish(FinishReason::Stop));
         Ok(ChunkStream::from_chunks(chunks))
     }
 }

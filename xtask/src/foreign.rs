@@ -1,0 +1,106 @@
+//! Programs of others that the tests run: from npm and `PyPI`, in the versions that the repository
+//! names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use integration_tests::{clients, mcp};
+
+use crate::tools::{Done, finish};
+
+/// What says which versions npm installs, and pip.
+const NPM: [&str; 2] = ["package.json", "package-lock.json"];
+const PIP: &str = "requirements.txt";
+
+/// Packages of one purpose.
+struct Packages {
+    purpose: &'static str,
+    sources: PathBuf,
+    folder: PathBuf,
+}
+
+/// Installs them, unless those that are there are the right ones.
+pub(crate) fn need_foreign_programs() -> Done {
+    let all = [
+        Packages {
+            purpose: "MCP servers",
+            sources: mcp::sources(),
+            folder: mcp::folder(),
+        },
+        Packages {
+            purpose: "what runs clients in TypeScript",
+            sources: clients::sources(),
+            folder: clients::folder(),
+        },
+    ];
+    all.iter().try_for_each(Packages::need)
+}
+
+// === impl Packages ===
+
+impl Packages {
+    fn need(&self) -> Done {
+        if self.are_right() {
+            return Ok(());
+        }
+        self.install().map_err(|error| {
+            let purpose = self.purpose;
+            format!("the tests need {purpose}, which cannot be installed with npm and pip: {error}")
+        })
+    }
+
+    /// The files that say which versions are wanted.
+    fn wanted(&self) -> impl Iterator<Item = &'static str> {
+        let pip = self.sources.join(PIP).exists().then_some(PIP);
+        NPM.into_iter().chain(pip)
+    }
+
+    fn are_right(&self) -> bool {
+        self.wanted().all(|name| {
+            let wanted = fs::read(self.sources.join(name));
+            let installed = fs::read(self.folder.join(format!("{name}.installed")));
+            wanted.is_ok_and(|wanted| installed.is_ok_and(|installed| installed == wanted))
+        })
+    }
+
+    fn install(&self) -> Done {
+        let folder = &self.folder;
+        let failed = |error| format!("cannot fill {}: {error}", folder.display());
+        if folder.exists() {
+            fs::remove_dir_all(folder).map_err(failed)?;
+        }
+        fs::create_dir_all(folder).map_err(failed)?;
+        for name in self.wanted() {
+            fs::copy(self.sources.join(name), folder.join(name)).map_err(failed)?;
+        }
+        finish(
+            Command::new("npm")
+                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+                .current_dir(folder),
+        )?;
+        if folder.join(PIP).exists() {
+            install_with_pip(folder)?;
+        }
+        // Last: without these it is begun anew.
+        for name in self.wanted() {
+            fs::rename(folder.join(name), folder.join(format!("{name}.installed")))
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn install_with_pip(folder: &Path) -> Done {
+    finish(
+        Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(folder.join("python")),
+    )?;
+    finish(
+        Command::new(folder.join("python/bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(["--no-deps", "--requirement", PIP])
+            .current_dir(folder),
+    )
+}

@@ -32,6 +32,11 @@ impl Door {
         }
     }
 
+    /// Whether everybody is let in.
+    pub(crate) fn is_open(&self) -> bool {
+        self.token.is_none()
+    }
+
     pub(crate) fn check(&self, request: &Request) -> GuardVerdict {
         if self.token.is_none_or(|token| presents(request, &token)) {
             GuardVerdict::Authenticated(self.principal.clone())

@@ -6,6 +6,7 @@
 mod config;
 mod door;
 mod history;
+mod operations;
 mod question;
 mod queue;
 mod request;

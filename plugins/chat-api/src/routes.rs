@@ -6,11 +6,13 @@ use mortise_plugin_api::prelude::*;
 
 use crate::Chat;
 use crate::door::Door;
+use crate::operations;
 use crate::request::ChatRequest;
 use crate::turn::{Shown, Turn};
 use crate::wire::{self, Frame};
 
 pub(crate) fn mount(prefix: &str, door: Door, chat: &Arc<Chat>) -> Mount {
+    let is_open = door.is_open();
     let with = |chat: &Arc<Chat>| Arc::clone(chat);
     let (streaming, blocking, listing) = (with(chat), with(chat), with(chat));
     Mount::absolute(prefix)
@@ -22,60 +24,28 @@ pub(crate) fn mount(prefix: &str, door: Door, chat: &Arc<Chat>) -> Mount {
         })
         .hide_routes()
         .render_error(wire::render)
+        .components(operations::components())
         .endpoint(
             Endpoint::post("/chat", move |call| {
                 let chat = Arc::clone(&streaming);
                 async move { Ok(stream(begin(&chat, call).await?)) }
             })
-            .operation(operation(
-                "Chat, answered as a stream of events",
-                "text/event-stream",
-            )),
+            .operation(operations::stream(is_open)),
         )
         .endpoint(
             Endpoint::post("/chat/sync", move |call| {
                 let chat = Arc::clone(&blocking);
                 async move { Ok(wait(begin(&chat, call).await?).await) }
             })
-            .operation(operation("Chat, answered at the end", "application/json")),
+            .operation(operations::sync(is_open)),
         )
         .endpoint(
             Endpoint::get("/sessions", move |call| {
                 let chat = Arc::clone(&listing);
                 async move { list(&chat, &principal(&call)).await }
             })
-            .operation(json!({
-                "summary": "The sessions, the youngest first",
-                "responses": { "200": { "description": "The sessions" } },
-            })),
+            .operation(operations::sessions(is_open)),
         )
-}
-
-fn operation(summary: &str, content_type: &str) -> Value {
-    let message = json!({
-        "type": "object",
-        "required": ["role", "content"],
-        "properties": {
-            "role": { "enum": ["user", "assistant", "system"] },
-            "content": { "type": ["string", "array"] },
-        },
-    });
-    let body = json!({
-        "type": "object",
-        "required": ["messages"],
-        "properties": {
-            "messages": { "type": "array", "minItems": 1, "items": message },
-            "sessionId": { "type": "string" },
-        },
-    });
-    json!({
-        "summary": summary,
-        "requestBody": {
-            "required": true,
-            "content": { "application/json": { "schema": body } },
-        },
-        "responses": { "200": { "description": "The answer", "content": { content_type: {} } } },
-    })
 }
 
 fn principal(call: &EndpointCall) -> Principal {

@@ -7,6 +7,7 @@ mod agents;
 mod config;
 mod followups;
 mod media;
+mod operations;
 mod problem;
 mod request;
 mod runs;
@@ -78,7 +79,9 @@ impl Plugin for RunsApi {
             ));
         }
         let mount = |path: &str| {
-            Mount::absolute(format!("{}{path}", api.config.prefix)).render_error(problem::render)
+            Mount::absolute(format!("{}{path}", api.config.prefix))
+                .render_error(problem::render)
+                .components(operations::components())
         };
         registrar
             .mount(runs::register(agents::register(mount("/agents"), api), api))
@@ -100,9 +103,9 @@ impl Api {
         F: Future<Output = Result<Response>> + Send + 'static,
     {
         let api = Arc::clone(self);
-        Endpoint::new(&[method], path, move |call| handle(Arc::clone(&api), call)).operation(
-            json!({ "summary": summary, "responses": { "default": { "description": "JSON, a stream of events, or a problem" } } }),
-        )
+        let operation = operations::operation(method, path, summary);
+        Endpoint::new(&[method], path, move |call| handle(Arc::clone(&api), call))
+            .operation(operation)
     }
 }
 

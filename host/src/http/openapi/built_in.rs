@@ -1,0 +1,427 @@
+//! The server's own routes, in the order of the router.
+
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::error::DocumentError;
+use super::paths::Paths;
+use super::references::Mover;
+use super::refusals::{self, Form};
+use super::security::Security;
+use super::{Served, shapes};
+use crate::http::router::{DOCUMENT, Handler, PROBES, routes};
+use crate::runtime::AgentSummary;
+
+/// Who answers a route of an agent: all of them in one, or each for itself.
+const AGENT: &str = "{name}";
+
+/// What routes that read a body may refuse it with.
+const BODY: [u16; 2] = [415, 422];
+
+/// What becomes of runs and calls of tools, besides.
+const FAILED: [u16; 7] = [404, 409, 429, 499, 502, 503, 504];
+
+/// Adds all of them.
+pub(super) fn add(
+    served: &Served<'_>,
+    security: &Security,
+    paths: &mut Paths,
+) -> Result<(), DocumentError> {
+    let mut add = |method: &Method, path: &str, operation: Value, is_protected: bool| {
+        let Value::Object(mut operation) = operation else {
+            return Ok(());
+        };
+        let spot = paths.spot(method, path);
+        settle(&mut operation, security, is_protected);
+        paths.add(&spot, operation)
+    };
+    for (method, path, handler) in routes(served.has_tools) {
+        let path = format!("{}{path}", served.base_path);
+        if handler == Handler::Run {
+            for agent in served.agents {
+                let path = path.replace(AGENT, &agent.name);
+                add(method, &path, run(agent, &path), true)?;
+            }
+        } else {
+            add(method, &path, operation(handler, served), true)?;
+        }
+    }
+    add(&Method::GET, DOCUMENT, document(), !served.is_open)?;
+    for path in PROBES {
+        add(&Method::GET, path, probe(path), false)?;
+    }
+    Ok(())
+}
+
+/// What holds for all of them.
+fn settle(operation: &mut Map<String, Value>, security: &Security, is_protected: bool) {
+    let asks = is_protected && !security.alternatives.is_empty();
+    let mut statuses = refusals::ALWAYS.to_vec();
+    if asks {
+        operation.insert("security".to_owned(), json!(security.alternatives));
+        statuses.push(401);
+    }
+    let in_path = |it: &Value| it["in"] == "path";
+    let parameters = operation.get("parameters").and_then(Value::as_array);
+    if parameters.is_some_and(|it| it.iter().any(in_path)) {
+        statuses.push(404);
+    }
+    if operation.contains_key("requestBody") {
+        statuses.extend(BODY);
+    }
+    operation.entry("tags").or_insert_with(|| json!(["server"]));
+    let responses = operation
+        .get_mut("responses")
+        .and_then(Value::as_object_mut);
+    if let Some(responses) = responses {
+        refusals::add(responses, &statuses, &Form::Native);
+        if is_protected && security.has_guards {
+            refusals::add_guards(responses);
+        }
+    }
+}
+
+fn operation(handler: Handler, served: &Served<'_>) -> Value {
+    let own_agent = || agent_parameter(served.agents);
+    let any_agent = || path_parameter("name", "An agent; any name does.");
+    match handler {
+        // One for each agent.
+        Handler::Run => Value::Null,
+        Handler::LoadConversation => json!({
+            "operationId": "loadConversation",
+            "summary": "What is stored of a conversation",
+            "parameters": [own_agent(), conversation_parameter()],
+            "responses": {
+                "200": answer("The items", &shapes::list_of("items", "Item")),
+                "204": nothing("Nothing is stored."),
+                "422": refusal("VALIDATION_FAILED"),
+            },
+        }),
+        Handler::ResumeStream => json!({
+            "operationId": "resumeStream",
+            "summary": "The events of a streamed run, from a cursor on",
+            "parameters": [
+                any_agent(),
+                {
+                    "name": "streamId",
+                    "in": "query",
+                    "required": true,
+                    "description": "The id of the run.",
+                    "schema": { "type": "string", "pattern": "\\S" },
+                },
+                cursor_parameter(),
+            ],
+            "responses": {
+                "200": events("The events; none where there is no such run."),
+                "204": nothing("Streams are not kept."),
+                "422": refusal("VALIDATION_FAILED"),
+            },
+        }),
+        Handler::ResumeConversation => json!({
+            "operationId": "resumeConversation",
+            "summary": "The events of the run that a conversation has at present",
+            "parameters": [own_agent(), conversation_parameter(), cursor_parameter()],
+            "responses": {
+                "200": events("The events"),
+                "204": nothing("There is no such run."),
+                "422": refusal("VALIDATION_FAILED"),
+            },
+        }),
+        Handler::AbortRun => json!({
+            "operationId": "abortRun",
+            "summary": "Ends a run",
+            "parameters": [any_agent(), path_parameter("runId", "The run.")],
+            "responses": { "204": nothing("Whether there was such a run or not.") },
+        }),
+        Handler::ToolResult => json!({
+            "operationId": "submitToolResult",
+            "summary": "The client's answer to a call of a client tool",
+            "parameters": [any_agent()],
+            "requestBody": body(&schema_named("ToolResult")),
+            "responses": { "204": nothing("The run goes on.") },
+        }),
+        Handler::ToolApproval => json!({
+            "operationId": "submitToolApproval",
+            "summary": "Whether a tool may be called",
+            "parameters": [any_agent()],
+            "requestBody": body(&schema_named("ToolApproval")),
+            "responses": { "204": nothing("It is decided.") },
+        }),
+        Handler::ListAgents => json!({
+            "operationId": "listAgents",
+            "summary": "The agents that may be run",
+            "responses": { "200": answer("The agents", &shapes::list_of("agents", "Agent")) },
+        }),
+        Handler::ListRuns => json!({
+            "operationId": "listRuns",
+            "summary": "One's own runs, the youngest first",
+            "parameters": [
+                query_parameter("agent", "Runs of this agent.", &json!({ "type": "string" })),
+                query_parameter(
+                    "conversationId",
+                    "Runs of this conversation.",
+                    &json!({ "type": "string" }),
+                ),
+                query_parameter(
+                    "state",
+                    "Runs that stand so.",
+                    &json!({ "enum": ["running", "finished", "failed", "aborted"] }),
+                ),
+                query_parameter("limit", "At most so many.", &number(1, 200, 50)),
+                query_parameter(
+                    "before",
+                    "The `next` of the page before.",
+                    &json!({ "type": "string" }),
+                ),
+            ],
+            "responses": {
+                "200": answer("A page of runs", &page_of_runs()),
+                "422": refusal("VALIDATION_FAILED"),
+            },
+        }),
+        Handler::ShowRun => json!({
+            "operationId": "showRun",
+            "summary": "How a run stands",
+            "parameters": [path_parameter("runId", "The run.")],
+            "responses": { "200": answer("The run", &schema_named("Run")) },
+        }),
+        Handler::ListApprovals => json!({
+            "operationId": "listApprovals",
+            "summary": "The calls that wait for a decision",
+            "parameters": [query_parameter(
+                "state",
+                "Only these can be listed.",
+                &json!({ "enum": ["pending"] }),
+            )],
+            "responses": {
+                "200": answer("The calls", &shapes::list_of("approvals", "Approval")),
+                "422": refusal("VALIDATION_FAILED"),
+            },
+        }),
+        Handler::ShowUsage => json!({
+            "operationId": "showUsage",
+            "summary": "What one has used, day by day",
+            "parameters": [query_parameter("days", "So many days.", &number(1, 366, 30))],
+            "responses": {
+                "200": answer("The days", &shapes::list_of("days", "UsageOfDay")),
+                "422": refusal("VALIDATION_FAILED"),
+            },
+        }),
+        Handler::DeleteConversation => json!({
+            "operationId": "deleteConversation",
+            "summary": "Forgets a conversation",
+            "parameters": [own_agent(), conversation_parameter()],
+            "responses": {
+                "204": nothing("It is forgotten."),
+                "422": refusal("VALIDATION_FAILED"),
+            },
+        }),
+        Handler::ExecuteTool => {
+            let mut operation = json!({
+                "operationId": "executeTool",
+                "summary": "Calls a tool",
+                "parameters": [path_parameter("tool", "The tool.")],
+                "requestBody": body(&schema_named("ToolInput")),
+                "responses": { "200": answer("What the tool returns", &tool_answer()) },
+            });
+            add_failures(&mut operation);
+            operation
+        }
+        Handler::ShowDocument => document(),
+    }
+}
+
+fn run(agent: &AgentSummary, path: &str) -> Value {
+    // Somebody has to be asked in between, which only a stream can.
+    let is_interactive = agent
+        .tools
+        .iter()
+        .any(|tool| tool.target == "client" || tool.approval);
+    let mut answered = json!({
+        "description": "What the agent answers; events where `accept` holds `text/event-stream`.",
+        "headers": {
+            "x-run-id": { "description": "Of a stream.", "schema": { "type": "string" } },
+            "x-stream-id": { "description": "Of a stream.", "schema": { "type": "string" } },
+        },
+        "content": {
+            "application/json": { "schema": shapes::run_answer(agent) },
+            "text/event-stream": { "schema": { "type": "string" } },
+        },
+    });
+    if is_interactive {
+        answered["description"] = json!(
+            "The events. The agent may have to ask somebody: without `accept: text/event-stream` \
+             the answer is 400."
+        );
+        answered["content"] = json!({ "text/event-stream": { "schema": { "type": "string" } } });
+    }
+    let mut operation = json!({
+        "operationId": format!("run.{}", agent.name),
+        "summary": format!("Runs the agent {}", agent.name),
+        "description": agent.description,
+        "tags": ["agents"],
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "The same request with the same key gets the first run again.",
+                "schema": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 255,
+                    "pattern": "^[!-~]+$",
+                },
+            },
+            query_parameter(
+                "ids",
+                "With 1, events of a stream have ids.",
+                &json!({ "type": "string" }),
+            ),
+        ],
+        "requestBody": body(&shapes::run_body(agent)),
+        "responses": { "200": answered },
+    });
+    add_failures(&mut operation);
+    // The agent's own schemas refer to themselves.
+    let at = format!("/paths/{}/post", super::paths::escaped(path));
+    let inside = [
+        "/requestBody/content/application~1json/schema/properties/context",
+        "/responses/200/content/application~1json/schema/properties/structured",
+    ];
+    for inside in inside {
+        if let Some(schema) = operation.pointer_mut(inside) {
+            Mover::of_nobody().schema(schema, &format!("{at}{inside}"));
+        }
+    }
+    operation
+}
+
+fn document() -> Value {
+    json!({
+        "operationId": "showDocument",
+        "summary": "This document",
+        "responses": { "200": answer("The document", &json!({ "type": "object" })) },
+    })
+}
+
+fn probe(path: &str) -> Value {
+    let name = path.trim_start_matches('/');
+    let mut responses = json!({ "200": answer("It does.", &schema_named("Status")) });
+    if name == "readyz" {
+        responses["503"] = answer(
+            "It does not.",
+            &json!({
+                "anyOf": [schema_named("Status"), schema_named("Error")],
+            }),
+        );
+    }
+    json!({
+        "operationId": name,
+        "summary": if name == "readyz" {
+            "Whether the server takes requests"
+        } else {
+            "Whether the process answers"
+        },
+        "responses": responses,
+    })
+}
+
+fn add_failures(operation: &mut Value) {
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        refusals::add(responses, &FAILED, &Form::Native);
+    }
+}
+
+fn agent_parameter(agents: &[AgentSummary]) -> Value {
+    let mut parameter = path_parameter("name", "The agent.");
+    if !agents.is_empty() {
+        let names: Vec<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
+        parameter["schema"] = json!({ "type": "string", "enum": names });
+    }
+    parameter
+}
+
+fn conversation_parameter() -> Value {
+    let mut parameter = path_parameter("id", "The conversation.");
+    parameter["schema"] = shapes::id();
+    parameter
+}
+
+fn cursor_parameter() -> Value {
+    json!({
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "The number of the last event that is known.",
+        "schema": { "type": "string" },
+    })
+}
+
+fn path_parameter(name: &str, description: &str) -> Value {
+    json!({
+        "name": name,
+        "in": "path",
+        "required": true,
+        "description": description,
+        "schema": shapes::segment(),
+    })
+}
+
+fn query_parameter(name: &str, description: &str, schema: &Value) -> Value {
+    json!({ "name": name, "in": "query", "description": description, "schema": schema })
+}
+
+fn number(minimum: u32, maximum: u32, default: u32) -> Value {
+    json!({ "type": "integer", "minimum": minimum, "maximum": maximum, "default": default })
+}
+
+fn page_of_runs() -> Value {
+    let mut page = shapes::list_of("runs", "Run");
+    page["properties"]["next"] = json!({
+        "type": ["string", "null"],
+        "description": "What to ask for the page behind with.",
+    });
+    page
+}
+
+fn tool_answer() -> Value {
+    json!({
+        "type": "object",
+        "required": ["toolName", "result", "executionTime", "timestamp"],
+        "properties": {
+            "toolName": { "type": "string" },
+            "result": {},
+            "executionTime": { "type": "integer", "minimum": 0 },
+            "timestamp": { "type": "string", "format": "date-time" },
+        },
+    })
+}
+
+fn schema_named(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn body(schema: &Value) -> Value {
+    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
+}
+
+fn answer(description: &str, schema: &Value) -> Value {
+    json!({
+        "description": description,
+        "content": { "application/json": { "schema": schema } },
+    })
+}
+
+fn events(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": { "text/event-stream": { "schema": { "type": "string" } } },
+    })
+}
+
+fn nothing(description: &str) -> Value {
+    json!({ "description": description })
+}
+
+fn refusal(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/responses/{name}") })
+}

@@ -8,6 +8,7 @@ mod connections;
 mod embedding;
 mod harness;
 mod layers;
+mod openapi;
 mod plugins;
 mod readme;
 mod recovery;

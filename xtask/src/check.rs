@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::mcp_servers::need_mcp_servers;
+use crate::installed::{need_mcp_servers, need_schemathesis};
 use crate::tools::{Done, build, cargo, finish, whole_workspace};
 
 pub(crate) fn test() -> Done {
@@ -13,6 +13,7 @@ pub(crate) fn test() -> Done {
     // Events are tried through a real proxy.
     need_program("nginx")?;
     need_mcp_servers()?;
+    need_schemathesis()?;
     // The tests over HTTP run the real binary with real libraries, which a test build alone
     // does not put where they are looked for.
     build()?;

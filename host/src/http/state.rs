@@ -114,8 +114,6 @@ impl HttpState {
         } = settings;
         let served = Served {
             base_path: &base_path,
-            agents: &runtime.agents(),
-            has_tools: runtime.has_tool_endpoints(),
             mounts: &mounts,
             auth,
             has_secret: secret.is_some(),

@@ -6,9 +6,10 @@ use mortise_plugin_api::prelude::*;
 pub(crate) fn stream(is_open: bool) -> Value {
     let mut operation = turn("chat", "Chat, answered as a stream of events", is_open);
     operation["responses"]["200"] = json!({
-        "description": "The events `text`, `thinking`, `tool_call_start`, `tool_call_delta`, \
-                        `tool_call_end`; at the end one of `done`, `AskUserQuestion`, `error`.",
-        "content": { "text/event-stream": { "schema": { "type": "string" } } },
+        "description": "What the agent does, until it has finished or asks.",
+        "content": {
+            "text/event-stream": { "schema": { "$ref": "#/components/schemas/StreamedFrame" } },
+        },
     });
     operation
 }
@@ -60,7 +61,7 @@ pub(crate) fn components() -> Value {
         "properties": { "error": text() },
     });
     json!({
-        "schemas": { "Message": message() },
+        "schemas": { "Message": message(), "StreamedFrame": streamed_frame() },
         "responses": { "Error": answer("Why not", &error) },
         "securitySchemes": {
             "token": {
@@ -128,6 +129,34 @@ fn message() -> Value {
                         },
                     },
                 ],
+            },
+        },
+    })
+}
+
+/// As generators of clients read a stream: the schema of each of its events.
+fn streamed_frame() -> Value {
+    let frame = json!({
+        "type": "object",
+        "required": ["type"],
+        "properties": {
+            "type": {
+                "description": "The last is `done`, `AskUserQuestion` or `error`.",
+                "enum": [
+                    "text", "thinking", "tool_call_start", "tool_call_delta", "tool_call_end",
+                    "done", "AskUserQuestion", "error",
+                ],
+            },
+        },
+    });
+    json!({
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": frame,
             },
         },
     })

@@ -29,8 +29,23 @@ pub(crate) fn endpoint(host: Host) -> Endpoint {
         }],
         "responses": {
             "200": {
-                "description": "The ticks, each `{\"tick\":N}`",
-                "content": { "text/event-stream": { "schema": { "type": "string" } } },
+                "description": "The ticks",
+                "content": { "text/event-stream": { "schema": {
+                    "description": "An event of the stream.",
+                    "type": "object",
+                    "required": ["data"],
+                    "properties": {
+                        "data": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "contentSchema": {
+                                "type": "object",
+                                "required": ["tick"],
+                                "properties": { "tick": { "type": "integer", "minimum": 0 } },
+                            },
+                        },
+                    },
+                } } },
             },
         },
     }))

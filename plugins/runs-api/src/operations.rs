@@ -48,6 +48,7 @@ pub(crate) fn components() -> Value {
             "Run": run(),
             "Answer": answer(),
             "Session": session(),
+            "StreamedFrame": streamed_frame(),
             "Problem": problem(),
         },
         "responses": {
@@ -84,9 +85,8 @@ fn events() -> Value {
     json!({
         "responses": {
             "200": {
-                "description": "The events `START`, `REASONING_DELTA`, `CONTENT_DELTA`, \
-                                `TOOL_START`, `TOOL_END`, `STOP`, `ERROR`.",
-                "content": { "text/event-stream": { "schema": text() } },
+                "description": "The run as it goes",
+                "content": { "text/event-stream": { "schema": named("StreamedFrame") } },
             },
         },
     })
@@ -288,6 +288,35 @@ fn answer() -> Value {
             "tools": { "type": "array", "items": tool },
             "reasoningSteps": { "type": "array", "items": text() },
             "metrics": { "type": "object" },
+        },
+    })
+}
+
+/// As generators of clients read a stream: the schema of each of its events.
+fn streamed_frame() -> Value {
+    let frame = json!({
+        "type": "object",
+        "required": ["event", "data", "timestamp"],
+        "properties": {
+            "event": {
+                "enum": [
+                    "START", "REASONING_DELTA", "CONTENT_DELTA", "TOOL_START", "TOOL_END", "STOP",
+                    "ERROR",
+                ],
+            },
+            "data": { "type": "string", "description": "JSON where it has a structure." },
+            "timestamp": count(),
+        },
+    });
+    json!({
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": frame,
+            },
         },
     })
 }

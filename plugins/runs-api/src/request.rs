@@ -1,7 +1,9 @@
 //! What a request says: its body, checked, and who is asking.
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::serde::de::DeserializeOwned;
+use mortise_plugin_api::serde::Deserializer;
+use mortise_plugin_api::serde::de::{DeserializeOwned, Error as _};
+use mortise_plugin_api::serde_json::Map;
 
 use crate::problem;
 use crate::{Api, Visibility};
@@ -15,7 +17,9 @@ pub(crate) struct RunBody {
     pub(crate) session_id: Option<String>,
     pub(crate) user_id: Option<String>,
     pub(crate) generate_followups: Option<bool>,
+    #[serde(default, deserialize_with = "objects")]
     pub(crate) media: Option<Vec<Medium>>,
+    #[serde(default, deserialize_with = "object")]
     pub(crate) options: Option<Options>,
 }
 
@@ -36,7 +40,11 @@ pub(crate) struct Options {
     pub(crate) model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "whole_number",
+        skip_serializing_if = "Option::is_none"
+    )]
     max_tokens: Option<u32>,
 }
 
@@ -86,6 +94,49 @@ impl Options {
     }
 }
 
+/// An object and nothing else: serde also takes a list, for its members in their order.
+fn object<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    let object = Option::<Map<String, Value>>::deserialize(from)?;
+    let read = |object| T::deserialize(Value::Object(object)).map_err(D::Error::custom);
+    object.map(read).transpose()
+}
+
+/// The same of each of a list.
+fn objects<'de, T, D>(from: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    let objects = Option::<Vec<Map<String, Value>>>::deserialize(from)?;
+    let read = |object| T::deserialize(Value::Object(object)).map_err(D::Error::custom);
+    objects
+        .map(|objects| objects.into_iter().map(read).collect())
+        .transpose()
+}
+
+/// JSON may write a whole number with a fraction of zero.
+fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    let Some(number) = Option::<f64>::deserialize(from)? else {
+        return Ok(None);
+    };
+    if number.fract() != 0.0 || !(0.0..=f64::from(u32::MAX)).contains(&number) {
+        return Err(D::Error::custom(format!(
+            "invalid value: `{number}`, expected a whole number from 1 to {}",
+            u32::MAX
+        )));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it was checked"
+    )]
+    Ok(Some(number as u32))
+}
+
 fn check_session(id: &str) -> Result<()> {
     if id.trim().is_empty() || id.len() > 255 || id.contains(char::is_control) {
         return Err(problem::invalid(
@@ -108,6 +159,9 @@ pub(crate) async fn read_json<T: DeserializeOwned>(call: EndpointCall) -> Result
     let bytes = call.body.bytes(usize::MAX).await?;
     let value: Value =
         serde_json::from_slice(&bytes).map_err(|_| problem::malformed("The body is no JSON."))?;
+    if !value.is_object() {
+        return Err(problem::malformed("The body is no JSON object."));
+    }
     serde_json::from_value(value).map_err(|error| {
         let message = error.to_string();
         // serde names the field that is missing or wrong between backticks, where it does.
@@ -158,5 +212,39 @@ impl Api {
     pub(crate) fn may_see(&self, caller: &Principal, owner: &Principal) -> bool {
         let everybody = self.config.visibility == Visibility::Tenant || is_shared(caller);
         caller == owner || everybody && caller.tenant == owner.tenant
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_no_object() {
+        let reads = |more: &str| {
+            let body = format!(r#"{{"message":"hi",{more}}}"#);
+            serde_json::from_str::<RunBody>(&body).is_ok()
+        };
+        assert!(reads(
+            r#""options":{"model":null},"media":[{"type":"text/plain","data":"AAAA"}]"#
+        ));
+        assert!(reads(r#""options":null,"media":null"#));
+        assert!(!reads(r#""options":[null,null]"#));
+        assert!(!reads(r#""media":[["text/plain","AAAA"]]"#));
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_zero() {
+        let tokens = |text: &str| {
+            let options = serde_json::from_str::<Options>(text).ok();
+            options.map(|options| options.max_tokens)
+        };
+        assert_eq!(tokens(r#"{"maxTokens":100.0}"#), Some(Some(100)));
+        assert_eq!(tokens(r#"{"maxTokens":100}"#), Some(Some(100)));
+        assert_eq!(tokens(r#"{"maxTokens":null}"#), Some(None));
+        assert_eq!(tokens("{}"), Some(None));
+        for odd in ["1.5", "-1", "4294967296", "\"1\""] {
+            assert_eq!(tokens(&format!("{{\"maxTokens\":{odd}}}")), None, "{odd}");
+        }
     }
 }

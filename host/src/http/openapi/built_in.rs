@@ -3,17 +3,12 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::error::DocumentError;
-use super::paths::Paths;
 use super::references::Mover;
 use super::refusals::{self, Form};
 use super::security::Security;
-use super::{Served, shapes};
-use crate::http::router::{DOCUMENT, Handler, PROBES, routes};
-use crate::runtime::AgentSummary;
-
-/// Who answers a route of an agent: all of them in one, or each for itself.
-const AGENT: &str = "{name}";
+use super::{Document, paths, shapes};
+use crate::http::router::{self, DOCUMENT, Handler, PROBES};
+use crate::runtime::{AgentSummary, ToolSummary};
 
 /// What routes that read a body may refuse it with.
 const BODY: [u16; 2] = [415, 422];
@@ -21,40 +16,55 @@ const BODY: [u16; 2] = [415, 422];
 /// What becomes of runs and calls of tools, besides.
 const FAILED: [u16; 7] = [404, 409, 429, 499, 502, 503, 504];
 
-/// Adds all of them.
-pub(super) fn add(
-    served: &Served<'_>,
-    security: &Security,
-    paths: &mut Paths,
-) -> Result<(), DocumentError> {
-    let mut add = |method: &Method, path: &str, operation: Value, is_protected: bool| {
-        let Value::Object(mut operation) = operation else {
-            return Ok(());
-        };
-        let spot = paths.spot(method, path);
-        settle(&mut operation, security, is_protected);
-        paths.add(&spot, operation)
+/// The routes below the base path, with it.
+pub(super) fn routes(
+    base_path: &str,
+) -> impl Iterator<Item = (&'static Method, String, Handler)> + use<'_> {
+    let routes = router::routes(true);
+    routes.map(move |(method, path, handler)| (method, format!("{base_path}{path}"), handler))
+}
+
+/// All of them, with these agents and tools.
+pub(super) fn paths(
+    document: &Document,
+    agents: &[AgentSummary],
+    tools: &[ToolSummary],
+) -> Map<String, Value> {
+    let mut paths = Map::new();
+    let mut add = |method: &Method, path: &str, mut operation: Value, is_protected: bool| {
+        settle(&mut operation, &document.security, is_protected);
+        let item = paths.entry(path).or_insert_with(|| json!({}));
+        item[method.as_str().to_ascii_lowercase()] = operation;
     };
-    for (method, path, handler) in routes(served.has_tools) {
-        let path = format!("{}{path}", served.base_path);
-        if handler == Handler::Run {
-            for agent in served.agents {
-                let path = path.replace(AGENT, &agent.name);
-                add(method, &path, run(agent, &path), true)?;
+    for (method, path, handler) in routes(&document.base_path) {
+        match handler {
+            Handler::Run => {
+                for agent in agents {
+                    let path = path.replace("{name}", &agent.name);
+                    add(method, &path, run(agent, &path), true);
+                }
             }
-        } else {
-            add(method, &path, operation(handler, served), true)?;
+            Handler::ExecuteTool => {
+                for tool in tools {
+                    let path = path.replace("{tool}", &tool.name);
+                    add(method, &path, execute(tool, &path), true);
+                }
+            }
+            other => add(method, &path, operation(other, agents), true),
         }
     }
-    add(&Method::GET, DOCUMENT, document(), !served.is_open)?;
+    add(&Method::GET, DOCUMENT, show_document(), !document.is_open);
     for path in PROBES {
-        add(&Method::GET, path, probe(path), false)?;
+        add(&Method::GET, path, probe(path), false);
     }
-    Ok(())
+    paths
 }
 
 /// What holds for all of them.
-fn settle(operation: &mut Map<String, Value>, security: &Security, is_protected: bool) {
+fn settle(operation: &mut Value, security: &Security, is_protected: bool) {
+    let Value::Object(operation) = operation else {
+        return;
+    };
     let asks = is_protected && !security.alternatives.is_empty();
     let mut statuses = refusals::ALWAYS.to_vec();
     if asks {
@@ -81,12 +91,10 @@ fn settle(operation: &mut Map<String, Value>, security: &Security, is_protected:
     }
 }
 
-fn operation(handler: Handler, served: &Served<'_>) -> Value {
-    let own_agent = || agent_parameter(served.agents);
+fn operation(handler: Handler, agents: &[AgentSummary]) -> Value {
+    let own_agent = || agent_parameter(agents);
     let any_agent = || path_parameter("name", "An agent; any name does.");
     match handler {
-        // One for each agent.
-        Handler::Run => Value::Null,
         Handler::LoadConversation => json!({
             "operationId": "loadConversation",
             "summary": "What is stored of a conversation",
@@ -216,18 +224,8 @@ fn operation(handler: Handler, served: &Served<'_>) -> Value {
                 "422": refusal("VALIDATION_FAILED"),
             },
         }),
-        Handler::ExecuteTool => {
-            let mut operation = json!({
-                "operationId": "executeTool",
-                "summary": "Calls a tool",
-                "parameters": [path_parameter("tool", "The tool.")],
-                "requestBody": body(&schema_named("ToolInput")),
-                "responses": { "200": answer("What the tool returns", &tool_answer()) },
-            });
-            add_failures(&mut operation);
-            operation
-        }
-        Handler::ShowDocument => document(),
+        // One for each agent, one for each tool, and at the root.
+        Handler::Run | Handler::ExecuteTool | Handler::ShowDocument => Value::Null,
     }
 }
 
@@ -245,7 +243,7 @@ fn run(agent: &AgentSummary, path: &str) -> Value {
         },
         "content": {
             "application/json": { "schema": shapes::run_answer(agent) },
-            "text/event-stream": { "schema": { "type": "string" } },
+            "text/event-stream": { "schema": schema_named("StreamedEvent") },
         },
     });
     if is_interactive {
@@ -253,10 +251,11 @@ fn run(agent: &AgentSummary, path: &str) -> Value {
             "The events. The agent may have to ask somebody: without `accept: text/event-stream` \
              the answer is 400."
         );
-        answered["content"] = json!({ "text/event-stream": { "schema": { "type": "string" } } });
+        answered["content"] =
+            json!({ "text/event-stream": { "schema": schema_named("StreamedEvent") } });
     }
     let mut operation = json!({
-        "operationId": format!("run.{}", agent.name),
+        "operationId": format!("run:{}", agent.name),
         "summary": format!("Runs the agent {}", agent.name),
         "description": agent.description,
         "tags": ["agents"],
@@ -269,7 +268,7 @@ fn run(agent: &AgentSummary, path: &str) -> Value {
                     "type": "string",
                     "minLength": 1,
                     "maxLength": 255,
-                    "pattern": "^[!-~]+$",
+                    "pattern": "^[!-~](?:[\\t -~]*[!-~])?$",
                 },
             },
             query_parameter(
@@ -282,21 +281,43 @@ fn run(agent: &AgentSummary, path: &str) -> Value {
         "responses": { "200": answered },
     });
     add_failures(&mut operation);
-    // The agent's own schemas refer to themselves.
-    let at = format!("/paths/{}/post", super::paths::escaped(path));
-    let inside = [
-        "/requestBody/content/application~1json/schema/properties/context",
-        "/responses/200/content/application~1json/schema/properties/structured",
-    ];
-    for inside in inside {
+    keep_references(
+        &mut operation,
+        path,
+        &[
+            "/requestBody/content/application~1json/schema/properties/context",
+            "/responses/200/content/application~1json/schema/properties/structured",
+        ],
+    );
+    operation
+}
+
+fn execute(tool: &ToolSummary, path: &str) -> Value {
+    let mut operation = json!({
+        "operationId": format!("executeTool:{}", tool.name),
+        "summary": format!("Calls the tool {}", tool.name),
+        "description": tool.description,
+        "tags": ["tools"],
+        "requestBody": body(&shapes::tool_body(tool)),
+        "responses": { "200": answer("What the tool returns", &shapes::tool_answer()) },
+    });
+    add_failures(&mut operation);
+    let input = "/requestBody/content/application~1json/schema/properties/input";
+    keep_references(&mut operation, path, &[input]);
+    operation
+}
+
+/// Schemas of others refer to themselves.
+fn keep_references(operation: &mut Value, path: &str, schemas: &[&str]) {
+    let at = format!("/paths/{}/post", paths::escaped(path));
+    for inside in schemas {
         if let Some(schema) = operation.pointer_mut(inside) {
             Mover::of_nobody().schema(schema, &format!("{at}{inside}"));
         }
     }
-    operation
 }
 
-fn document() -> Value {
+fn show_document() -> Value {
     json!({
         "operationId": "showDocument",
         "summary": "This document",
@@ -383,19 +404,6 @@ fn page_of_runs() -> Value {
     page
 }
 
-fn tool_answer() -> Value {
-    json!({
-        "type": "object",
-        "required": ["toolName", "result", "executionTime", "timestamp"],
-        "properties": {
-            "toolName": { "type": "string" },
-            "result": {},
-            "executionTime": { "type": "integer", "minimum": 0 },
-            "timestamp": { "type": "string", "format": "date-time" },
-        },
-    })
-}
-
 fn schema_named(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
@@ -414,7 +422,7 @@ fn answer(description: &str, schema: &Value) -> Value {
 fn events(description: &str) -> Value {
     json!({
         "description": description,
-        "content": { "text/event-stream": { "schema": { "type": "string" } } },
+        "content": { "text/event-stream": { "schema": schema_named("StreamedEvent") } },
     })
 }
 

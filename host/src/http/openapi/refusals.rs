@@ -83,6 +83,7 @@ pub(super) fn add(responses: &mut Map<String, Value>, statuses: &[u16], form: &F
         };
         responses.insert(key, response);
     }
+    responses.sort_keys();
 }
 
 /// Says that guards of plugins answer what they like.

@@ -7,6 +7,7 @@ use super::Served;
 use crate::config::Auth;
 
 /// What protected routes ask for.
+#[derive(Debug)]
 pub(super) struct Security {
     pub(super) schemes: Map<String, Value>,
     /// The alternatives; none where nothing is asked for.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::http::schemas;
-use crate::runtime::AgentSummary;
+use crate::runtime::{AgentSummary, ToolSummary};
 use crate::schema::Schema;
 
 /// Text with something in it and without control characters, as ids have to be.
@@ -42,7 +42,8 @@ pub(super) fn schemas() -> Map<String, Value> {
         ("UsageOfDay", usage_of_day()),
         ("ToolResult", schemas::tool_result()),
         ("ToolApproval", schemas::tool_approval()),
-        ("ToolInput", schemas::tool_input()),
+        ("RunEvent", run_event()),
+        ("StreamedEvent", streamed_event()),
         ("Status", status()),
     ];
     all.into_iter()
@@ -75,6 +76,33 @@ pub(super) fn run_answer(agent: &AgentSummary) -> Value {
             "response": { "$ref": "#/components/schemas/ModelResponse" },
             "structured": agent.output_schema.clone().unwrap_or_else(|| json!({})),
             "usage": { "$ref": "#/components/schemas/TotalUsage" },
+        },
+    })
+}
+
+/// The body of a call of this tool.
+pub(super) fn tool_body(tool: &ToolSummary) -> Value {
+    let mut body = schemas::tool_input();
+    body["properties"]["input"] = tool.schema.clone();
+    // What is not sent is `{}`.
+    let takes_nothing =
+        Schema::compile(&tool.schema).is_ok_and(|it| it.validate(&json!({})).is_ok());
+    if !takes_nothing {
+        body["required"] = json!(["input"]);
+    }
+    body
+}
+
+/// What a tool returns.
+pub(super) fn tool_answer() -> Value {
+    json!({
+        "type": "object",
+        "required": ["toolName", "result", "executionTime", "timestamp"],
+        "properties": {
+            "toolName": { "type": "string" },
+            "result": {},
+            "executionTime": { "type": "integer", "minimum": 0 },
+            "timestamp": { "type": "string", "format": "date-time" },
         },
     })
 }
@@ -302,6 +330,37 @@ fn usage_of_day() -> Value {
             "outputTokens": count,
             "totalTokens": count,
             "cost": { "type": "string", "description": "A decimal number." },
+        },
+    })
+}
+
+/// As generators of clients read a stream: the schema of each of its events.
+fn streamed_event() -> Value {
+    json!({
+        "description": "An event of the stream.",
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": { "$ref": "#/components/schemas/RunEvent" },
+            },
+            "event": { "enum": ["message", "error"] },
+            "id": { "type": "string" },
+        },
+    })
+}
+
+fn run_event() -> Value {
+    json!({
+        "description": "What happened in a run; which members it has besides depends on its type.",
+        "type": "object",
+        "required": ["type"],
+        "properties": {
+            "type": { "type": "string" },
+            "timestamp": time(),
+            "seq": { "type": "integer", "minimum": 0 },
         },
     })
 }

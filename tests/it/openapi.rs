@@ -191,8 +191,8 @@ fn without_a_base_path_it_is_the_same_one() {
 
 #[test]
 fn no_generated_call_finds_the_document_wrong() {
-    let fuzzed = openapi::fuzz(1);
+    let fuzzed = openapi::fuzz(1000);
 
-    assert!(fuzzed.calls > 1000, "{fuzzed}");
+    assert!(fuzzed.calls >= 1000, "{fuzzed}");
     assert!(fuzzed.failures.is_empty(), "{fuzzed}");
 }

@@ -50,9 +50,6 @@ properties = { priority = { enum = ["low", "high"] } }
 
 const SECRET: &str = "a-secret-for-generated-calls";
 
-/// Calls of each operation, besides those that try every bound.
-const EXAMPLES: &str = "30";
-
 /// Where the programs are installed.
 pub fn folder() -> PathBuf {
     target_dir().join("openapi")
@@ -111,11 +108,13 @@ pub fn fuzz(calls: usize) -> Fuzzed {
     }
     let mut server = server();
     let document = format!("http://{}/openapi.json", server.address());
+    // There are some fifty operations, and those that try every bound come on top.
+    let examples = (calls / 50).max(10).to_string();
     let mut fuzzed = Fuzzed::default();
     for seed in 1.. {
         let output = run(Command::new(&program)
             .args(["--config-file", "schemathesis.toml", "run", &document])
-            .args(["--no-color", "--workers", "2", "--max-examples", EXAMPLES])
+            .args(["--no-color", "--max-examples", &examples])
             .args(["--seed", &format!("{seed}")])
             .env("FUZZ_TOKEN", SECRET)
             .current_dir(folder.path()));

@@ -45,7 +45,7 @@ fn it_is_openapi_and_names_every_route_once() {
         has(method, path);
     }
     let mut ids: Vec<_> = operations.iter().map(|it| &it.2["operationId"]).collect();
-    ids.sort_by_key(|id| id.to_string());
+    ids.sort_by_key(ToString::to_string);
     ids.dedup();
     assert_eq!(ids.len(), operations.len());
     assert!(ids.iter().all(|id| id.is_string()), "{ids:?}");

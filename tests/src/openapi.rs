@@ -135,11 +135,12 @@ pub fn fuzz(calls: usize) -> Fuzzed {
 
 /// The number in the summary: `1234 generated, …`.
 fn generated(said: &str) -> usize {
-    let counts = said
+    let mut counts = said
         .lines()
+        .rev()
         .filter_map(|line| line.split_once(" generated"))
         .filter_map(|(count, _)| count.trim().parse::<usize>().ok());
-    counts.last().unwrap_or_default()
+    counts.next().unwrap_or_default()
 }
 
 #[track_caller]

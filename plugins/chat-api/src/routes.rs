@@ -6,7 +6,7 @@ use mortise_plugin_api::prelude::*;
 
 use crate::Chat;
 use crate::door::Door;
-use crate::operations;
+use crate::operations::{self, operation};
 use crate::request::ChatRequest;
 use crate::turn::{Shown, Turn};
 use crate::wire::{self, Frame};
@@ -30,21 +30,21 @@ pub(crate) fn mount(prefix: &str, door: Door, chat: &Arc<Chat>) -> Mount {
                 let chat = Arc::clone(&streaming);
                 async move { Ok(stream(begin(&chat, call).await?)) }
             })
-            .operation(operations::stream(is_open)),
+            .operation(operation("POST /chat", is_open)),
         )
         .endpoint(
             Endpoint::post("/chat/sync", move |call| {
                 let chat = Arc::clone(&blocking);
                 async move { Ok(wait(begin(&chat, call).await?).await) }
             })
-            .operation(operations::sync(is_open)),
+            .operation(operation("POST /chat/sync", is_open)),
         )
         .endpoint(
             Endpoint::get("/sessions", move |call| {
                 let chat = Arc::clone(&listing);
                 async move { list(&chat, &principal(&call)).await }
             })
-            .operation(operations::sessions(is_open)),
+            .operation(operation("GET /sessions", is_open)),
         )
 }
 

@@ -103,7 +103,7 @@ impl Api {
         F: Future<Output = Result<Response>> + Send + 'static,
     {
         let api = Arc::clone(self);
-        let operation = operations::operation(method, path, summary);
+        let operation = operations::operation(summary);
         Endpoint::new(&[method], path, move |call| handle(Arc::clone(&api), call))
             .operation(operation)
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{RunQuery, RunStatus};
 
-use crate::operations::SESSIONS;
 use crate::request::{RunBody, caller, is_shared, owner, param};
 use crate::status::{row, time};
 use crate::{Api, Visibility, problem};
@@ -16,7 +15,7 @@ const MOST_RUNS: u32 = 1000;
 
 pub(crate) fn register(mount: Mount, api: &Arc<Api>) -> Mount {
     mount
-        .endpoint(api.endpoint("GET", "/", SESSIONS, list))
+        .endpoint(api.endpoint("GET", "/", "A page of sessions", list))
         .endpoint(api.endpoint("GET", "/:sessionId", "One session", show))
         .endpoint(api.endpoint("GET", "/:sessionId/runs", "The runs of a session", runs))
         .endpoint(api.endpoint("DELETE", "/:sessionId", "Forgets a session", forget))

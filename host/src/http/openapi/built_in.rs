@@ -3,6 +3,10 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::parts::{
+    agent_parameter, answer, any_agent, body, conversation_parameter, cursor_parameter, events,
+    nothing, number, path_parameter, query_parameter, refusal, schema_named,
+};
 use super::references::Mover;
 use super::refusals::{self, Form};
 use super::security::Security;
@@ -93,7 +97,6 @@ fn settle(operation: &mut Value, security: &Security, is_protected: bool) {
 
 fn operation(handler: Handler, agents: &[AgentSummary]) -> Value {
     let own_agent = || agent_parameter(agents);
-    let any_agent = || path_parameter("name", "An agent; any name does.");
     match handler {
         Handler::LoadConversation => json!({
             "operationId": "loadConversation",
@@ -105,26 +108,7 @@ fn operation(handler: Handler, agents: &[AgentSummary]) -> Value {
                 "422": refusal("VALIDATION_FAILED"),
             },
         }),
-        Handler::ResumeStream => json!({
-            "operationId": "resumeStream",
-            "summary": "The events of a streamed run, from a cursor on",
-            "parameters": [
-                any_agent(),
-                {
-                    "name": "streamId",
-                    "in": "query",
-                    "required": true,
-                    "description": "The id of the run.",
-                    "schema": { "type": "string", "pattern": "\\S" },
-                },
-                cursor_parameter(),
-            ],
-            "responses": {
-                "200": events("The events; none where there is no such run."),
-                "204": nothing("Streams are not kept."),
-                "422": refusal("VALIDATION_FAILED"),
-            },
-        }),
+        Handler::ResumeStream => resume_stream(),
         Handler::ResumeConversation => json!({
             "operationId": "resumeConversation",
             "summary": "The events of the run that a conversation has at present",
@@ -160,33 +144,7 @@ fn operation(handler: Handler, agents: &[AgentSummary]) -> Value {
             "summary": "The agents that may be run",
             "responses": { "200": answer("The agents", &shapes::list_of("agents", "Agent")) },
         }),
-        Handler::ListRuns => json!({
-            "operationId": "listRuns",
-            "summary": "One's own runs, the youngest first",
-            "parameters": [
-                query_parameter("agent", "Runs of this agent.", &json!({ "type": "string" })),
-                query_parameter(
-                    "conversationId",
-                    "Runs of this conversation.",
-                    &json!({ "type": "string" }),
-                ),
-                query_parameter(
-                    "state",
-                    "Runs that stand so.",
-                    &json!({ "enum": ["running", "finished", "failed", "aborted"] }),
-                ),
-                query_parameter("limit", "At most so many.", &number(1, 200, 50)),
-                query_parameter(
-                    "before",
-                    "The `next` of the page before.",
-                    &json!({ "type": "string" }),
-                ),
-            ],
-            "responses": {
-                "200": answer("A page of runs", &page_of_runs()),
-                "422": refusal("VALIDATION_FAILED"),
-            },
-        }),
+        Handler::ListRuns => list_runs(),
         Handler::ShowRun => json!({
             "operationId": "showRun",
             "summary": "How a run stands",
@@ -227,6 +185,59 @@ fn operation(handler: Handler, agents: &[AgentSummary]) -> Value {
         // One for each agent, one for each tool, and at the root.
         Handler::Run | Handler::ExecuteTool | Handler::ShowDocument => Value::Null,
     }
+}
+
+fn list_runs() -> Value {
+    json!({
+        "operationId": "listRuns",
+        "summary": "One's own runs, the youngest first",
+        "parameters": [
+            query_parameter("agent", "Runs of this agent.", &json!({ "type": "string" })),
+            query_parameter(
+                "conversationId",
+                "Runs of this conversation.",
+                &json!({ "type": "string" }),
+            ),
+            query_parameter(
+                "state",
+                "Runs that stand so.",
+                &json!({ "enum": ["running", "finished", "failed", "aborted"] }),
+            ),
+            query_parameter("limit", "At most so many.", &number(1, 200, 50)),
+            query_parameter(
+                "before",
+                "The `next` of the page before.",
+                &json!({ "type": "string" }),
+            ),
+        ],
+        "responses": {
+            "200": answer("A page of runs", &shapes::page_of_runs()),
+            "422": refusal("VALIDATION_FAILED"),
+        },
+    })
+}
+
+fn resume_stream() -> Value {
+    json!({
+        "operationId": "resumeStream",
+        "summary": "The events of a streamed run, from a cursor on",
+        "parameters": [
+            any_agent(),
+            {
+                "name": "streamId",
+                "in": "query",
+                "required": true,
+                "description": "The id of the run.",
+                "schema": { "type": "string", "pattern": "\\S" },
+            },
+            cursor_parameter(),
+        ],
+        "responses": {
+            "200": events("The events; none where there is no such run."),
+            "204": nothing("Streams are not kept."),
+            "422": refusal("VALIDATION_FAILED"),
+        },
+    })
 }
 
 fn run(agent: &AgentSummary, path: &str) -> Value {
@@ -351,85 +362,4 @@ fn add_failures(operation: &mut Value) {
     if let Some(responses) = operation["responses"].as_object_mut() {
         refusals::add(responses, &FAILED, &Form::Native);
     }
-}
-
-fn agent_parameter(agents: &[AgentSummary]) -> Value {
-    let mut parameter = path_parameter("name", "The agent.");
-    if !agents.is_empty() {
-        let names: Vec<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
-        parameter["schema"] = json!({ "type": "string", "enum": names });
-    }
-    parameter
-}
-
-fn conversation_parameter() -> Value {
-    let mut parameter = path_parameter("id", "The conversation.");
-    parameter["schema"] = shapes::id();
-    parameter
-}
-
-fn cursor_parameter() -> Value {
-    json!({
-        "name": "Last-Event-ID",
-        "in": "header",
-        "description": "The number of the last event that is known.",
-        "schema": { "type": "string" },
-    })
-}
-
-fn path_parameter(name: &str, description: &str) -> Value {
-    json!({
-        "name": name,
-        "in": "path",
-        "required": true,
-        "description": description,
-        "schema": shapes::segment(),
-    })
-}
-
-fn query_parameter(name: &str, description: &str, schema: &Value) -> Value {
-    json!({ "name": name, "in": "query", "description": description, "schema": schema })
-}
-
-fn number(minimum: u32, maximum: u32, default: u32) -> Value {
-    json!({ "type": "integer", "minimum": minimum, "maximum": maximum, "default": default })
-}
-
-fn page_of_runs() -> Value {
-    let mut page = shapes::list_of("runs", "Run");
-    page["properties"]["next"] = json!({
-        "type": ["string", "null"],
-        "description": "What to ask for the page behind with.",
-    });
-    page
-}
-
-fn schema_named(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{name}") })
-}
-
-fn body(schema: &Value) -> Value {
-    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
-}
-
-fn answer(description: &str, schema: &Value) -> Value {
-    json!({
-        "description": description,
-        "content": { "application/json": { "schema": schema } },
-    })
-}
-
-fn events(description: &str) -> Value {
-    json!({
-        "description": description,
-        "content": { "text/event-stream": { "schema": schema_named("StreamedEvent") } },
-    })
-}
-
-fn nothing(description: &str) -> Value {
-    json!({ "description": description })
-}
-
-fn refusal(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/responses/{name}") })
 }

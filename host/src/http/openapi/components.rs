@@ -27,8 +27,8 @@ impl Components {
         self.0.insert("schemas".to_owned(), schemas.into());
         self.0.insert("responses".to_owned(), responses.into());
         if !security.schemes.is_empty() {
-            let schemes = security.schemes.clone().into();
-            self.0.insert("securitySchemes".to_owned(), schemes);
+            let asked = security.schemes.clone().into();
+            self.0.insert("securitySchemes".to_owned(), asked);
         }
     }
 

@@ -58,12 +58,11 @@ impl Adopted<'_> {
         security: &Security,
     ) -> Result<Map<String, Value>, DocumentError> {
         let info = &self.mount.capability.info().endpoints[endpoint.index];
-        let mut operation = match &info.operation {
-            Some(said) => self.said(said, spot)?,
-            None => {
-                let responses = json!({ "default": { "description": "The answer" } });
-                Map::from_iter([("responses".to_owned(), responses)])
-            }
+        let mut operation = if let Some(said) = &info.operation {
+            self.said(said, spot)?
+        } else {
+            let responses = json!({ "default": { "description": "The answer" } });
+            Map::from_iter([("responses".to_owned(), responses)])
         };
         if info.methods.len() > 1
             && let Some(Value::String(id)) = operation.get_mut("operationId")

@@ -73,34 +73,7 @@ fn definitions() -> Value {
         })
     };
     json!({
-        "operation": {
-            "type": "object",
-            "required": ["responses"],
-            "properties": {
-                "tags": { "type": "array", "items": text },
-                "summary": text,
-                "description": text,
-                "externalDocs": { "type": "object" },
-                "operationId": { "type": "string", "minLength": 1 },
-                "parameters": { "type": "array", "items": { "$ref": "#/$defs/parameter" } },
-                "requestBody": { "$ref": "#/$defs/requestBody" },
-                "responses": {
-                    "type": "object",
-                    "minProperties": 1,
-                    "patternProperties": {
-                        "^(default|[1-5][0-9][0-9]|[1-5]XX)$": { "$ref": "#/$defs/response" },
-                        "^x-": true,
-                    },
-                    "additionalProperties": false,
-                },
-                "callbacks": { "type": "object" },
-                "deprecated": { "type": "boolean" },
-                "security": { "$ref": "#/$defs/security" },
-                "servers": { "type": "array" },
-            },
-            "patternProperties": { "^x-": true },
-            "additionalProperties": false,
-        },
+        "operation": operation(),
         "parameter": or_reference(json!({
             "required": ["name", "in"],
             "properties": {
@@ -170,5 +143,37 @@ fn definitions() -> Value {
             },
             "additionalProperties": false,
         },
+    })
+}
+
+fn operation() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "required": ["responses"],
+        "properties": {
+            "tags": { "type": "array", "items": text },
+            "summary": text,
+            "description": text,
+            "externalDocs": { "type": "object" },
+            "operationId": { "type": "string", "minLength": 1 },
+            "parameters": { "type": "array", "items": { "$ref": "#/$defs/parameter" } },
+            "requestBody": { "$ref": "#/$defs/requestBody" },
+            "responses": {
+                "type": "object",
+                "minProperties": 1,
+                "patternProperties": {
+                    "^(default|[1-5][0-9][0-9]|[1-5]XX)$": { "$ref": "#/$defs/response" },
+                    "^x-": true,
+                },
+                "additionalProperties": false,
+            },
+            "callbacks": { "type": "object" },
+            "deprecated": { "type": "boolean" },
+            "security": { "$ref": "#/$defs/security" },
+            "servers": { "type": "array" },
+        },
+        "patternProperties": { "^x-": true },
+        "additionalProperties": false,
     })
 }

@@ -12,6 +12,7 @@ mod components;
 mod error;
 mod fragment;
 mod grammar;
+mod parts;
 mod paths;
 mod references;
 mod refusals;

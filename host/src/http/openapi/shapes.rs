@@ -107,6 +107,16 @@ pub(super) fn tool_answer() -> Value {
     })
 }
 
+/// A page of runs.
+pub(super) fn page_of_runs() -> Value {
+    let mut page = list_of("runs", "Run");
+    page["properties"]["next"] = json!({
+        "type": ["string", "null"],
+        "description": "What to ask for the page behind with.",
+    });
+    page
+}
+
 /// A list below a key.
 pub(super) fn list_of(key: &str, schema: &str) -> Value {
     json!({

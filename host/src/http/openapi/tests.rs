@@ -65,7 +65,7 @@ fn document(mounts: &[(&str, Value)]) -> Result<Value, DocumentError> {
     Ok(serde_json::to_value(document.show(&[], &[])).unwrap())
 }
 
-fn described(operation: Value) -> Value {
+fn described(operation: &Value) -> Value {
     json!([{ "methods": ["GET"], "path": "/books/:id", "operation": operation }])
 }
 
@@ -96,7 +96,7 @@ fn what_is_said_passes_through_and_what_is_missing_is_added() {
         "parameters": [{ "name": "q", "in": "query", "schema": { "type": "string" } }],
         "responses": { "200": { "description": "It" }, "5XX": { "description": "Not it" } },
     });
-    let mount = shop(json!({ "endpoints": described(operation) }));
+    let mount = shop(json!({ "endpoints": described(&operation) }));
     let document = document(&[("shop", mount)]).unwrap();
     let found = &document["paths"]["/api/books/{id}"]["get"];
     assert_eq!(found["operationId"], "shop.find");
@@ -135,7 +135,7 @@ fn references_lead_to_the_same_in_the_document() {
         "properties": { "next": { "$ref": "#" }, "author": { "$ref": "#/$defs/author" } },
         "$defs": { "author": { "type": "string" } },
     } } });
-    let mount = shop(json!({ "components": components, "endpoints": described(operation) }));
+    let mount = shop(json!({ "components": components, "endpoints": described(&operation) }));
     let document = document(&[("shop", mount)]).unwrap();
     let content = &document["paths"]["/api/books/{id}"]["get"]["responses"]["200"]["content"];
     assert_eq!(
@@ -174,7 +174,7 @@ fn what_a_mount_asks_for_and_how_it_refuses_is_its_own() {
         "access": "own",
         "rendersErrors": true,
         "components": components,
-        "endpoints": described(operation.clone()),
+        "endpoints": described(&operation),
     }));
     let document = document(&[("shop", mount)]).unwrap();
     let found = &document["paths"]["/api/books/{id}"]["get"];
@@ -183,7 +183,7 @@ fn what_a_mount_asks_for_and_how_it_refuses_is_its_own() {
         found["responses"]["401"],
         json!({ "$ref": "#/components/responses/shop.Error" })
     );
-    let said = refusal(json!({ "access": "own", "endpoints": described(operation) }));
+    let said = refusal(json!({ "access": "own", "endpoints": described(&operation) }));
     assert!(said.contains("no security scheme \"shop.token\""), "{said}");
 }
 
@@ -219,7 +219,7 @@ fn two_instances_of_one_library_do_not_clash() {
         json!({
             "prefix": { "base": prefix },
             "components": { "schemas": { "Book": true } },
-            "endpoints": described(json!({
+            "endpoints": described(&json!({
                 "operationId": "find",
                 "responses": { "200": { "description": "It" } },
             })),
@@ -283,7 +283,7 @@ fn what_is_no_operation_is_refused_with_its_place() {
         ),
     ];
     for (operation, expected) in cases {
-        let said = refusal(json!({ "endpoints": described(operation) }));
+        let said = refusal(json!({ "endpoints": described(&operation) }));
         assert!(said.contains("the plugin shop"), "{said}");
         assert!(said.contains("GET /api/books/{id}"), "{said}");
         assert!(said.contains(expected), "no {expected:?} in {said}");

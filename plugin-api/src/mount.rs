@@ -64,6 +64,9 @@ pub struct MountInfo {
     /// Whether the mount renders errors itself.
     #[serde(default)]
     pub renders_errors: bool,
+    /// The OpenAPI components that the operations of its endpoints refer to.
+    #[serde(default)]
+    pub components: Option<Value>,
     /// Its endpoints; the host names them by their place in this list.
     #[serde(default)]
     pub endpoints: Vec<EndpointInfo>,
@@ -216,6 +219,7 @@ impl Mount {
             method_mismatch: MethodMismatch::default(),
             hides_routes: false,
             renders_errors: false,
+            components: None,
             endpoints: Vec::new(),
         };
         Self {
@@ -263,6 +267,18 @@ impl Mount {
     ) -> Self {
         self.info.renders_errors = true;
         self.render_error = Some(Arc::new(render));
+        self
+    }
+
+    /// The OpenAPI `components` that operations of this mount refer to, as in
+    /// `"$ref": "#/components/schemas/Book"`. In the document of the server their names begin with
+    /// that of the instance.
+    ///
+    /// Where the mount renders errors, `responses.Error` says how they look: it stands at every
+    /// operation for what the server itself refuses.
+    #[must_use]
+    pub fn components(mut self, components: Value) -> Self {
+        self.info.components = Some(components);
         self
     }
 
@@ -405,7 +421,28 @@ impl Endpoint {
         self
     }
 
-    /// Its OpenAPI operation, without path and method.
+    /// Its OpenAPI operation, without path and method: what it takes and answers.
+    ///
+    /// The server adds what it does itself: path parameters that are missing, what it may refuse
+    /// with, and `security` where it asks for credentials. A mount that authenticates by itself
+    /// names one of its own `securitySchemes`.
+    ///
+    /// ```
+    /// # use mortise_plugin_api::prelude::*;
+    /// let find = Endpoint::get("/books/:id", |_| async { Response::json(&json!({ "id": "7" })) })
+    ///     .operation(json!({
+    ///         "operationId": "findBook",
+    ///         "summary": "A book",
+    ///         "responses": {
+    ///             "200": {
+    ///                 "description": "The book",
+    ///                 "content": { "application/json": {
+    ///                     "schema": { "$ref": "#/components/schemas/Book" },
+    ///                 } },
+    ///             },
+    ///         },
+    ///     }));
+    /// ```
     #[must_use]
     pub fn operation(mut self, operation: Value) -> Self {
         self.info.operation = Some(operation);

@@ -10,6 +10,7 @@ pub mod fixture;
 mod http;
 pub mod http2;
 pub mod mcp;
+pub mod openapi;
 mod outside;
 mod places;
 pub mod provider;

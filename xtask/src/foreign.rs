@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use integration_tests::{clients, mcp};
+use integration_tests::{clients, mcp, openapi};
 
 use crate::tools::{Done, finish};
 
 /// What says which versions npm installs, and pip.
-const NPM: [&str; 2] = ["package.json", "package-lock.json"];
+const NPM: &str = "package.json";
+const NPM_LOCK: &str = "package-lock.json";
 const PIP: &str = "requirements.txt";
 
 /// Packages of one purpose.
@@ -20,26 +21,37 @@ struct Packages {
     folder: PathBuf,
 }
 
-/// Installs them, unless those that are there are the right ones.
+/// Installs all that the tests run, unless it is there.
 pub(crate) fn need_foreign_programs() -> Done {
-    let all = [
-        Packages {
-            purpose: "MCP servers",
-            sources: mcp::sources(),
-            folder: mcp::folder(),
-        },
-        Packages {
-            purpose: "what runs clients in TypeScript",
-            sources: clients::sources(),
-            folder: clients::folder(),
-        },
-    ];
-    all.iter().try_for_each(Packages::need)
+    let servers = Packages {
+        purpose: "MCP servers",
+        sources: mcp::sources(),
+        folder: mcp::folder(),
+    };
+    let clients = Packages {
+        purpose: "what runs clients in TypeScript",
+        sources: clients::sources(),
+        folder: clients::folder(),
+    };
+    servers.need()?;
+    clients.need()?;
+    need_schemathesis()
+}
+
+/// What reads `/openapi.json` and generates calls from it.
+pub(crate) fn need_schemathesis() -> Done {
+    let packages = Packages {
+        purpose: "schemathesis and openapi-spec-validator",
+        sources: openapi::sources(),
+        folder: openapi::folder(),
+    };
+    packages.need()
 }
 
 // === impl Packages ===
 
 impl Packages {
+    /// Installs them, unless those that are there are the right ones.
     fn need(&self) -> Done {
         if self.are_right() {
             return Ok(());
@@ -52,8 +64,8 @@ impl Packages {
 
     /// The files that say which versions are wanted.
     fn wanted(&self) -> impl Iterator<Item = &'static str> {
-        let pip = self.sources.join(PIP).exists().then_some(PIP);
-        NPM.into_iter().chain(pip)
+        let all = [NPM, NPM_LOCK, PIP].into_iter();
+        all.filter(|name| self.sources.join(name).exists())
     }
 
     fn are_right(&self) -> bool {
@@ -74,11 +86,9 @@ impl Packages {
         for name in self.wanted() {
             fs::copy(self.sources.join(name), folder.join(name)).map_err(failed)?;
         }
-        finish(
-            Command::new("npm")
-                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-                .current_dir(folder),
-        )?;
+        if folder.join(NPM).exists() {
+            install_with_npm(folder)?;
+        }
         if folder.join(PIP).exists() {
             install_with_pip(folder)?;
         }
@@ -89,6 +99,14 @@ impl Packages {
         }
         Ok(())
     }
+}
+
+fn install_with_npm(folder: &Path) -> Done {
+    finish(
+        Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(folder),
+    )
 }
 
 fn install_with_pip(folder: &Path) -> Done {

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod fixture;
 mod foreign;
+mod fuzz_openapi;
 mod run;
 mod smoke;
 mod soak;
@@ -29,6 +30,7 @@ cargo xtask COMMAND
   fixture ra              serve those of the chat API on ports 4301 and 4302
   soak                    kill the server under load, and cut readers of its streams;
                           --kills N (100), --cuts N (10000), --seconds S: each for S at least
+  fuzz-openapi            calls that are generated from /openapi.json; --calls N (10000)
   smoke [MODEL…]          ask real providers whose keys are set, or these models: openai/gpt-4.1-mini
   bench                   compare with a bare HTTP server, in release mode
 ";
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         ["fixture", "purista"] => fixture::fixture(&PURISTA),
         ["fixture", "ra"] => fixture::fixture(&RA),
         ["soak", ..] => soak::soak(&arguments[1..]),
+        ["fuzz-openapi", ..] => fuzz_openapi::fuzz_openapi(&arguments[1..]),
         ["smoke", ..] => smoke::smoke(&arguments[1..]),
         ["bench", ..] => bench::bench(&arguments[1..]),
         _ => Err(USAGE.to_owned()),

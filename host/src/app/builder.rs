@@ -264,6 +264,8 @@ fn settings(config: &Config, served: &Served) -> Settings {
         sse_heartbeat: config.runs.sse_heartbeat.0,
         endpoint_timeout: config.plugins.endpoint_timeout.limit(),
         is_native: served.is_native,
+        // In production, whoever may call a route may also know of it.
+        opens_document: config.mode() == Mode::Development,
         cors: section.cors.clone(),
         hsts: served.hsts,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::StartCause;
 use crate::config::{self, Config, ConfigError, InstanceName};
-use crate::http::{self, Entrance, HttpState, RouteTable, Tls};
+use crate::http::{self, DocumentError, Entrance, HttpState, RouteTable, Tls};
 use crate::plugin::capability::{MountCapability, Offered};
 
 /// An address that is going to be listened on.
@@ -36,7 +36,7 @@ type Mounts = [Offered<dyn MountCapability>];
 pub(super) fn plan(
     config: &Config,
     mounts: &Mounts,
-    state: impl Fn(Served) -> Arc<HttpState>,
+    state: impl Fn(Served) -> Result<Arc<HttpState>, DocumentError>,
 ) -> Result<Vec<Planned>, StartCause> {
     let section = &config.server;
     let mut mistakes = Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn plan(
         planned.push(Planned {
             place,
             tls: loaded,
-            state: state(served),
+            state: state(served).map_err(StartCause::Document)?,
         });
     }
     if mistakes.is_empty() {

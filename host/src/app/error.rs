@@ -1,7 +1,7 @@
 //! What keeps an app from starting.
 
 use crate::config::ConfigError;
-use crate::http::{BindError, RouteConflict};
+use crate::http::{BindError, DocumentError, RouteConflict};
 use crate::plugin::{self, LoadError, LoadErrors};
 use crate::store::{OpenError, StoreError};
 
@@ -32,6 +32,8 @@ pub(crate) enum StartCause {
     Entrances(Vec<ConfigError>),
     #[error(transparent)]
     Routes(RouteConflict),
+    #[error("/openapi.json cannot be made: {0}")]
+    Document(DocumentError),
     #[error(transparent)]
     Bind(BindError),
     #[error("the store cannot be used: {0}")]

@@ -79,8 +79,8 @@ pub use units::{Deadline, Period, Size};
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Config {
-    /// What the server is for. In production, `serve --plugin` is refused, and unwise file
-    /// permissions and inline secrets are warned about.
+    /// What the server is for. In production, `serve --plugin` is refused, `/openapi.json` is for
+    /// those who are let in, and unwise file permissions and inline secrets are warned about.
     /// Unset means `"development"` on a loopback host and `"production"` on any other.
     pub mode: Option<Mode>,
     /// Where the server listens and who may ask.

@@ -43,11 +43,14 @@ pub(super) enum Admission {
 }
 
 /// An endpoint for one method of one pattern.
-struct Endpoint {
-    mount: Arc<Mounted>,
+pub(super) struct Endpoint {
+    pub(super) mount: Arc<Mounted>,
     /// Its place in the mount.
-    index: usize,
-    admission: Admission,
+    pub(super) index: usize,
+    pub(super) admission: Admission,
+    pub(super) method: Method,
+    /// The whole path, parameters in braces.
+    pub(super) path: String,
 }
 
 /// An endpoint that a request reaches.
@@ -219,6 +222,11 @@ impl RouteTable {
                     mount: Arc::clone(mount),
                     index,
                     admission: admission(info, endpoint.public),
+                    method: method.clone(),
+                    path: match scope {
+                        Scope::Base => format!("{base_path}{}", pattern.text),
+                        Scope::Absolute => pattern.text.clone(),
+                    },
                 });
                 self.routers
                     .entry((scope, slashed))
@@ -239,6 +247,11 @@ impl RouteTable {
             });
         }
         Ok(())
+    }
+
+    /// All endpoints, those of one mount together.
+    pub(super) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
     }
 
     /// Which endpoint a request reaches.
@@ -294,6 +307,7 @@ impl RouteTable {
             mount,
             index,
             admission,
+            ..
         } = &self.endpoints[place];
         let mount = Arc::clone(mount);
         if !params.iter().all(|(_, value)| params::is_fit(value)) {

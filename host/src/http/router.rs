@@ -34,7 +34,7 @@ struct Route {
 
 /// What answers a built-in route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Handler {
+pub(super) enum Handler {
     Run,
     LoadConversation,
     ResumeStream,
@@ -53,6 +53,7 @@ enum Handler {
     CancelJob,
     DeleteConversation,
     ExecuteTool,
+    ShowDocument,
 }
 
 /// The routes below the base path; they also answer without it.
@@ -98,7 +99,10 @@ static ROUTES: [Route; 18] = [
 ];
 
 /// The routes at the root, for whoever watches the server: no secret, no guards.
-const PROBES: [&str; 2] = ["/livez", "/readyz"];
+pub(super) const PROBES: [&str; 2] = ["/livez", "/readyz"];
+
+/// What is served, as an OpenAPI document; at the root too.
+pub(super) const DOCUMENT: &str = "/openapi.json";
 
 /// No built-in route has more segments.
 const MOST_SEGMENTS: usize = 4;
@@ -147,6 +151,10 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
     };
     let mut allowed = match destination {
         Destination::Probe => return routes::probe::answer(state, uri.path()),
+        Destination::BuiltIn(Handler::ShowDocument, _) if state.opens_document => {
+            let answered = routes::show_document::answer(state);
+            return answered.unwrap_or_else(Failure::into_response);
+        }
         Destination::BuiltIn(handler, params) => {
             let answered = Box::pin(built_in(state, incoming, handler, params)).await;
             return answered.unwrap_or_else(Failure::into_response);
@@ -273,6 +281,7 @@ async fn built_in(
         Handler::CancelJob => routes::cancel_job::answer(call).await,
         Handler::DeleteConversation => routes::delete_conversation::answer(call).await,
         Handler::ExecuteTool => routes::execute_tool::answer(call).await,
+        Handler::ShowDocument => routes::show_document::answer(call.state),
     }
 }
 
@@ -309,6 +318,12 @@ fn destination<'p>(method: &Method, path: RequestPath<'p>, has_tools: bool) -> D
     if is_probe(path.whole) {
         return match *method {
             Method::GET => Destination::Probe,
+            _ => Destination::OtherMethods(vec![Method::GET]),
+        };
+    }
+    if path.whole == DOCUMENT {
+        return match *method {
+            Method::GET => Destination::BuiltIn(Handler::ShowDocument, Vec::new()),
             _ => Destination::OtherMethods(vec![Method::GET]),
         };
     }
@@ -373,24 +388,29 @@ pub(super) fn is_below(path: &str, prefix: &str) -> bool {
 
 /// Whether the server itself has this very pattern below its base path; parameters are in braces.
 pub(super) fn is_built_in(method: &Method, pattern: &str) -> bool {
-    let is_same = |route: &Route| {
-        let own = route
-            .pattern
-            .split('/')
-            .map(|segment| match segment.strip_prefix(':') {
-                Some(name) => format!("{{{name}}}"),
-                None => segment.to_owned(),
-            });
-        // Where no tool is open, the path is free.
-        let is_always_there = route.handler != Handler::ExecuteTool;
-        is_always_there && route.method == *method && own.eq(pattern.split('/'))
-    };
-    ROUTES.iter().any(is_same)
+    // Where no tool is open, the path is free.
+    routes(false).any(|(own, path, _)| own == method && path == pattern)
 }
 
 /// Whether the server itself has this very path at its root, whatever the base path is.
 pub(super) fn is_at_root(method: &Method, path: &str) -> bool {
-    *method == Method::GET && PROBES.contains(&path)
+    *method == Method::GET && (PROBES.contains(&path) || path == DOCUMENT)
+}
+
+/// The routes below the base path, parameters in braces.
+pub(super) fn routes(has_tools: bool) -> impl Iterator<Item = (&'static Method, String, Handler)> {
+    let there = ROUTES
+        .iter()
+        .filter(move |route| has_tools || route.handler != Handler::ExecuteTool);
+    there.map(|route| {
+        let segments = route.pattern.split('/');
+        let braced = segments.map(|segment| match segment.strip_prefix(':') {
+            Some(name) => format!("{{{name}}}"),
+            None => segment.to_owned(),
+        });
+        let path = braced.collect::<Vec<_>>().join("/");
+        (&route.method, path, route.handler)
+    })
 }
 
 fn allow(methods: &[Method]) -> HeaderValue {
@@ -453,7 +473,8 @@ impl Handler {
             | Self::ShowJob
             | Self::CancelJob
             | Self::DeleteConversation
-            | Self::ExecuteTool => RequestKind::BuiltIn,
+            | Self::ExecuteTool
+            | Self::ShowDocument => RequestKind::BuiltIn,
         }
     }
 

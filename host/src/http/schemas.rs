@@ -1,4 +1,4 @@
-//! The JSON Schemas of the bodies that clients send, compiled once.
+//! The JSON Schemas of the bodies that clients send, compiled once. `openapi` shows them.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ fn compile(schema: &Value) -> Schema {
     Schema::compile(schema).expect("the schemas of this file are schemas")
 }
 
-fn run() -> Value {
+pub(super) fn run() -> Value {
     json!({
         "type": "object",
         "required": ["input"],
@@ -64,7 +64,7 @@ fn run() -> Value {
 }
 
 /// Of a run that is done later: nobody is there to ask for more than a plugin may.
-fn job() -> Value {
+pub(super) fn job() -> Value {
     json!({
         "type": "object",
         "required": ["input"],
@@ -95,7 +95,7 @@ fn replay(properties: &Value) -> Value {
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
-fn tool_result() -> Value {
+pub(super) fn tool_result() -> Value {
     json!({
         "type": "object",
         "required": ["runId", "toolCallId", "status"],
@@ -120,11 +120,11 @@ fn tool_result() -> Value {
 }
 
 /// What the input must be is up to the tool.
-fn tool_input() -> Value {
+pub(super) fn tool_input() -> Value {
     json!({ "type": "object", "properties": { "input": {} } })
 }
 
-fn tool_approval() -> Value {
+pub(super) fn tool_approval() -> Value {
     json!({
         "type": "object",
         "required": ["runId", "toolCallId", "decision"],

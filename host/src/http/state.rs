@@ -11,6 +11,7 @@ use super::auth::Door;
 use super::body::BodyLimits;
 use super::cors::Cors;
 use super::layers;
+use super::openapi::{Document, DocumentError, Served};
 use super::plugin_routes::RouteTable;
 use crate::config::{self, Auth, Secret};
 use crate::jobs::Jobs;
@@ -40,6 +41,10 @@ pub(crate) struct HttpState {
     pub(super) endpoint_timeout: Option<Duration>,
     /// Whether the built-in routes are served, and not mounts of plugins alone.
     pub(super) is_native: bool,
+    /// What is served; `None` where the built-in routes are not.
+    pub(super) document: Option<Document>,
+    /// Whether everybody may read it.
+    pub(super) opens_document: bool,
     pub(super) cors: Option<Cors>,
     /// The value of `strict-transport-security`.
     pub(super) hsts: Option<HeaderValue>,
@@ -64,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) endpoint_timeout: Option<Duration>,
     /// Whether the built-in routes are served, and not mounts of plugins alone.
     pub(crate) is_native: bool,
+    /// Whether everybody may read what is served.
+    pub(crate) opens_document: bool,
     pub(crate) cors: config::Cors,
     /// How long browsers shall use TLS alone.
     pub(crate) hsts: Option<Duration>,
@@ -81,6 +88,8 @@ pub(crate) struct HeadLimits {
 // === impl HttpState ===
 
 impl HttpState {
+    /// # Errors
+    /// What a plugin says of its endpoints cannot be shown.
     pub(crate) fn new(
         settings: Settings,
         jobs: Jobs,
@@ -89,7 +98,7 @@ impl HttpState {
         tasks: Tasks,
         ledger: Arc<Ledger>,
         request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync>,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, DocumentError> {
         let Settings {
             base_path,
             auth,
@@ -100,11 +109,21 @@ impl HttpState {
             head_limits,
             sse_heartbeat,
             is_native,
+            opens_document,
             cors,
             hsts,
             endpoint_timeout,
         } = settings;
-        Arc::new(Self {
+        let served = Served {
+            base_path: &base_path,
+            mounts: &mounts,
+            auth,
+            has_secret: secret.is_some(),
+            pipeline: &pipeline,
+            is_open: opens_document,
+        };
+        let document = is_native.then(|| Document::of(&served)).transpose()?;
+        Ok(Arc::new(Self {
             runtime: Arc::new(jobs.runtime().clone()),
             jobs,
             pipeline,
@@ -120,8 +139,10 @@ impl HttpState {
             sse_heartbeat,
             endpoint_timeout,
             is_native,
+            document,
+            opens_document,
             cors: Cors::new(&cors),
             hsts: hsts.map(layers::strict_transport_security),
-        })
+        }))
     }
 }

@@ -265,6 +265,15 @@ impl Agents {
         !self.endpoints.is_empty()
     }
 
+    /// The tools that clients may call, but for those that ask somebody: these cannot be called so.
+    pub(crate) fn endpoint_summaries(&self) -> Vec<ToolSummary> {
+        let rounds = self.endpoints.values();
+        let tools = rounds.flat_map(|round| round.tools.iter().map(|tool| tool.summary()));
+        tools
+            .filter(|tool| tool.target == "server" && !tool.approval)
+            .collect()
+    }
+
     pub(crate) fn model(&self, name: &str) -> Option<ModelEntry> {
         self.models.get(name)
     }

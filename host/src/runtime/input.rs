@@ -85,7 +85,7 @@ fn one_item(value: &Value, index: usize) -> Result<Item> {
         (Ok(Item::Other(_)), Some("tool-call")) => {
             Err(invalid("a tool call has a text `callId` and a text `name`"))
         }
-        (Ok(_), None) if value.get("role").is_some() => {
+        (Ok(_), None) if value.get("type").is_none() && value.get("role").is_some() => {
             // A message without its `type`, as many clients write it.
             let message: Message = serde_json::from_value(value.clone())
                 .map_err(|_| invalid("a message has a text `role` and a `content`"))?;
@@ -233,6 +233,8 @@ mod tests {
             json!([{"type": "message"}]),
             json!([{}]),
             json!(["x"]),
+            // It would have two types.
+            json!([{"type": 5, "role": "user", "content": "hi"}]),
         ] {
             let error = items(&bad).unwrap_err();
             assert_eq!(error.code(), Some("VALIDATION_FAILED"), "{bad}");

@@ -12,7 +12,8 @@ use super::active::{ActiveRun, Beginning, ClientResult, Decision};
 use super::agents::{AgentKind, AgentSpec};
 use super::alias::Named;
 use super::api::{
-    AgentSummary, Caller, Conversation, Resume, RunOutcome, RunRequest, Streamed, Watched,
+    AgentSummary, Caller, Conversation, Resume, RunOutcome, RunRequest, Streamed, ToolSummary,
+    Watched,
 };
 use super::driver::{self, Begin};
 use super::engine::Engine;
@@ -71,6 +72,11 @@ impl Runtime {
     /// The exposed agents, in the order of their names.
     pub(crate) fn agents(&self) -> Vec<AgentSummary> {
         self.engine.agents.now().summaries()
+    }
+
+    /// The tools that clients may call themselves, by their names.
+    pub(crate) fn tool_endpoints(&self) -> Vec<ToolSummary> {
+        self.engine.agents.now().endpoint_summaries()
     }
 
     /// Says which tools are named and not there, of those that come and go.

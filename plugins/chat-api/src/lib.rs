@@ -6,6 +6,7 @@
 
 mod config;
 mod history;
+mod operations;
 mod question;
 mod request;
 mod routes;

@@ -7,6 +7,7 @@ use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{Door, PathPrefix, RunQuery, VisibleTo, rfc3339, with_state};
 
 use crate::Chat;
+use crate::operations::{self, operation};
 use crate::request::ChatRequest;
 use crate::turn::{Shown, Turn};
 use crate::wire::{self, tokens};
@@ -15,12 +16,8 @@ use crate::wire::{self, tokens};
 const RUN_ID: &str = "x-run-id";
 
 pub(crate) fn mount(prefix: &PathPrefix, door: Door, chat: &Arc<Chat>) -> Mount {
-    let chatted = operation("Chat, answered as a stream of events", "text/event-stream");
-    let waited = operation("Chat, answered at the end", "application/json");
-    let listed = json!({
-        "summary": "The sessions, the youngest first",
-        "responses": { "200": { "description": "The sessions" } },
-    });
+    let is_open = door.is_open();
+    let operation = |route| operation(route, is_open);
     Mount::absolute(prefix.to_string())
         .strict_slashes()
         .method_mismatch_is_not_found()
@@ -30,36 +27,18 @@ pub(crate) fn mount(prefix: &PathPrefix, door: Door, chat: &Arc<Chat>) -> Mount 
         })
         .hide_routes()
         .render_error(wire::render)
-        .endpoint(Endpoint::post("/chat", with_state(chat, stream)).operation(chatted))
-        .endpoint(Endpoint::post("/chat/sync", with_state(chat, wait)).operation(waited))
-        .endpoint(Endpoint::get("/sessions", with_state(chat, list)).operation(listed))
-}
-
-fn operation(summary: &str, content_type: &str) -> Value {
-    let message = json!({
-        "type": "object",
-        "required": ["role", "content"],
-        "properties": {
-            "role": { "enum": ["user", "assistant", "system"] },
-            "content": { "type": ["string", "array"] },
-        },
-    });
-    let body = json!({
-        "type": "object",
-        "required": ["messages"],
-        "properties": {
-            "messages": { "type": "array", "minItems": 1, "items": message },
-            "sessionId": { "type": "string" },
-        },
-    });
-    json!({
-        "summary": summary,
-        "requestBody": {
-            "required": true,
-            "content": { "application/json": { "schema": body } },
-        },
-        "responses": { "200": { "description": "The answer", "content": { content_type: {} } } },
-    })
+        .components(operations::components())
+        .endpoint(
+            Endpoint::post("/chat", with_state(chat, stream)).operation(operation("POST /chat")),
+        )
+        .endpoint(
+            Endpoint::post("/chat/sync", with_state(chat, wait))
+                .operation(operation("POST /chat/sync")),
+        )
+        .endpoint(
+            Endpoint::get("/sessions", with_state(chat, list))
+                .operation(operation("GET /sessions")),
+        )
 }
 
 async fn begin(chat: &Chat, call: EndpointCall) -> Result<Turn> {

@@ -8,8 +8,17 @@ pub(crate) fn endpoint() -> Endpoint {
     })
     .public()
     .operation(json!({
+        "operationId": "health",
         "summary": "Whether the server answers",
-        "tags": ["ops"],
-        "responses": { "200": { "description": "It does" } },
+        "responses": {
+            "200": {
+                "description": "It does",
+                "content": { "application/json": { "schema": {
+                    "type": "object",
+                    "required": ["ok"],
+                    "properties": { "ok": { "const": true } },
+                } } },
+            },
+        },
     }))
 }

@@ -4,12 +4,24 @@ use mortise_plugin_api::prelude::*;
 
 pub(crate) fn endpoint() -> Endpoint {
     Endpoint::post("/ops-raw", measure).operation(json!({
+        "operationId": "measure",
         "summary": "How many bytes were sent, and as what",
-        "tags": ["ops"],
         "requestBody": {
-            "content": { "*/*": { "schema": { "type": "string", "format": "binary" } } },
+            "content": { "*/*": {} },
         },
-        "responses": { "200": { "description": "The length and the content type" } },
+        "responses": {
+            "200": {
+                "description": "The length and the content type",
+                "content": { "application/json": { "schema": {
+                    "type": "object",
+                    "required": ["bytes", "contentType"],
+                    "properties": {
+                        "bytes": { "type": "integer", "minimum": 0 },
+                        "contentType": { "type": ["string", "null"] },
+                    },
+                } } },
+            },
+        },
     }))
 }
 

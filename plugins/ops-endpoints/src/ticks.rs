@@ -19,8 +19,8 @@ pub(crate) fn endpoint(host: Host) -> Endpoint {
         async { response }
     };
     Endpoint::get("/ops-ticks", answer).operation(json!({
-        "summary": "Ticks, one every 100 ms",
-        "tags": ["ops"],
+        "operationId": "ticks",
+        "summary": "Ticks, one after the other",
         "parameters": [{
             "name": "n", "in": "query",
             "schema": {
@@ -28,7 +28,25 @@ pub(crate) fn endpoint(host: Host) -> Endpoint {
             },
         }],
         "responses": {
-            "200": { "description": "The ticks", "content": { "text/event-stream": {} } },
+            "200": {
+                "description": "The ticks",
+                "content": { "text/event-stream": { "schema": {
+                    "description": "An event of the stream.",
+                    "type": "object",
+                    "required": ["data"],
+                    "properties": {
+                        "data": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "contentSchema": {
+                                "type": "object",
+                                "required": ["tick"],
+                                "properties": { "tick": { "type": "integer", "minimum": 0 } },
+                            },
+                        },
+                    },
+                } } },
+            },
         },
     }))
 }

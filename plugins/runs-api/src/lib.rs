@@ -7,6 +7,7 @@ mod agents;
 mod config;
 mod followups;
 mod media;
+mod operations;
 mod problem;
 mod request;
 mod runs;
@@ -69,7 +70,9 @@ impl Plugin for RunsApi {
             registrar.agent(Suggester::new(&api.host, model));
         }
         let mount = |path: &str| {
-            Mount::absolute(format!("{}{path}", api.config.prefix)).render_error(problem::render)
+            Mount::absolute(format!("{}{path}", api.config.prefix))
+                .render_error(problem::render)
+                .components(operations::components())
         };
         registrar
             .mount(runs::register(agents::register(mount("/agents"), api), api))
@@ -90,10 +93,7 @@ impl Api {
         H: Fn(Arc<Self>, EndpointCall) -> F + Send + Sync + 'static,
         F: Future<Output = Result<Response>> + Send + 'static,
     {
-        let operation = json!({
-            "summary": summary,
-            "responses": { "default": { "description": "JSON, a stream of events, or a problem" } },
-        });
+        let operation = operations::operation(summary);
         Endpoint::new(&[method], path, with_state(self, handle)).operation(operation)
     }
 }

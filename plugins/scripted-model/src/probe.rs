@@ -40,8 +40,19 @@ pub(crate) fn mount(probe: Arc<Probe>) -> Mount {
     Mount::absolute("/api")
         .public()
         .endpoint(show.public().operation(json!({
+            "operationId": "probe",
             "summary": "How many model calls there were, and what the last one asked",
-            "responses": { "200": { "description": "The counters" } },
+            "responses": {
+                "200": {
+                    "description": "The counters",
+                    "content": { "application/json": { "schema": {
+                        "type": "object",
+                        "required": ["started", "finished", "aborted", "last"],
+                        "properties": { "last": { "type": ["object", "null"] } },
+                        "additionalProperties": { "type": "integer", "minimum": 0 },
+                    } } },
+                },
+            },
         })))
 }
 

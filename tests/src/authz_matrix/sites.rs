@@ -43,6 +43,7 @@ pub(super) fn sites(owned: &Owned) -> Vec<Site> {
     let mut sites = vec![
         get("/livez"),
         get("/readyz"),
+        get("/openapi.json"),
         get("/own/open"),
         get("/own/who"),
         post("/own/json", &json!({ "a": 1 })),

@@ -70,6 +70,13 @@ fn every_route_by_its_method() {
 }
 
 #[test]
+fn the_document_is_at_the_root_alone() {
+    assert_eq!(reached("GET", "/openapi.json", "/api"), "ShowDocument");
+    assert_eq!(reached("POST", "/openapi.json", "/api"), "405 GET");
+    assert_eq!(reached("GET", "/api/openapi.json", "/api"), "404");
+}
+
+#[test]
 fn a_tool_has_no_path_where_none_is_open() {
     for method in [Method::POST, Method::GET] {
         let path = cut_base("/api/tools/add/execute", "/api");

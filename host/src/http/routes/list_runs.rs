@@ -26,7 +26,8 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
 }
 
 fn run_query(query: Option<&str>) -> Result<RunQuery, Failure> {
-    let param = |name| escapes::query_param(query, name).filter(|value| !value.is_empty());
+    let param = |name| escapes::query_param(query, name);
+    let text = |name| param(name).filter(|value| !value.is_empty());
     let state = match param("state") {
         None => None,
         Some(name) => match RunState::named(&name) {
@@ -40,10 +41,10 @@ fn run_query(query: Option<&str>) -> Result<RunQuery, Failure> {
         },
     };
     Ok(RunQuery {
-        agent: param("agent"),
-        conversation_id: param("conversationId"),
+        agent: text("agent"),
+        conversation_id: text("conversationId"),
         state,
-        before: param("before"),
+        before: text("before"),
         limit: page_size(param("limit"))?,
     })
 }

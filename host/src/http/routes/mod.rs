@@ -14,6 +14,7 @@ pub(super) mod probe;
 pub(super) mod resume_conversation;
 pub(super) mod resume_stream;
 pub(super) mod run;
+pub(super) mod show_document;
 pub(super) mod show_job;
 pub(super) mod show_run;
 pub(super) mod show_usage;

@@ -13,7 +13,7 @@ const MOST_DAYS: u64 = 366;
 
 pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
     let query = call.request.uri.query();
-    let wanted = escapes::query_param(query, "days").filter(|value| !value.is_empty());
+    let wanted = escapes::query_param(query, "days");
     let days = match wanted.map(|days| days.parse()) {
         None => DAYS,
         Some(Ok(days @ 1..=MOST_DAYS)) => days,

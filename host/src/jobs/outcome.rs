@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Error, JobError, JobRequest, JobState, RunResult};
+use mortise_plugin_api::{Error, JobError, JobState, RunResult};
 use serde_json::Value;
 
 use crate::problem;
@@ -16,7 +16,10 @@ const LONGEST_BACKOFF: u64 = 120_000;
 /// What is known when an attempt is over.
 pub(super) struct Settling<'a> {
     pub(super) stored: &'a StoredJob,
-    pub(super) request: &'a JobRequest,
+    /// What its output must fit.
+    pub(super) output_schema: Option<&'a Value>,
+    /// How long it waits after the first failure, in milliseconds.
+    pub(super) backoff: u64,
     pub(super) holder: &'a Arc<str>,
     pub(super) now: u64,
     pub(super) has_listeners: bool,
@@ -52,7 +55,7 @@ impl Settling<'_> {
     /// What the job asked for: a value where there is a schema, else a text.
     fn output(&self, result: RunResult) -> Result<Value, Error> {
         let text = result.response.text_content();
-        let Some(schema) = &self.request.output_schema else {
+        let Some(schema) = self.output_schema else {
             return Ok(result.structured.unwrap_or_else(|| text.into()));
         };
         let schema = Schema::compile(schema).map_err(|error| {
@@ -84,7 +87,7 @@ impl Settling<'_> {
         let backoff = if RunEnd::is_interrupted(error) {
             0 // The job is not to blame.
         } else {
-            backoff(self.request.backoff, job.attempt)
+            backoff(self.backoff, job.attempt)
         };
         JobChange::Retry {
             holder: Arc::clone(self.holder),
@@ -130,7 +133,7 @@ fn shown(error: &Error) -> JobError {
 
 #[cfg(test)]
 mod tests {
-    use mortise_plugin_api::{Item, Job, ModelResponse, ResultPolicy, RunRequest};
+    use mortise_plugin_api::{Item, Job, JobRequest, ModelResponse, ResultPolicy, RunRequest};
     use serde_json::json;
 
     use super::*;
@@ -151,7 +154,8 @@ mod tests {
         };
         Settling {
             stored: &stored,
-            request,
+            output_schema: request.output_schema.as_ref(),
+            backoff: request.backoff,
             holder: &"me".into(),
             now: NOW,
             has_listeners: false,

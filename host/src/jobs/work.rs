@@ -57,10 +57,9 @@ impl Jobs {
         let store = &self.shared.store;
         for orphan in store.jobs(running).await? {
             let adopt = JobChange::Adopt(self.shared.lease());
-            let Some(mut stored) = store.change_job(&orphan.job.id, adopt).await? else {
+            let Some(stored) = store.change_job(&orphan.job.id, adopt).await? else {
                 continue;
             };
-            stored.work = orphan.work;
             let run_id = stored.job.run.clone().unwrap_or_default();
             let coming = going_on.remove(run_id.as_str());
             tracing::info!(
@@ -207,11 +206,13 @@ impl Jobs {
     /// Stores what came of an attempt, as soon as the store takes it.
     async fn settle(&self, stored: &StoredJob, end: Option<RunEnd>, _place: Place) {
         let shared = &self.shared;
-        let request = serde_json::from_str(&stored.work);
-        let request = request.unwrap_or_else(|_| JobRequest::new(nobody()));
+        // One that cannot be read has failed before it began.
+        let request: Option<JobRequest> = serde_json::from_str(&stored.work).ok();
+        let request = request.as_ref();
         let settling = Settling {
             stored,
-            request: &request,
+            output_schema: request.and_then(|request| request.output_schema.as_ref()),
+            backoff: request.map_or(0, |request| request.backoff),
             holder: &shared.life,
             now: shared.clock.now_millis(),
             has_listeners: shared.pipeline.hears_of_jobs(),
@@ -240,11 +241,6 @@ impl Jobs {
             }
         }
     }
-}
-
-/// The run of a job that cannot be read.
-fn nobody() -> mortise_plugin_api::RunRequest {
-    mortise_plugin_api::RunRequest::new("", "")
 }
 
 // === impl Shared ===

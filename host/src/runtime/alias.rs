@@ -86,7 +86,7 @@ impl Engine {
         Ok(is_known.then(|| run_id.as_str().into()))
     }
 
-    /// The run of a job, once it has begun; `None` where it never will.
+    /// The run of a job, once it has begun; `None` where it will not, as long as this server lives.
     pub(super) async fn begun(&self, job_id: &str) -> RunOutcome<Option<Arc<str>>> {
         let mut news = self.job_news.subscribe();
         loop {
@@ -97,7 +97,11 @@ impl Engine {
             if let Some(run_id) = self.known_run(&job).await? {
                 return Ok(Some(run_id));
             }
-            if job.job.state.is_end() || news.changed().await.is_err() {
+            if job.job.state.is_end() {
+                return Ok(None);
+            }
+            let changed = self.tasks.stopping().run_until_cancelled(news.changed());
+            if !matches!(changed.await, Some(Ok(()))) {
                 return Ok(None);
             }
         }

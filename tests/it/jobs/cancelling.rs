@@ -1,9 +1,11 @@
 //! Jobs that somebody does not want any more.
 
+use integration_tests::ServerBuilder;
+use rustix::process::Signal;
 use serde_json::json;
 
-use super::{FOR_LONG, cancel, enqueue, enqueue_with, heard_of, job, once, start, traced};
-use crate::support::eventually;
+use super::{CONFIG, FOR_LONG, cancel, enqueue, enqueue_with, heard_of, job, once, start, traced};
+use crate::support::{SOON, eventually};
 
 #[test]
 fn a_job_that_waits_is_cancelled_once() {
@@ -78,4 +80,19 @@ fn whoever_watches_a_job_that_never_begins_reads_to_the_end() {
         .open();
     cancel(&server, &queued, 204);
     assert!(watched.finish().is_empty());
+}
+
+#[test]
+fn whoever_watches_a_job_that_waits_does_not_keep_the_server_from_ending() {
+    let config = CONFIG.replace("shutdown_grace = \"1s\"", "shutdown_grace = \"5m\"");
+    let server = ServerBuilder::new(&config).start();
+    let queued = enqueue_with(&server, "plain", "hi", json!({ "delay": 3_600_000 }));
+    let alias = queued["runId"].as_str().unwrap();
+    let watched = server
+        .get(&format!("/api/plain/stream-events/resume?streamId={alias}"))
+        .open();
+    server.signal(Signal::TERM);
+    assert!(watched.finish().is_empty());
+    // Far less than the grace.
+    assert!(server.wait(SOON).status.success());
 }

@@ -59,9 +59,10 @@ pub(crate) fn job_operations(exposure: &Exposure) -> [Value; 2] {
 /// What all operations have.
 fn described(exposure: &Exposure, summary: &str) -> Operation {
     let config = &exposure.config;
-    let security = match exposure.exposed().public {
-        true => "public",
-        false => "protected-with-security-scheme",
+    let security = if exposure.exposed().public {
+        "public"
+    } else {
+        "protected-with-security-scheme"
     };
     Operation::new(summary)
         .problems()

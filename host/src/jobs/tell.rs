@@ -20,43 +20,46 @@ impl Jobs {
         let shared = &self.shared;
         let mut heard = shared.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = heard.take();
-        let Some(heard) = heard.filter(|_| shared.pipeline.hears_of_jobs()) else {
+        let Some(mut heard) = heard.filter(|_| shared.pipeline.hears_of_jobs()) else {
             return;
         };
         let news = self.runtime.job_news().subscribe();
         let stopping = observers.stopping().clone();
         let jobs = self.clone();
         observers.spawn(async move {
-            let telling = jobs.tell_for_ever(heard, news);
+            let telling = jobs.tell_for_ever(&mut heard, news);
             if stopping.run_until_cancelled(telling).await.is_none() {
                 // What ended last; what there is no time for is told after the next start.
-                jobs.tell_ends().await;
+                jobs.tell_ends(&mut heard).await;
             }
         });
     }
 
     async fn tell_for_ever(
         &self,
-        mut heard: mpsc::Receiver<JobEvent>,
+        heard: &mut mpsc::Receiver<JobEvent>,
         mut news: watch::Receiver<()>,
     ) {
         news.mark_changed(); // What the last server did not come to.
         loop {
-            // Beginnings first: they were sent before the end was stored.
             tokio::select! {
-                biased;
                 Some(beginning) = heard.recv() => self.shared.pipeline.on_job(&beginning).await,
                 changed = news.changed() => match changed {
-                    Ok(()) => self.tell_ends().await,
+                    Ok(()) => self.tell_ends(heard).await,
                     Err(_) => return,
                 },
             }
         }
     }
 
-    async fn tell_ends(&self) {
+    async fn tell_ends(&self, heard: &mut mpsc::Receiver<JobEvent>) {
         loop {
-            let told = match self.untold().await {
+            let untold = self.untold().await;
+            // Of all that have ended: they were sent before the ends were stored.
+            while let Ok(beginning) = heard.try_recv() {
+                self.shared.pipeline.on_job(&beginning).await;
+            }
+            let told = match untold {
                 Ok(untold) if untold.is_empty() => return,
                 Ok(untold) => self.tell(untold).await,
                 Err(error) => Err(error),

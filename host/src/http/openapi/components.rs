@@ -39,11 +39,12 @@ impl Components {
         components: &Value,
     ) -> Result<Map<String, Value>, DocumentError> {
         let place = || "its components".to_owned();
-        grammar::check_components(components).map_err(|issue| DocumentError::Invalid {
+        let invalid = |issue| DocumentError::Invalid {
             instance: Arc::clone(instance),
             place: place(),
             issue,
-        })?;
+        };
+        grammar::check_components(components).map_err(invalid)?;
         let mut mover = Mover::of(instance);
         let mut adopted = Map::new();
         for (kind, named) in components.as_object().into_iter().flatten() {
@@ -61,6 +62,7 @@ impl Components {
             }
             adopted.insert(kind.clone(), own.into());
         }
+        mover.check(&adopted).map_err(invalid)?;
         let root = json!({ "components": adopted });
         grammar::check_schemas(root, &mover.schemas).map_err(|source| DocumentError::Schema {
             instance: Arc::clone(instance),

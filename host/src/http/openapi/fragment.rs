@@ -102,14 +102,12 @@ impl Adopted<'_> {
     /// What the plugin says, checked, with references that lead to the same in the document.
     fn said(&self, said: &Value, spot: &Spot) -> Result<Map<String, Value>, DocumentError> {
         let (instance, place) = (&self.mount.instance, spot.place());
-        grammar::check_operation(said).map_err(|issue| DocumentError::Invalid {
-            instance: Arc::clone(instance),
-            place: place.clone(),
-            issue,
-        })?;
+        grammar::check_operation(said).map_err(|issue| self.invalid(&place, issue))?;
         let mut operation = said.clone();
         let mut mover = Mover::of(instance);
         mover.openapi(&mut operation, &spot.pointer());
+        let checked = mover.check(&self.components);
+        checked.map_err(|issue| self.invalid(&place, issue))?;
         let mut root = json!({ "components": self.components });
         root["paths"][spot.template.as_str()][spot.method.as_str()] = operation.clone();
         grammar::check_schemas(root, &mover.schemas).map_err(|source| DocumentError::Schema {
@@ -127,6 +125,14 @@ impl Adopted<'_> {
         }
     }
 
+    fn invalid(&self, place: &str, issue: String) -> DocumentError {
+        DocumentError::Invalid {
+            instance: Arc::clone(&self.mount.instance),
+            place: place.to_owned(),
+            issue,
+        }
+    }
+
     fn rename_schemes(&self, requirement: &mut Value, place: &str) -> Result<(), DocumentError> {
         let instance = &self.mount.instance;
         let mut renamed = Map::new();
@@ -134,11 +140,8 @@ impl Adopted<'_> {
             let name = format!("{instance}.{name}");
             let schemes = self.components.get("securitySchemes");
             if schemes.is_none_or(|schemes| schemes.get(&name).is_none()) {
-                return Err(DocumentError::Invalid {
-                    instance: Arc::clone(instance),
-                    place: place.to_owned(),
-                    issue: format!("its components have no security scheme {name:?}"),
-                });
+                let issue = format!("its components have no {name:?} in securitySchemes");
+                return Err(self.invalid(place, issue));
             }
             renamed.insert(name, scopes.clone());
         }

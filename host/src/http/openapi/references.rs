@@ -12,6 +12,8 @@ pub(super) struct Mover<'a> {
     pub(super) instance: Option<&'a str>,
     /// The schemas that were met, as JSON pointers.
     pub(super) schemas: Vec<String>,
+    /// The components that are meant, by kind and name.
+    meant: Vec<(String, String)>,
 }
 
 /// Where in the document the walk is.
@@ -52,6 +54,7 @@ impl<'a> Mover<'a> {
         Self {
             instance: Some(instance),
             schemas: Vec::new(),
+            meant: Vec::new(),
         }
     }
 
@@ -59,6 +62,7 @@ impl<'a> Mover<'a> {
         Self {
             instance: None,
             schemas: Vec::new(),
+            meant: Vec::new(),
         }
     }
 
@@ -89,6 +93,18 @@ impl<'a> Mover<'a> {
                 are_names: false,
             },
         );
+    }
+
+    /// Whether all components that are meant are among these.
+    pub(super) fn check(&self, components: &Map<String, Value>) -> Result<(), String> {
+        let is_there = |(kind, name): &&(String, String)| {
+            let named = components.get(kind).and_then(Value::as_object);
+            named.is_some_and(|named| named.contains_key(name))
+        };
+        match self.meant.iter().find(|meant| !is_there(meant)) {
+            None => Ok(()),
+            Some((kind, name)) => Err(format!("its components have no {name:?} in {kind}")),
+        }
     }
 
     fn walk(&mut self, value: &mut Value, here: Here<'_>) {
@@ -150,13 +166,16 @@ impl<'a> Mover<'a> {
         }
     }
 
-    fn moved(&self, reference: &str, schema: Option<&str>) -> String {
+    fn moved(&mut self, reference: &str, schema: Option<&str>) -> String {
         let Some(local) = reference.strip_prefix('#') else {
             return reference.to_owned();
         };
         if let (Some(instance), Some(rest)) = (self.instance, local.strip_prefix("/components/"))
             && let Some((kind, name)) = rest.split_once('/')
         {
+            let first = name.split('/').next().unwrap_or_default();
+            self.meant
+                .push((kind.to_owned(), format!("{instance}.{first}")));
             return format!("#/components/{kind}/{instance}.{name}");
         }
         match schema {

@@ -184,7 +184,10 @@ fn what_a_mount_asks_for_and_how_it_refuses_is_its_own() {
         json!({ "$ref": "#/components/responses/shop.Error" })
     );
     let said = refusal(json!({ "access": "own", "endpoints": described(&operation) }));
-    assert!(said.contains("no security scheme \"shop.token\""), "{said}");
+    assert!(
+        said.contains("no \"shop.token\" in securitySchemes"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -273,7 +276,11 @@ fn what_is_no_operation_is_refused_with_its_place() {
             json!({ "responses": ok, "requestBody": { "content": { "application/json": {
                 "schema": { "$ref": "#/components/schemas/Ghost" },
             } } } }),
-            "shop.Ghost",
+            "its components have no \"shop.Ghost\" in schemas",
+        ),
+        (
+            json!({ "responses": { "200": { "$ref": "#/components/responses/Ghost" } } }),
+            "its components have no \"shop.Ghost\" in responses",
         ),
         (
             json!({ "responses": ok, "requestBody": { "content": { "application/json": {

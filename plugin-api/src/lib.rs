@@ -126,6 +126,7 @@ mod model;
 mod mount;
 mod plugin;
 mod problem;
+mod prompt;
 mod queue;
 mod request;
 mod run;
@@ -177,6 +178,7 @@ pub use self::mount::{
 };
 pub use self::plugin::{NoConfig, Plugin, Registrar};
 pub use self::problem::Problem;
+pub use self::prompt::Prompt;
 pub use self::queue::{Place, Queue};
 pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};

@@ -19,6 +19,7 @@ pub struct EventWriter {
     writer: BodyWriter,
     is_paced: bool,
     burst: usize,
+    last_time: u64,
 }
 
 /// A stream that is silent for so long gets a comment.
@@ -43,6 +44,7 @@ impl Response {
                 writer,
                 is_paced: false,
                 burst: 0,
+                last_time: 0,
             })
         });
         stream.with_header("cache-control", "no-cache")
@@ -77,6 +79,13 @@ impl EventWriter {
         let json = serde_json::to_string(data)?;
         self.write(format!("event: {event}\ndata: {json}\n\n"))
             .await
+    }
+
+    /// The time for the next event, in milliseconds since 1970: never before that of the last one,
+    /// even if the clock is set back.
+    pub fn timestamp(&mut self) -> u64 {
+        self.last_time = self.host.now_millis().max(self.last_time);
+        self.last_time
     }
 
     /// The next event of a run; while there is none, the client is sent a comment every 15 s.

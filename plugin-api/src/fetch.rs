@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Uri;
 use http::header::LOCATION;
@@ -70,6 +72,21 @@ impl Fetcher {
         let fetching = self.follow(address);
         let fetched = tokio::time::timeout(self.timeout, fetching).await;
         fetched.unwrap_or_else(|_| Err(refused("could not be fetched in time")))
+    }
+
+    /// What clients send as base64 or name by an http address, as base64.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch), also for a text that is neither.
+    pub async fn base64(&self, data: &str) -> Result<String> {
+        let data = data.trim();
+        if data.starts_with("http://") || data.starts_with("https://") {
+            return Ok(STANDARD.encode(self.fetch(data).await?));
+        }
+        match STANDARD.decode(data) {
+            Ok(bytes) if !bytes.is_empty() => Ok(data.to_owned()),
+            _ => Err(refused("is neither base64 nor an http address")),
+        }
     }
 
     async fn follow(&self, address: &str) -> Result<Bytes> {

@@ -129,6 +129,7 @@ mod mount;
 mod openapi;
 mod plugin;
 mod problem;
+mod prompt;
 mod queue;
 mod request;
 mod run;
@@ -186,6 +187,7 @@ pub use self::mount::{
 pub use self::openapi::{Operation, path_names};
 pub use self::plugin::{NoConfig, Plugin, Registrar};
 pub use self::problem::Problem;
+pub use self::prompt::Prompt;
 pub use self::queue::{Place, Queue};
 pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response, form_pairs};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};

@@ -49,6 +49,14 @@ impl Host {
 // === impl RunGuard ===
 
 impl RunGuard {
+    /// Only where it is wanted: otherwise the guard is released at once.
+    pub fn only_if(mut self, is_wanted: bool) -> Self {
+        if !is_wanted {
+            self.release();
+        }
+        self
+    }
+
     /// The run is over, or goes on by itself.
     pub fn release(&mut self) {
         self.runtime = None;

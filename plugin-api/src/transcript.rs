@@ -199,6 +199,18 @@ impl Transcript {
         }
     }
 
+    /// Where the run stands by what it has said: `running`, `waiting` for a decision, `finished`,
+    /// `failed` or `aborted`.
+    pub fn state(&self) -> &'static str {
+        match &self.end {
+            Some(RunEnd::Finished) => "finished",
+            Some(RunEnd::Failed { .. }) => "failed",
+            Some(RunEnd::Aborted) => "aborted",
+            None if self.waiting().is_some() => "waiting",
+            None => "running",
+        }
+    }
+
     /// The call of this id.
     pub fn call(&self, id: &str) -> Option<&TranscriptCall> {
         self.calls.iter().rev().find(|call| call.id == id)

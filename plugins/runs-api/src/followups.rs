@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{RunEnd, Transcript};
+use mortise_plugin_api::{Prompt, RunEnd, Transcript};
 
 use crate::runs::Started;
 use crate::{Api, Followups};
@@ -13,38 +13,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const INSTRUCTIONS: &str = "Suggest three short questions that the user might ask next. \
                             Answer with a JSON array of three texts and nothing else.";
 
-/// An agent that nobody but this plugin runs: a model is asked in a run alone.
-pub(crate) struct Suggester {
-    name: String,
-    model: String,
-}
-
-/// What the agent is called.
-fn agent_name(host: &Host) -> String {
-    format!("{}-followups", host.instance())
-}
-
-// === impl Suggester ===
-
-impl Suggester {
-    pub(crate) fn new(host: &Host, model: &str) -> Self {
-        Self {
-            name: agent_name(host),
-            model: model.to_owned(),
-        }
-    }
-}
-
-impl Agent for Suggester {
-    fn info(&self) -> AgentInfo {
-        AgentInfo::new(&self.name, "Suggests what to ask next").not_exposed()
-    }
-
-    async fn run(&self, run: RunContext, mut input: Vec<Item>) -> Result<RunResult> {
-        input.insert(0, Item::message("system", INSTRUCTIONS));
-        let response = run.generate(&self.model, &ModelRequest::new(input)).await?;
-        Ok(RunResult::text(response.text_content()))
-    }
+/// What asks the model.
+pub(crate) fn prompt(host: &Host, model: &str) -> Prompt {
+    Prompt::new(
+        format!("{}-followups", host.instance()),
+        model,
+        INSTRUCTIONS,
+    )
 }
 
 impl Api {
@@ -56,23 +31,22 @@ impl Api {
         }
         let questions = match self.config.followups.as_ref()? {
             Followups::Fixed(questions) => questions.clone(),
-            Followups::Model(_) => self.suggested(run, told).await,
+            Followups::Model(model) => self.suggested(model, run, told).await,
         };
         (!questions.is_empty()).then_some(questions)
     }
 
-    async fn suggested(&self, run: &Started, told: &Transcript) -> Vec<String> {
+    async fn suggested(&self, model: &str, run: &Started, told: &Transcript) -> Vec<String> {
         let said = [
             Item::user(told.input.as_str()),
             Item::assistant(told.text.as_str()),
+            Item::user("What might I ask next?"),
         ];
-        let wish = Item::user("What might I ask next?");
-        let input = json!([said[0], said[1], wish]);
-        let request =
-            RunRequest::new(agent_name(&self.host), input).with_principal(run.owner.clone());
-        let asked = tokio::time::timeout(PATIENCE, self.host.run_agent(&request)).await;
-        match asked.unwrap_or_else(|_| Err(Error::timeout("the model took too long"))) {
-            Ok(result) => questions(&result.response.text_content()),
+        let prompt = prompt(&self.host, model);
+        let asked = tokio::time::timeout(PATIENCE, prompt.ask(&self.host, &said, &run.owner));
+        let late = |_| Err(Error::timeout("the model took too long"));
+        match asked.await.unwrap_or_else(late) {
+            Ok(answer) => questions(&answer),
             Err(error) => {
                 tracing::warn!(run_id = run.run_id, %error, "no questions could be suggested");
                 Vec::new()

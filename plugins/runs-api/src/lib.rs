@@ -22,7 +22,6 @@ use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{Fetcher, with_state};
 
 pub use crate::config::{Config, Followups};
-use crate::followups::Suggester;
 
 /// How long fetching one medium may take.
 const MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,17 +48,14 @@ impl Plugin for RunsApi {
 
     fn create(config: Config, host: Host) -> Result<Self> {
         if config.followups == Some(Followups::Fixed(Vec::new())) {
-            return Err(Error::config(
-                "/followups/fixed",
-                "is empty: name a question",
-            ));
+            let message = "is empty: name a question";
+            return Err(Error::config("/followups/fixed", message));
         }
         let (limit, hosts) = (config.media_max_bytes, &config.media_private_hosts);
-        let fetcher = Fetcher::new(limit, MEDIA_TIMEOUT, hosts);
         let api = Api {
+            fetcher: Fetcher::new(limit, MEDIA_TIMEOUT, hosts),
             host,
             config,
-            fetcher,
         };
         Ok(Self { api: Arc::new(api) })
     }
@@ -67,7 +63,7 @@ impl Plugin for RunsApi {
     fn register(&self, registrar: &mut Registrar) {
         let api = &self.api;
         if let Some(Followups::Model(model)) = &api.config.followups {
-            registrar.agent(Suggester::new(&api.host, model));
+            registrar.agent(followups::prompt(&api.host, model));
         }
         let mount = |path: &str| {
             Mount::absolute(format!("{}{path}", api.config.prefix))

@@ -26,11 +26,12 @@ struct Decision {
     action: Action,
 }
 
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "UPPERCASE")]
 enum Action {
-    #[serde(rename = "APPROVE", alias = "approve")]
+    #[serde(alias = "approve")]
     Approve,
-    #[serde(rename = "REJECT", alias = "reject")]
+    #[serde(alias = "reject")]
     Reject,
 }
 
@@ -50,10 +51,9 @@ async fn run(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let started = api.begin(call).await?;
     let mut guard = api.guard(&started.run_id);
     let told = Transcript::until_pause(&api.host, &started.run_id).await?;
-    guard.iter_mut().for_each(RunGuard::release);
-    let mut answer = api
-        .answer(&started.run_id, &told, started.model.as_deref())
-        .await?;
+    guard.release();
+    let (id, model) = (&started.run_id, started.model.as_deref());
+    let mut answer = api.answer(id, &told, model).await?;
     if let Some(questions) = api.followups(&started, &told).await {
         answer["metadata"]["followUpSuggestions"] = json!(questions).to_string().into();
     }
@@ -125,9 +125,9 @@ async fn decide(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 
 impl Api {
     /// What cancels a run when its client goes.
-    pub(crate) fn guard(&self, run_id: &str) -> Option<RunGuard> {
-        let cancels = self.config.cancel_on_disconnect;
-        cancels.then(|| self.host.abort_on_drop(run_id))
+    pub(crate) fn guard(&self, run_id: &str) -> RunGuard {
+        let guard = self.host.abort_on_drop(run_id);
+        guard.only_if(self.config.cancel_on_disconnect)
     }
 
     /// Checks a request and begins its run.

@@ -3,23 +3,24 @@
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{RunEnd, RunStatus, Transcript, TranscriptCall, rfc3339};
 
-fn state(run: &RunStatus) -> &'static str {
-    match run.state.as_str() {
+fn state(state: &str) -> &'static str {
+    match state {
         "finished" => "COMPLETED",
         "failed" => "FAILED",
         "aborted" => "CANCELLED",
-        _ if run.approvals.is_empty() => "RUNNING",
-        _ => "PAUSED",
+        "waiting" => "PAUSED",
+        _ => "RUNNING",
     }
 }
 
 /// A row of a batch.
 pub(crate) fn row(run: &RunStatus) -> Value {
+    let is_waiting = !run.approvals.is_empty();
     json!({
         "id": run.run_id,
         "agentId": run.agent,
         "sessionId": run.conversation_id,
-        "status": state(run),
+        "status": state(if is_waiting { "waiting" } else { &run.state }),
         "createdAt": rfc3339(run.created_at),
         "completedAt": run.ended_at.map(rfc3339),
     })
@@ -59,13 +60,7 @@ pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) ->
         "runId": run.run_id,
         "sessionId": run.conversation_id,
         "content": told.text,
-        "status": match (&told.end, told.waiting()) {
-            (Some(RunEnd::Finished), _) => "COMPLETED",
-            (Some(RunEnd::Failed { .. }), _) => "FAILED",
-            (Some(RunEnd::Aborted), _) => "CANCELLED",
-            (None, Some(_)) => "PAUSED",
-            (None, None) => "RUNNING",
-        },
+        "status": state(told.state()),
         "metadata": { "model": model },
         "tools": tools.collect::<Vec<_>>(),
         "reasoningSteps": told.reasoning,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{EventWriter, RunEnd, RunGuard, Transcript};
+use mortise_plugin_api::{EventWriter, RunEnd, Transcript};
 
 use crate::Api;
 use crate::runs::Started;
@@ -12,40 +12,31 @@ use crate::status;
 /// A longer text comes in several events.
 const LONGEST_DELTA: usize = 4 * 1024;
 
-/// Writes events, with times that never go back.
-struct Frames {
-    host: Host,
-    writer: EventWriter,
-    last: u64,
-}
-
 pub(crate) fn respond(api: Arc<Api>, started: Started) -> Response {
     let mut guard = api.guard(&started.run_id);
     let (host, run_id) = (api.host.clone(), started.run_id.clone());
-    let shown = Response::events(&host.clone(), move |writer| async move {
-        let writer = writer.paced();
-        let last = 0;
-        write(&api, &started, Frames { host, writer, last }).await?;
-        guard.iter_mut().for_each(RunGuard::release);
+    let shown = Response::events(&host, move |writer| async move {
+        write(&api, &started, writer.paced()).await?;
+        guard.release();
         Ok(())
     });
     shown.with_header("x-run-id", run_id)
 }
 
-async fn write(api: &Api, started: &Started, mut frames: Frames) -> Result<()> {
+async fn write(api: &Api, started: &Started, mut writer: EventWriter) -> Result<()> {
     let id = started.run_id.as_str();
     let ids = json!({ "runId": id, "sessionId": started.session });
-    frames.write("START", &ids.to_string()).await?;
+    send(&mut writer, "START", &ids.to_string()).await?;
     let mut events = api.host.events(id, None).in_pieces(LONGEST_DELTA);
     let mut told = Transcript::default();
-    while let Some(event) = frames.writer.next(&mut events).await {
+    while let Some(event) = writer.next(&mut events).await {
         let Ok(event) = event.map(|numbered| numbered.event) else {
             let message = "The events of the run cannot be read.";
-            return frames.write("ERROR", message).await;
+            return send(&mut writer, "ERROR", message).await;
         };
         told.add(&event);
         if let Some((kind, data)) = shown(&event, &told) {
-            frames.write(kind, &data).await?;
+            send(&mut writer, kind, &data).await?;
         }
         // The list of events is closed: what waits or was cancelled ends without a word.
         match &told.end {
@@ -55,11 +46,11 @@ async fn write(api: &Api, started: &Started, mut frames: Frames) -> Result<()> {
                 let questions = api.followups(started, &told).await;
                 let stop = |it| json!({ "followups": it, "followUpSuggestions": it }).to_string();
                 let stop = questions.map_or_else(String::new, stop);
-                return frames.write("STOP", &stop).await;
+                return send(&mut writer, "STOP", &stop).await;
             }
             Some(RunEnd::Failed { code, message }) => {
                 let message = status::public_message(code, message);
-                return frames.write("ERROR", message).await;
+                return send(&mut writer, "ERROR", message).await;
             }
         }
     }
@@ -85,12 +76,8 @@ fn shown(event: &Event, told: &Transcript) -> Option<(&'static str, String)> {
     })
 }
 
-// === impl Frames ===
-
-impl Frames {
-    async fn write(&mut self, kind: &str, data: &str) -> Result<()> {
-        self.last = self.host.now_millis().max(self.last);
-        let frame = json!({ "event": kind, "data": data, "timestamp": self.last });
-        self.writer.send(&frame).await
-    }
+async fn send(writer: &mut EventWriter, kind: &str, data: &str) -> Result<()> {
+    let timestamp = writer.timestamp();
+    let frame = json!({ "event": kind, "data": data, "timestamp": timestamp });
+    writer.send(&frame).await
 }

@@ -31,16 +31,13 @@ pub(crate) fn chosen(named: Option<&str>, exposed: &[String]) -> Result<String> 
     } else {
         format!("there are {}", exposed.join(", "))
     };
-    match (named, exposed) {
-        (Some(name), _) if exposed.iter().any(|own| own == name) => Ok(name.to_owned()),
-        (Some(name), _) => Err(Error::internal(format!(
-            "config.agent is '{name}', which is no agent that clients may run ({listed})"
-        ))),
-        (None, [only]) => Ok(only.clone()),
-        (None, _) => Err(Error::internal(format!(
-            "config.agent is not set: name the agent who answers ({listed})"
-        ))),
-    }
+    let wrong = match (named, exposed) {
+        (Some(name), _) if exposed.iter().any(|own| own == name) => return Ok(name.to_owned()),
+        (None, [only]) => return Ok(only.clone()),
+        (Some(name), _) => format!("is '{name}', which is no agent that clients may run"),
+        (None, _) => "is not set: name the agent who answers".to_owned(),
+    };
+    Err(Error::internal(format!("config.agent {wrong} ({listed})")))
 }
 
 // === impl Config ===

@@ -22,13 +22,9 @@ pub(crate) fn tool(timeout: Duration) -> ToolInfo {
         "properties": { "question": { "type": "string", "description": "What to ask" } },
         "required": ["question"],
     });
-    ToolInfo::with_schema(
-        ASK,
-        "Asks the user a question and waits for the answer",
-        schema,
-    )
-    .on_client()
-    .with_result_timeout(timeout)
+    let purpose = "Asks the user a question and waits for the answer";
+    let tool = ToolInfo::with_schema(ASK, purpose, schema).on_client();
+    tool.with_result_timeout(timeout)
 }
 
 /// What a call asks, if it asks anything.

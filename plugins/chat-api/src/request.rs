@@ -65,13 +65,13 @@ impl ChatRequest {
 
 impl ChatMessage {
     fn parse((place, message): (usize, &Value)) -> Result<Self> {
-        let refused = |what: &str| {
+        let odd = |what| {
             Err(Error::bad_request(format!(
                 "`messages[{place}]` has {what}"
             )))
         };
         let Ok(role) = Role::deserialize(&message["role"]) else {
-            return refused("no `role` of user, assistant or system");
+            return odd("no `role` of user, assistant or system");
         };
         let content = message["content"].clone();
         let is_part = |part: &Value| match part["type"].as_str() {
@@ -81,7 +81,7 @@ impl ChatMessage {
         match &content {
             Value::String(_) => {}
             Value::Array(parts) if parts.iter().all(is_part) => {}
-            _ => return refused("no `content` that is a text or a list of parts"),
+            _ => return odd("no `content` that is a text or a list of parts"),
         }
         Ok(Self { role, content })
     }

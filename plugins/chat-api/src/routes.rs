@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{Door, PathPrefix, RunQuery, VisibleTo, rfc3339, with_state};
+use mortise_plugin_api::{Door, PathPrefix, RunQuery, rfc3339, with_state};
 
 use crate::Chat;
 use crate::operations::{self, operation};
@@ -89,9 +89,10 @@ async fn wait(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
 async fn list(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
     let (agent, principal) = (chat.agent()?, &call.principal());
     let query = RunQuery {
+        tenant: Some(principal.tenant.clone()),
         subject: Some(principal.subject.clone()),
         agent: Some(agent.to_owned()),
-        ..VisibleTo::Subject.runs_of(principal)
+        ..RunQuery::default()
     };
     let mut known = chat.host.sessions(query).await?;
     known.sort_by_key(|session| Reverse(session.created_at));

@@ -74,19 +74,17 @@ impl Options {
         let is_unknown = |model: &String| {
             model.trim().is_empty() || !models.is_empty() && !models.contains(model)
         };
-        if self.model.as_ref().is_some_and(is_unknown) {
-            return Err(invalid("options.model", "is no model that may be chosen"));
-        }
-        if self
-            .temperature
-            .is_some_and(|it| !(0.0..=2.0).contains(&it))
-        {
-            return Err(invalid("options.temperature", "must be between 0 and 2"));
-        }
-        if self.max_tokens == Some(0) {
-            return Err(invalid("options.maxTokens", "must be at least 1"));
-        }
-        Ok(())
+        let is_odd = |heat: &f64| !(0.0..=2.0).contains(heat);
+        let wrong = if self.model.as_ref().is_some_and(is_unknown) {
+            ("options.model", "is no model that may be chosen")
+        } else if self.temperature.as_ref().is_some_and(is_odd) {
+            ("options.temperature", "must be between 0 and 2")
+        } else if self.max_tokens == Some(0) {
+            ("options.maxTokens", "must be at least 1")
+        } else {
+            return Ok(());
+        };
+        Err(invalid(wrong.0, wrong.1))
     }
 }
 

@@ -45,10 +45,8 @@ async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 
 async fn show(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let runs = api.runs_of(&call).await?;
-    let session = match runs.first() {
-        Some(latest) => entity(&api, latest).await?,
-        None => None,
-    };
+    let latest = runs.first().ok_or_else(|| missing(&call))?;
+    let session = entity(&api, latest).await?;
     Response::json(&session.ok_or_else(|| missing(&call))?)
 }
 

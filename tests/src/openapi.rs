@@ -29,6 +29,40 @@ config = { agent = "assistant", token = { env = "MORTISE_SECRET" } }
 name = "runs-api"
 grants = ["agents", "conversations", "runs"]
 
+[[plugins.load]]
+name = "expose"
+grants = ["agents", "jobs", "runs"]
+
+[[plugins.load.config.endpoints]]
+agent = "assistant"
+name = "triageTicket"
+path = "tickets/triage"
+input = 'json {"priority":"high","reason":"it burns"}'
+
+[plugins.load.config.endpoints.payload]
+type = "object"
+properties = { text = { type = "string", minLength = 3 } }
+required = ["text"]
+
+[plugins.load.config.endpoints.output]
+type = "object"
+properties = { priority = { enum = ["low", "normal", "high"] }, reason = { type = "string" } }
+required = ["priority", "reason"]
+
+[[plugins.load.config.endpoints]]
+agent = "assistant"
+name = "supportAgent"
+path = "tickets/support"
+mode = "stream"
+input = "hi"
+
+[[plugins.load.config.endpoints]]
+agent = "assistant"
+name = "longAgent"
+path = "tickets/long"
+mode = "accepted"
+input = "hi"
+
 [agents.triage]
 model = "scripted/fake-1"
 

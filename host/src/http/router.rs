@@ -86,7 +86,7 @@ static ROUTES: [Route; 18] = [
     Route::new(Method::GET, "/-/runs/:runId", Handler::ShowRun),
     Route::new(Method::GET, "/-/approvals", Handler::ListApprovals),
     Route::new(Method::GET, "/-/usage", Handler::ShowUsage),
-    Route::new(Method::POST, "/-/jobs/:name", Handler::EnqueueJob),
+    Route::new(Method::POST, "/-/agents/:name/jobs", Handler::EnqueueJob),
     Route::new(Method::GET, "/-/jobs", Handler::ListJobs),
     Route::new(Method::GET, "/-/jobs/:jobId", Handler::ShowJob),
     Route::new(Method::DELETE, "/-/jobs/:jobId", Handler::CancelJob),

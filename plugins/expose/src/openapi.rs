@@ -32,7 +32,7 @@ pub(crate) fn operation(exposure: &Exposure) -> Value {
                 &source(&exposed.output),
             )
             .empty_answer(204),
-        Mode::Stream => operation.answer(200, "text/event-stream", &json!({ "type": "string" })),
+        Mode::Stream => operation.answer(200, "text/event-stream", &event()),
         Mode::Accepted => {
             let handle = object(&["jobId", "runId", "status", "statusUrl", "queueName"]);
             operation.answer(202, JSON, &handle)
@@ -70,6 +70,18 @@ fn described(exposure: &Exposure, summary: &str) -> Operation {
         .with("x-purista-service-name", config.service.as_str())
         .with("x-purista-service-version", config.version.to_string())
         .with("x-purista-endpoint-security", security)
+}
+
+/// An event as it stands in a stream.
+fn event() -> Value {
+    json!({
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "event": { "type": "string" },
+            "data": { "type": "string", "contentMediaType": "application/json" },
+        },
+    })
 }
 
 fn object(required: &[&str]) -> Value {

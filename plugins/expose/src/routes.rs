@@ -38,7 +38,9 @@ impl Routes {
             if exposure.exposed().public {
                 endpoint = endpoint.public();
             }
-            let endpoint = endpoint.operation(operation.clone());
+            let mut operation = operation.clone();
+            operation["operationId"] = format!("{method} {prefix}{path}").into();
+            let endpoint = endpoint.operation(operation);
             self.0.entry(prefix).or_default().push(endpoint);
         }
     }
@@ -61,6 +63,11 @@ impl Routes {
             let response = Response::json(&document);
             async { response }
         });
+        let page = page.operation(json!({
+            "operationId": "document",
+            "summary": "What is exposed below the mount",
+            "responses": { "200": { "description": "OpenAPI 3.1" } },
+        }));
         registrar.mount(Mount::absolute(config.mount.as_str()).endpoint(page.public()));
     }
 }

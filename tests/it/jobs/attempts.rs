@@ -11,7 +11,7 @@ fn a_job_is_accepted_done_and_found() {
     let server = start();
     let body = json!({ "input": "hi", "maxAttempts": 2 });
     let accepted = server
-        .post("/api/-/jobs/plain")
+        .post("/api/-/agents/plain/jobs")
         .json(&body)
         .send()
         .expect(202);
@@ -106,9 +106,9 @@ fn the_output_is_checked_against_the_schema_of_the_job() {
 #[test]
 fn what_cannot_be_done_is_refused_and_not_enqueued() {
     let server = start();
-    let ask = |body| server.post("/api/-/jobs/plain").json(&body).send();
+    let ask = |body| server.post("/api/-/agents/plain/jobs").json(&body).send();
     let unknown = server
-        .post("/api/-/jobs/ghost")
+        .post("/api/-/agents/ghost/jobs")
         .json(&json!({ "input": "hi" }));
     let unknown = unknown.send().expect(404);
     assert_code(&unknown.json(), "NOT_FOUND");
@@ -135,12 +135,12 @@ fn a_queue_that_is_full_refuses_and_so_does_a_server_without_a_store() {
     let body = json!({ "input": "hi", "delay": 3_600_000 });
     let full = plain("[jobs]\nmax_queued = 1\n").start();
     let _ = full
-        .post("/api/-/jobs/plain")
+        .post("/api/-/agents/plain/jobs")
         .json(&body)
         .send()
         .expect(202);
     let refused = full
-        .post("/api/-/jobs/plain")
+        .post("/api/-/agents/plain/jobs")
         .json(&body)
         .send()
         .expect(503);
@@ -148,7 +148,7 @@ fn a_queue_that_is_full_refuses_and_so_does_a_server_without_a_store() {
 
     let without = plain("[store]\nurl = \"none\"\n").start();
     let refused = without
-        .post("/api/-/jobs/plain")
+        .post("/api/-/agents/plain/jobs")
         .json(&body)
         .send()
         .expect(503)

@@ -63,7 +63,7 @@ fn enqueue_with(server: &Server, agent: &str, input: &str, more: Value) -> Value
     let mut body = more;
     body["input"] = input.into();
     server
-        .post(&format!("/api/-/jobs/{agent}"))
+        .post(&format!("/api/-/agents/{agent}/jobs"))
         .json(&body)
         .send()
         .expect(202)

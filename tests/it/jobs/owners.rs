@@ -17,7 +17,7 @@ fn the_job_of_somebody_else_is_not_there() {
     };
     let body = json!({ "input": "hi", "delay": 3_600_000 });
     let of_ann = server
-        .post("/api/-/jobs/plain")
+        .post("/api/-/agents/plain/jobs")
         .bearer("token-ann")
         .json(&body)
         .send();

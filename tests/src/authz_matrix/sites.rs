@@ -82,7 +82,7 @@ pub(super) fn sites(owned: &Owned) -> Vec<Site> {
             get(format!("{base}/-/approvals")),
             get(format!("{base}/-/usage")),
             get(format!("{base}/-/jobs")).with_body(&later()),
-            post(format!("{base}/-/jobs/plain"), &later()),
+            post(format!("{base}/-/agents/plain/jobs"), &later()),
             get(format!("{base}/-/jobs/{job}")).with_body(&later()),
             delete(format!("{base}/-/jobs/{job}")).with_body(&later()),
             get(format!("{base}/-/jobs/{}", absent(job))).with_body(&later()),

@@ -1,4 +1,4 @@
-//! `POST /-/jobs/:name`: accepts a run of an agent that is done later.
+//! `POST /-/agents/:name/jobs`: accepts a run of an agent that is done later.
 //!
 //! The agent is in the path, where guards look for it.
 
@@ -16,6 +16,8 @@ use crate::http::{params, schemas};
 
 /// What the body says of the run; the rest is said of the job.
 const OF_RUN: [&str; 4] = ["input", "context", "conversationId", "modelOptions"];
+/// The whole numbers that are said of the job.
+const NUMBERS: [&str; 4] = ["priority", "delay", "maxAttempts", "backoff"];
 
 pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
     let principal = call.principal();
@@ -50,8 +52,20 @@ fn job_request(agent: &str, mut body: Map<String, Value>) -> Result<JobRequest, 
     let mut run: Map<String, Value> = run.collect();
     run.insert("agent".to_owned(), agent.into());
     body.insert("run".to_owned(), Value::Object(run));
+    for key in NUMBERS {
+        body.entry(key).and_modify(written_whole);
+    }
     serde_json::from_value(Value::Object(body))
         .map_err(|error| Failure::Thrown(mortise_plugin_api::Error::invalid(error.to_string())))
+}
+
+/// JSON may write a whole number as `2.0`, which serde does not read as one.
+fn written_whole(number: &mut Value) {
+    if let Some(fractional) = number.as_f64().filter(|_| number.is_f64()) {
+        #[expect(clippy::cast_possible_truncation, reason = "the schema has its limits")]
+        let whole = fractional as i64;
+        *number = whole.into();
+    }
 }
 
 #[cfg(test)]
@@ -65,7 +79,7 @@ mod tests {
     fn every_field_arrives() {
         let body = json!({
             "input": "hi", "context": { "n": 1 }, "conversationId": "c",
-            "modelOptions": { "temperature": 0.5 }, "priority": -2, "delay": 5, "maxAttempts": 7,
+            "modelOptions": { "temperature": 0.5 }, "priority": -2.0, "delay": 5, "maxAttempts": 7.0,
             "backoff": 9, "resultPolicy": "event", "outputSchema": { "type": "string" },
             "service": "s", "name": "n",
         });

@@ -207,11 +207,10 @@ tools = ["confirm", "wipe"]
 /// A job of the owner that has ended: cancelled before it began.
 fn ended_job(server: &Server, mode: Mode) -> String {
     let body = json!({ "input": MARKER, "delay": 86_400_000 });
-    let jobs = format!("{BASE}/-/jobs");
-    let enqueue = as_owner(server, mode, &format!("{jobs}/plain"));
+    let enqueue = as_owner(server, mode, &format!("{BASE}/-/agents/plain/jobs"));
     let job = enqueue.json(&body).send().expect(202);
     let id = job.json()["id"].as_str().unwrap_or_default().to_owned();
-    let cancel = request_of_owner(server, mode, "DELETE", &format!("{jobs}/{id}"));
+    let cancel = request_of_owner(server, mode, "DELETE", &format!("{BASE}/-/jobs/{id}"));
     let _ = cancel.send().expect(204);
     id
 }

@@ -96,6 +96,7 @@ fn native(method: &str, path: &[&str], query: &str, owned: &Owned) -> Option<Acc
         | [name, "conversations", id, "resume"]
         | [name, "runs", id, "abort"]
         | [name @ "-", "runs" | "jobs", id]
+        | [name @ "-", "agents", id, "jobs"]
         | [name @ "tools", id, "execute"] => &[name, id],
         [name, ..] => &[name],
         [] => return None,
@@ -129,7 +130,7 @@ fn native(method: &str, path: &[&str], query: &str, owned: &Owned) -> Option<Acc
         // Nobody waits for the calls that are named here.
         ("POST", [_, "run", "tool-result" | "tool-approval"]) => alike(404),
         ("GET", ["-", "agents" | "runs" | "approvals" | "usage" | "jobs"]) => alike(200),
-        ("POST", ["-", "jobs", name]) => {
+        ("POST", ["-", "agents", name, "jobs"]) => {
             let is_known = ["plain", "interactive"].contains(name);
             alike(if is_known { 202 } else { 404 })
         }

@@ -13,12 +13,13 @@ use super::{
     traces::Traces,
 };
 
-/// Every run in this state, the youngest first; all for an empty one.
-pub(super) fn runs(place: Place, state: &str) -> Result<Vec<Value>, String> {
+/// Every run in this state, the youngest first; those of all states where none is named.
+pub(super) fn runs(place: Place, state: Option<&str>) -> Result<Vec<Value>, String> {
+    let state = state.map_or_else(String::new, |state| format!("&state={state}"));
     let mut all = Vec::new();
     let mut before = String::new();
     loop {
-        let target = format!("/api/-/runs?limit=200&state={state}&before={before}");
+        let target = format!("/api/-/runs?limit=200{state}&before={before}");
         let reply = place.get(&target).try_send();
         let reply = reply.map_err(|error| format!("{target}: {error}"))?;
         if reply.status() != 200 {
@@ -39,12 +40,12 @@ pub(super) fn runs(place: Place, state: &str) -> Result<Vec<Value>, String> {
 pub(super) fn finish_the_rest(arena: &Arena) -> Result<Vec<Record>, String> {
     let place = arena.place()?;
     let mut client = Client::new(arena, usize::MAX);
-    for run in runs(place, "running")? {
+    for run in runs(place, Some("running"))? {
         if let Err(finding) = client.follow(Record::new(text(&run, "runId")), None) {
             arena.findings().add(finding);
         }
     }
-    for run in runs(place, "running")? {
+    for run in runs(place, Some("running"))? {
         arena.findings().add(format!("left under way: {run}"));
     }
     Ok(client.records)
@@ -60,7 +61,7 @@ pub(super) fn check_all(
     let findings = &mut *arena.findings();
     let mut read: HashMap<&str, &Record> = read.iter().map(|it| (it.run_id.as_str(), it)).collect();
     let mut ends = Vec::new();
-    for run in runs(place, "")? {
+    for run in runs(place, None)? {
         let state = text(&run, "state");
         if text(&run, "answer") == "json" {
             findings.expect(matches!(state, "finished" | "failed"), || run.to_string());

@@ -28,7 +28,8 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
 }
 
 fn job_query(query: Option<&str>) -> Result<JobQuery, Failure> {
-    let param = |name| escapes::query_param(query, name).filter(|value| !value.is_empty());
+    let param = |name| escapes::query_param(query, name);
+    let text = |name| param(name).filter(|value| !value.is_empty());
     let state = match param("state") {
         None => None,
         Some(name) => match serde_json::from_value::<JobState>(Value::String(name)) {
@@ -42,9 +43,9 @@ fn job_query(query: Option<&str>) -> Result<JobQuery, Failure> {
         },
     };
     Ok(JobQuery {
-        agent: param("agent"),
+        agent: text("agent"),
         state,
-        before: param("before"),
+        before: text("before"),
         limit: page_size(param("limit"))?,
         ..JobQuery::default()
     })

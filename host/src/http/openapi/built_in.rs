@@ -158,21 +158,8 @@ fn operation(handler: Handler, agents: &[AgentSummary]) -> Value {
             "responses": { "200": answer("The run", &schema_named("Run")) },
         }),
         Handler::ListJobs => list_jobs(),
-        Handler::ShowJob => json!({
-            "operationId": "showJob",
-            "summary": "How a job stands",
-            "parameters": [path_parameter("jobId", "The job.")],
-            "responses": { "200": answer("The job", &schema_named("Job")) },
-        }),
-        Handler::CancelJob => json!({
-            "operationId": "cancelJob",
-            "summary": "Cancels a job and aborts its run",
-            "parameters": [path_parameter("jobId", "The job.")],
-            "responses": {
-                "204": nothing("It is cancelled."),
-                "409": refusal("CONFLICT"),
-            },
-        }),
+        Handler::ShowJob => show_job(),
+        Handler::CancelJob => cancel_job(),
         Handler::ListApprovals => json!({
             "operationId": "listApprovals",
             "summary": "The calls that wait for a decision",
@@ -258,6 +245,27 @@ fn list_jobs() -> Value {
         "responses": {
             "200": answer("A page of jobs", &shapes::page_of("jobs", "Job")),
             "422": refusal("VALIDATION_FAILED"),
+        },
+    })
+}
+
+fn show_job() -> Value {
+    json!({
+        "operationId": "showJob",
+        "summary": "How a job stands",
+        "parameters": [path_parameter("jobId", "The job.")],
+        "responses": { "200": answer("The job", &schema_named("Job")) },
+    })
+}
+
+fn cancel_job() -> Value {
+    json!({
+        "operationId": "cancelJob",
+        "summary": "Cancels a job and aborts its run",
+        "parameters": [path_parameter("jobId", "The job.")],
+        "responses": {
+            "204": nothing("It is cancelled."),
+            "409": refusal("CONFLICT"),
         },
     })
 }

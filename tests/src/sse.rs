@@ -52,8 +52,10 @@ impl SseReader {
     /// When the response does not name it.
     #[track_caller]
     pub fn run_id(&self) -> String {
-        self.header("x-run-id")
-            .expect("a streamed run has x-run-id")
+        let own = self.header("x-run-id");
+        let of_dialect = || self.header("mortise-run-id");
+        own.or_else(of_dialect)
+            .expect("a stream names its run")
             .to_owned()
     }
 

@@ -12,8 +12,8 @@ use crate::request::ChatRequest;
 use crate::turn::{Shown, Turn};
 use crate::wire::{self, tokens};
 
-/// Names the run of a turn, as the native API does: any other wire may show it.
-const RUN_ID: &str = "x-run-id";
+/// Names the run of a turn, which any other wire may show.
+const RUN_ID: &str = "mortise-run-id";
 
 pub(crate) fn mount(prefix: &PathPrefix, door: Door, chat: &Arc<Chat>) -> Mount {
     let is_open = door.is_open();

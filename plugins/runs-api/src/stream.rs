@@ -20,7 +20,7 @@ pub(crate) fn respond(api: Arc<Api>, started: Started) -> Response {
         guard.release();
         Ok(())
     });
-    shown.with_header("x-run-id", run_id)
+    shown.with_header("mortise-run-id", run_id)
 }
 
 async fn write(api: &Api, started: &Started, mut writer: EventWriter) -> Result<()> {

@@ -97,7 +97,7 @@ fn a_question_of_a_run_of_any_wire_is_answered_in_the_chat() {
 
     let answer = json!({ "messages": [{ "role": "user", "content": "a.txt" }], "sessionId": "s2" });
     let reply = server.post("/chat/sync").json(&answer).send().expect(200);
-    assert_eq!(reply.header("x-run-id"), Some(run.as_str()));
+    assert_eq!(reply.header("mortise-run-id"), Some(run.as_str()));
     assert_eq!(reply.json()["response"], "Tool said: a.txt");
     let ended = eventually(|| {
         let run = server.get(&format!("{path}/{run}/status")).send().json();

@@ -91,7 +91,7 @@ async fn answer(exposure: Arc<Exposure>, call: EndpointCall) -> Result<Response>
 /// Runs the agent and answers with its output alone.
 async fn aggregate(exposure: &Exposure, run: &RunRequest) -> Result<Response> {
     let run_id = exposure.host.start_agent(run).await?;
-    let mut guard = exposure.host.abort_on_drop(&*run_id);
+    let mut guard = exposure.host.leave_on_drop(&*run_id);
     let outcome = exposure.host.outcome(&run_id).await;
     guard.release();
     let output = exposure.output(&outcome?)?;

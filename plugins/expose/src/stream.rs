@@ -24,7 +24,7 @@ pub(crate) async fn stream(exposure: Arc<Exposure>, run: &RunRequest) -> Result<
     let host = exposure.host.clone();
     let model = host.agent(&run.agent).await?.and_then(|agent| agent.model);
     let run_id = host.start_agent(run).await?;
-    let mut guard = host.abort_on_drop(&*run_id);
+    let mut guard = host.leave_on_drop(&*run_id);
     let response = Response::events(&host, move |writer| async move {
         let mut frames = Frames {
             writer,

@@ -11,7 +11,7 @@ use integration_tests::{Server, ServerBuilder};
 /// The secret of the server and the token of the chat: who presents either is the operator.
 const TOKEN: &str = "s3cret";
 
-/// Both dialects and the native API, with one agent that moves money and asks.
+/// The dialects and the native API, with one agent that moves money and asks.
 const WIRES: &str = r#"
 [server]
 secret = "s3cret"
@@ -29,6 +29,33 @@ config = { agent = "clerk", token = "s3cret" }
 name = "runs-api"
 grants = ["agents", "conversations", "runs"]
 config = { cancel_on_disconnect = false }
+
+[[plugins.load]]
+name = "expose"
+grants = ["agents", "jobs", "runs"]
+
+[[plugins.load.config.endpoints]]
+agent = "clerk"
+name = "waits"
+path = "clerk/wait"
+input = "{{ payload.text }}"
+conversation = "{{ payload.session }}"
+
+[[plugins.load.config.endpoints]]
+agent = "clerk"
+name = "streams"
+path = "clerk/stream"
+mode = "stream"
+input = "{{ payload.text }}"
+conversation = "{{ payload.session }}"
+
+[[plugins.load.config.endpoints]]
+agent = "clerk"
+name = "later"
+path = "clerk/later"
+mode = "accepted"
+input = "{{ payload.text }}"
+conversation = "{{ payload.session }}"
 
 [[plugins.load]]
 name = "scripted"

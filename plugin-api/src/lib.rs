@@ -139,6 +139,7 @@ mod runtime;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod session;
+pub mod strict;
 mod sub_agent;
 #[cfg(feature = "template")]
 mod template;

@@ -298,6 +298,20 @@ impl Mount {
         self
     }
 
+    /// Gives its endpoints their OpenAPI operations, by method and path as they are written, such as
+    /// `GET /books/:id`. Those that are not named keep what they have.
+    #[must_use]
+    pub fn operations(mut self, operations: &Value) -> Self {
+        for (endpoint, info) in self.endpoints.iter_mut().zip(&mut self.info.endpoints) {
+            let named = |method: &String| operations.get(format!("{method} {}", info.path));
+            if let Some(operation) = info.methods.iter().find_map(named) {
+                info.operation = Some(operation.clone());
+                endpoint.info.operation = Some(operation.clone());
+            }
+        }
+        self
+    }
+
     /// Answers 404 instead of 405 to a method that a path does not have.
     #[must_use]
     pub fn method_mismatch_is_not_found(mut self) -> Self {
@@ -403,6 +417,15 @@ impl Endpoint {
         F: Future<Output = Result<Response>> + Send + 'static,
     {
         Self::new(&["GET"], path, handle)
+    }
+
+    /// An endpoint for DELETE.
+    pub fn delete<H, F>(path: impl Into<String>, handle: H) -> Self
+    where
+        H: Fn(EndpointCall) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Response>> + Send + 'static,
+    {
+        Self::new(&["DELETE"], path, handle)
     }
 
     /// An endpoint for POST.

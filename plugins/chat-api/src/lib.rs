@@ -6,7 +6,6 @@
 
 mod config;
 mod history;
-mod operations;
 mod question;
 mod request;
 mod routes;

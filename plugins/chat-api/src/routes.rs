@@ -7,7 +7,6 @@ use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{Door, PathPrefix, RunQuery, rfc3339, with_state};
 
 use crate::Chat;
-use crate::operations::{self, operation};
 use crate::request::ChatRequest;
 use crate::turn::{Shown, Turn};
 use crate::wire::{self, tokens};
@@ -16,8 +15,12 @@ use crate::wire::{self, tokens};
 const RUN_ID: &str = "mortise-run-id";
 
 pub(crate) fn mount(prefix: &PathPrefix, door: Door, chat: &Arc<Chat>) -> Mount {
-    let is_open = door.is_open();
-    let operation = |route| operation(route, is_open);
+    let mut openapi: Value = serde_json::from_str(include_str!("openapi.json"))
+        .expect("the file beside this one is JSON");
+    let operations = openapi["operations"].as_object_mut().into_iter().flatten();
+    for (_, operation) in operations.filter(|_| !door.is_open()) {
+        operation["security"] = json!([{ "token": [] }]);
+    }
     Mount::absolute(prefix.to_string())
         .strict_slashes()
         .method_mismatch_is_not_found()
@@ -27,18 +30,11 @@ pub(crate) fn mount(prefix: &PathPrefix, door: Door, chat: &Arc<Chat>) -> Mount 
         })
         .hide_routes()
         .render_error(wire::render)
-        .components(operations::components())
-        .endpoint(
-            Endpoint::post("/chat", with_state(chat, stream)).operation(operation("POST /chat")),
-        )
-        .endpoint(
-            Endpoint::post("/chat/sync", with_state(chat, wait))
-                .operation(operation("POST /chat/sync")),
-        )
-        .endpoint(
-            Endpoint::get("/sessions", with_state(chat, list))
-                .operation(operation("GET /sessions")),
-        )
+        .endpoint(Endpoint::post("/chat", with_state(chat, stream)))
+        .endpoint(Endpoint::post("/chat/sync", with_state(chat, wait)))
+        .endpoint(Endpoint::get("/sessions", with_state(chat, list)))
+        .components(openapi["components"].clone())
+        .operations(&openapi["operations"])
 }
 
 async fn begin(chat: &Chat, call: EndpointCall) -> Result<Turn> {

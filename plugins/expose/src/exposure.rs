@@ -36,12 +36,9 @@ impl Exposure {
 
     /// Refuses what does not fit the schemas.
     pub(crate) fn check(&self, asked: &Asked) -> Result<()> {
-        fits(self.exposed().payload.as_ref(), &asked.payload, "payload")?;
-        fits(
-            self.exposed().parameter.as_ref(),
-            &asked.parameter,
-            "parameter",
-        )
+        let exposed = self.exposed();
+        fits(exposed.payload.as_ref(), &asked.payload, "payload")?;
+        fits(exposed.parameter.as_ref(), &asked.parameter, "parameter")
     }
 
     /// What the agent is told.

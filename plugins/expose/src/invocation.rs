@@ -43,10 +43,8 @@ impl Agent for Invocation {
             Error::bad_request(format!("'{name}' is asked with {FORM} as JSON: {error}."))
         })?;
         self.exposure.check(&asked)?;
-        let (agent, told) = (
-            &self.exposure.exposed().agent,
-            self.exposure.prompt(&asked)?,
-        );
+        let told = self.exposure.prompt(&asked)?;
+        let agent = &self.exposure.exposed().agent;
         let mut result = run.run_agent_in(json!(asked), agent, told).await?;
         result.structured = Some(self.exposure.output(&result)?).filter(|it| !it.is_null());
         Ok(result)

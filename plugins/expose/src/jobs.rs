@@ -19,17 +19,10 @@ pub(crate) async fn accept(exposure: &Exposure, run: RunRequest) -> Result<Respo
     request.output_schema = exposed.output.as_ref().map(|it| it.source().clone());
     let job = exposure.host.enqueue_job(&request).await?;
     let path = exposed.status_path().replace(":jobId", &job.id);
-    let url = if config.bare {
-        path
-    } else {
-        config.prefix() + &path
-    };
-    let queue = format!(
-        "agent:{}:{}:{}",
-        config.service,
-        config.version,
-        exposed.name()
-    );
+    let prefix = (!config.bare).then(|| config.prefix());
+    let url = prefix.unwrap_or_default() + &path;
+    let (service, version) = (&config.service, config.version);
+    let queue = format!("agent:{service}:{version}:{}", exposed.name());
     let handle = json!({
         "jobId": job.id, "runId": job.run_id, "status": job.state, "statusUrl": url,
         "queue": queue, "queueName": queue, "scheduledAt": job.scheduled_at,
@@ -63,17 +56,12 @@ pub(crate) async fn show(exposure: Arc<Exposure>, call: EndpointCall) -> Result<
 
 pub(crate) async fn cancel(exposure: Arc<Exposure>, call: EndpointCall) -> Result<Response> {
     let job = find(&exposure, &call).await?;
-    if !exposure
-        .host
-        .cancel_job_for(&job.id, &call.principal())
-        .await?
-    {
-        return Err(Error::new(
-            "CONFLICT",
-            format!("The job '{}' has ended.", job.id),
-        ));
+    let by = call.principal();
+    if exposure.host.cancel_job_for(&job.id, &by).await? {
+        return Ok(Response::new(204));
     }
-    Ok(Response::new(204))
+    let message = format!("The job '{}' has ended.", job.id);
+    Err(Error::new("CONFLICT", message))
 }
 
 /// The job of a path, if it is one of those that this path is for, and the caller may see it.

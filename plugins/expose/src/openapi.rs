@@ -25,13 +25,10 @@ pub(crate) fn operation(exposure: &Exposure) -> Value {
         operation = operation.body(&exposed.request_content_type, &source(&exposed.payload));
     }
     let operation = match exposed.mode {
-        Mode::Aggregate => operation
-            .answer(
-                200,
-                &exposed.response_content_type,
-                &source(&exposed.output),
-            )
-            .empty_answer(204),
+        Mode::Aggregate => {
+            let (kind, output) = (&exposed.response_content_type, source(&exposed.output));
+            operation.answer(200, kind, &output).empty_answer(204)
+        }
         Mode::Stream => operation.answer(200, "text/event-stream", &event()),
         Mode::Accepted => {
             let handle = object(&["jobId", "runId", "status", "statusUrl", "queueName"]);

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::AgentSummary;
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{AgentSummary, with_state};
 
 use crate::{Api, problem};
 
 pub(crate) fn register(mount: Mount, api: &Arc<Api>) -> Mount {
     mount
-        .endpoint(api.endpoint("GET", "/", "The agents", list))
-        .endpoint(api.endpoint("GET", "/:agentId", "One agent", show))
+        .endpoint(Endpoint::get("/", with_state(api, list)))
+        .endpoint(Endpoint::get("/:agentId", with_state(api, show)))
 }
 
 async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {

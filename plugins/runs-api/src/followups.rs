@@ -15,11 +15,8 @@ const INSTRUCTIONS: &str = "Suggest three short questions that the user might as
 
 /// What asks the model.
 pub(crate) fn prompt(host: &Host, model: &str) -> Prompt {
-    Prompt::new(
-        format!("{}-followups", host.instance()),
-        model,
-        INSTRUCTIONS,
-    )
+    let name = format!("{}-followups", host.instance());
+    Prompt::new(name, model, INSTRUCTIONS)
 }
 
 impl Api {

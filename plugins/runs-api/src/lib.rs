@@ -7,7 +7,6 @@ mod agents;
 mod config;
 mod followups;
 mod media;
-mod operations;
 mod problem;
 mod request;
 mod runs;
@@ -18,8 +17,8 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mortise_plugin_api::Fetcher;
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{Fetcher, with_state};
 
 pub use crate::config::{Config, Followups};
 
@@ -48,8 +47,7 @@ impl Plugin for RunsApi {
 
     fn create(config: Config, host: Host) -> Result<Self> {
         if config.followups == Some(Followups::Fixed(Vec::new())) {
-            let message = "is empty: name a question";
-            return Err(Error::config("/followups/fixed", message));
+            return Err(Error::config("/followups/fixed", "is empty: name one"));
         }
         let (limit, hosts) = (config.media_max_bytes, &config.media_private_hosts);
         let api = Api {
@@ -65,32 +63,18 @@ impl Plugin for RunsApi {
         if let Some(Followups::Model(model)) = &api.config.followups {
             registrar.agent(followups::prompt(&api.host, model));
         }
-        let mount = |path: &str| {
-            Mount::absolute(format!("{}{path}", api.config.prefix))
+        let openapi: Value = serde_json::from_str(include_str!("openapi.json"))
+            .expect("the file beside this one is JSON");
+        let mount = |name: &str| {
+            Mount::absolute(format!("{}/{name}", api.config.prefix))
                 .render_error(problem::render)
-                .components(operations::components())
+                .components(openapi["components"].clone())
         };
+        let agents = runs::register(agents::register(mount("agents"), api), api);
+        let sessions = sessions::register(mount("sessions"), api);
         registrar
-            .mount(runs::register(agents::register(mount("/agents"), api), api))
-            .mount(sessions::register(mount("/sessions"), api));
-    }
-}
-
-impl Api {
-    /// An endpoint that is handed what all share.
-    pub(crate) fn endpoint<H, F>(
-        self: &Arc<Self>,
-        method: &str,
-        path: impl Into<String>,
-        summary: &str,
-        handle: H,
-    ) -> Endpoint
-    where
-        H: Fn(Arc<Self>, EndpointCall) -> F + Send + Sync + 'static,
-        F: Future<Output = Result<Response>> + Send + 'static,
-    {
-        let operation = operations::operation(summary);
-        Endpoint::new(&[method], path, with_state(self, handle)).operation(operation)
+            .mount(agents.operations(&openapi["agents"]))
+            .mount(sessions.operations(&openapi["sessions"]));
     }
 }
 

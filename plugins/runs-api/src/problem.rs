@@ -32,27 +32,22 @@ pub(crate) fn of_body(error: Error) -> Error {
     }
 }
 
-/// What was asked for does not fit what has become of the run.
-pub(crate) fn stale(message: impl Into<String>) -> Error {
+/// There is nothing to decide on.
+pub(crate) fn not_waiting(run_id: &str) -> Error {
+    let message = format!("The run '{run_id}' does not wait for a decision.");
     Error::new("CONFLICT", message).with_context(KIND, "stale-data")
 }
 
 /// Every error on the routes of this plugin, also those of the server and of guards.
 pub(crate) fn render(error: &RouteError) -> Response {
     // What does not fit a schema is a bad request here.
-    let status = if error.status == 422 {
-        400
-    } else {
-        error.status
-    };
+    let status = error.status;
+    let status = if status == 422 { 400 } else { status };
     let known = |key: &str| error.context.as_ref().map_or(&Value::Null, |it| &it[key]);
     let kind = known(KIND).as_str();
     let kind = kind.unwrap_or_else(|| kind_of(status, !error.issues.is_empty()));
-    let detail = if status == 500 {
-        "An unexpected error occurred."
-    } else {
-        &error.message
-    };
+    let masked = (status == 500).then_some("An unexpected error occurred.");
+    let detail = masked.unwrap_or(&error.message);
     let invalid = error.issues.iter().map(
         |issue| json!({ "field": issue.path.trim_start_matches('/'), "message": issue.message }),
     );

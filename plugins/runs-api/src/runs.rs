@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{AgentSummary, Decided, RunEnd, RunGuard, RunStatus, Transcript};
+use mortise_plugin_api::{
+    AgentSummary, Decided, RunEnd, RunGuard, RunStatus, Transcript, with_state,
+};
 
 use crate::request::RunBody;
 use crate::{Api, media, problem, status, stream};
@@ -38,13 +40,19 @@ enum Action {
 pub(crate) fn register(mount: Mount, api: &Arc<Api>) -> Mount {
     let of = |path: &str| format!("/:agentId/runs{path}");
     mount
-        .endpoint(api.endpoint("POST", of(""), "Runs an agent and waits", run))
-        .endpoint(api.endpoint("POST", of("/stream"), "Runs an agent and streams", streamed))
-        .endpoint(api.endpoint("POST", of("/background"), "Starts a run", background))
-        .endpoint(api.endpoint("GET", of("/status"), "How up to 100 runs stand", show_many))
-        .endpoint(api.endpoint("GET", of("/:runId/status"), "How a run stands", show))
-        .endpoint(api.endpoint("POST", of("/:runId/continue"), "Decides on a run", decide))
-        .endpoint(api.endpoint("DELETE", of("/:runId"), "Cancels a run", cancel))
+        .endpoint(Endpoint::post(of(""), with_state(api, run)))
+        .endpoint(Endpoint::post(of("/stream"), with_state(api, streamed)))
+        .endpoint(Endpoint::post(
+            of("/background"),
+            with_state(api, background),
+        ))
+        .endpoint(Endpoint::get(of("/status"), with_state(api, show_many)))
+        .endpoint(Endpoint::get(of("/:runId/status"), with_state(api, show)))
+        .endpoint(Endpoint::post(
+            of("/:runId/continue"),
+            with_state(api, decide),
+        ))
+        .endpoint(Endpoint::delete(of("/:runId"), with_state(api, cancel)))
 }
 
 async fn run(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
@@ -66,9 +74,10 @@ async fn streamed(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 }
 
 async fn background(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
-    let run = api.begin(call).await?;
-    let answer = json!({ "runId": run.run_id, "sessionId": run.session, "status": "QUEUED" });
-    Response::json(&answer)
+    let Started {
+        run_id, session, ..
+    } = api.begin(call).await?;
+    Response::json(&json!({ "runId": run_id, "sessionId": session, "status": "QUEUED" }))
 }
 
 async fn show(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
@@ -109,10 +118,7 @@ async fn decide(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let (host, id) = (&api.host, run.run_id.as_str());
     let decided = match host.decide(&run, action == Action::Approve, &by).await? {
         Decided::Done(call_id) => call_id,
-        Decided::NothingWaits => {
-            let message = format!("The run '{id}' does not wait for a decision.");
-            return Err(problem::stale(message));
-        }
+        Decided::NothingWaits => return Err(problem::not_waiting(id)),
         Decided::NotAllowed => {
             let message = "You may not decide on this run: ask for the scope runs:approve.";
             return Err(Error::new("FORBIDDEN", message));
@@ -141,7 +147,8 @@ impl Api {
             .with_conversation(session.as_str())
             .with_principal(owner.clone());
         let chosen = body.options.as_ref().and_then(|it| it.model.clone());
-        if let Some(Value::Object(options)) = body.options.map(|it| json!(it)) {
+        if let Some(Value::Object(mut options)) = body.options.map(|it| json!(it)) {
+            options.retain(|_, option| !option.is_null());
             request = request.with_model_options(options);
         }
         let run_id = self.host.start_agent(&request).await?;

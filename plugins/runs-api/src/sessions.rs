@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{RunQuery, RunStatus, SessionOwner, rfc3339};
+use mortise_plugin_api::{RunQuery, RunStatus, SessionOwner, rfc3339, with_state};
 
 use crate::request::RunBody;
 use crate::status::row;
@@ -11,10 +11,10 @@ use crate::{Api, problem};
 
 pub(crate) fn register(mount: Mount, api: &Arc<Api>) -> Mount {
     mount
-        .endpoint(api.endpoint("GET", "/", "A page of sessions", list))
-        .endpoint(api.endpoint("GET", "/:sessionId", "One session", show))
-        .endpoint(api.endpoint("GET", "/:sessionId/runs", "The runs of a session", runs))
-        .endpoint(api.endpoint("DELETE", "/:sessionId", "Forgets a session", forget))
+        .endpoint(Endpoint::get("/", with_state(api, list)))
+        .endpoint(Endpoint::get("/:sessionId", with_state(api, show)))
+        .endpoint(Endpoint::get("/:sessionId/runs", with_state(api, runs)))
+        .endpoint(Endpoint::delete("/:sessionId", with_state(api, forget)))
 }
 
 async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {

@@ -37,8 +37,8 @@ pub struct CapabilityName {
 
 /// A name of the operator's own for a model: as an instance name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-pub struct AliasName(String);
+#[serde(transparent)]
+pub struct AliasName(InstanceName);
 
 /// A model: an alias of `[models]`, or `instance/model`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -221,25 +221,13 @@ impl fmt::Display for CapabilityName {
 impl AliasName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for AliasName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        if is_name(&text) {
-            Ok(Self(text))
-        } else {
-            Err(format!("{text:?} is not a name; {GRAMMAR}"))
-        }
+        self.0.as_str()
     }
 }
 
 impl fmt::Display for AliasName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        self.0.fmt(formatter)
     }
 }
 

@@ -199,51 +199,40 @@ fn operation(handler: Handler, agents: &[AgentSummary]) -> Value {
 }
 
 fn list_runs() -> Value {
-    json!({
-        "operationId": "listRuns",
-        "summary": "One's own runs, the youngest first",
-        "parameters": [
-            query_parameter("agent", "Runs of this agent.", &json!({ "type": "string" })),
-            query_parameter(
-                "conversationId",
-                "Runs of this conversation.",
-                &json!({ "type": "string" }),
-            ),
-            query_parameter(
-                "state",
-                "Runs that stand so.",
-                &json!({ "enum": ["running", "finished", "failed", "aborted"] }),
-            ),
-            query_parameter("limit", "At most so many.", &number(1, 200, 50)),
-            query_parameter(
-                "before",
-                "The `next` of the page before.",
-                &json!({ "type": "string" }),
-            ),
-        ],
-        "responses": {
-            "200": answer("A page of runs", &shapes::page_of("runs", "Run")),
-            "422": refusal("VALIDATION_FAILED"),
-        },
-    })
+    let conversation = json!({ "type": "string" });
+    let state = json!({ "enum": ["running", "finished", "failed", "aborted"] });
+    let mut listed = page_of("runs", "Run", &state);
+    listed["operationId"] = "listRuns".into();
+    if let Some(parameters) = listed["parameters"].as_array_mut() {
+        let name = "conversationId";
+        parameters.push(query_parameter(
+            name,
+            "Of this conversation.",
+            &conversation,
+        ));
+    }
+    listed
 }
 
 fn list_jobs() -> Value {
+    let mut listed = page_of("jobs", "Job", &schema_named("JobState"));
+    listed["operationId"] = "listJobs".into();
+    listed
+}
+
+/// A list of one's own, page by page.
+fn page_of(what: &str, schema: &str, state: &Value) -> Value {
+    let text = json!({ "type": "string" });
     json!({
-        "operationId": "listJobs",
-        "summary": "One's own jobs, the youngest first",
+        "summary": format!("One's own {what}, the youngest first"),
         "parameters": [
-            query_parameter("agent", "Jobs of this agent.", &json!({ "type": "string" })),
-            query_parameter("state", "Jobs that stand so.", &schema_named("JobState")),
+            query_parameter("agent", "Of this agent.", &text),
+            query_parameter("state", "Which stand so.", state),
             query_parameter("limit", "At most so many.", &number(1, 200, 50)),
-            query_parameter(
-                "before",
-                "The `next` of the page before.",
-                &json!({ "type": "string" }),
-            ),
+            query_parameter("before", "The `next` of the page before.", &text),
         ],
         "responses": {
-            "200": answer("A page of jobs", &shapes::page_of("jobs", "Job")),
+            "200": answer(&format!("A page of {what}"), &shapes::page_of(what, schema)),
             "422": refusal("VALIDATION_FAILED"),
         },
     })

@@ -1,12 +1,11 @@
 //! `GET /-/jobs`: the jobs of whoever asks, the youngest first, page by page.
 
 use axum::response::Response;
-use http::StatusCode;
 use mortise_plugin_api::{JobQuery, JobState};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::list_runs::page_size;
-use crate::http::error::{Failure, json_response};
+use super::page;
+use crate::http::error::Failure;
 use crate::http::escapes;
 use crate::http::router::Call;
 
@@ -19,12 +18,7 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
     };
     let limit = query.limit;
     let jobs = call.state.jobs.list(query).await?;
-    let is_full = u32::try_from(jobs.len()).is_ok_and(|count| count == limit);
-    let next = jobs.last().filter(|_| is_full).map(|job| job.id.clone());
-    Ok(json_response(
-        StatusCode::OK,
-        &json!({ "jobs": jobs, "next": next }),
-    ))
+    Ok(page::answer("jobs", &jobs, limit, |job| &job.id))
 }
 
 fn job_query(query: Option<&str>) -> Result<JobQuery, Failure> {
@@ -46,7 +40,7 @@ fn job_query(query: Option<&str>) -> Result<JobQuery, Failure> {
         agent: text("agent"),
         state,
         before: text("before"),
-        limit: page_size(param("limit"))?,
+        limit: page::size(param("limit"))?,
         ..JobQuery::default()
     })
 }

@@ -10,6 +10,7 @@ pub(super) mod list_approvals;
 pub(super) mod list_jobs;
 pub(super) mod list_runs;
 pub(super) mod load_conversation;
+mod page;
 pub(super) mod probe;
 pub(super) mod resume_conversation;
 pub(super) mod resume_stream;

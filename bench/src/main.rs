@@ -15,6 +15,7 @@ mod load;
 mod plan;
 mod provider;
 mod raw;
+mod relay;
 mod resume;
 mod rival;
 mod sample;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         ["rival", folder, writes] => rival::serve(folder.as_ref(), writes),
+        ["relay", provider] => relay::serve(provider),
         ["raw", database, durability, seconds] => raw::run(database.as_ref(), durability, seconds),
         ["idle", address, streams] => idle::run(address, streams),
         ["load", ..] => load::run(&arguments[1..]),

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{
     plan::Options,
     sample::{Sample, median},
-    subjects::builder,
+    subjects::{Rival, builder},
     table::Table,
     wire::{Connection, Request},
 };
@@ -94,46 +94,55 @@ async fn compare(
         b"tok0",
     )
     .await?;
-    let first = rounds(options, &mut direct, &mut ours, |it| it.first).await?;
-    provider.answer_with([answer(MANY)]);
-    let token = rounds(options, &mut direct, &mut ours, |it| {
-        it.rest / f64::from(MANY - 1)
-    })
+    let relay = Rival::relay(provider.address()).map_err(io::Error::other)?;
+    let mut relayed = Side::open(
+        relay.address(),
+        &Request::run("asking", "text/event-stream", "hi"),
+        b"tok0",
+    )
     .await?;
-    for (what, [without, with], target) in [
+    let mut sides = [&mut direct, &mut relayed, &mut ours];
+    let first = rounds(options, &mut sides, |it| it.first).await?;
+    provider.answer_with([answer(MANY)]);
+    let token = rounds(options, &mut sides, |it| it.rest / f64::from(MANY - 1)).await?;
+    for (what, [without, least, with], target) in [
         ("the first token of a provider", &first, "+0.100 ms"),
         ("each further token", &token, "+0.020 ms"),
     ] {
         table.p50(&format!("{what}, p50"), without, with, target);
         table.p99(&format!("{what}, p99"), without, with, "");
-        table.note(&format!(
-            "the server adds to {what}: {:.1} µs (p50), {:.1} µs (p99)",
-            added(without, with, |it| it.p50),
-            added(without, with, |it| it.p99),
-        ));
+        table.p50("the same, floor a bare relay", least, with, "");
+        for (who, with) in [("the server", with), ("a bare relay", least)] {
+            table.note(&format!(
+                "{who} adds to {what}: {:.1} µs (p50), {:.1} µs (p99)",
+                added(without, with, |it| it.p50),
+                added(without, with, |it| it.p99),
+            ));
+        }
     }
     Ok(())
 }
 
-/// What is measured of the answers of each round, without the server and with it.
-async fn rounds(
+/// What is measured of the answers of each round, side by side.
+async fn rounds<const SIDES: usize>(
     options: Options,
-    direct: &mut Side,
-    ours: &mut Side,
+    sides: &mut [&mut Side; SIDES],
     value: impl Fn(Times) -> f64,
-) -> io::Result<[Vec<Sample>; 2]> {
+) -> io::Result<[Vec<Sample>; SIDES]> {
     // The first answers fill caches and pools.
     for _ in 0..10 {
-        direct.ask().await?;
-        ours.ask().await?;
+        for side in &mut *sides {
+            side.ask().await?;
+        }
     }
-    let mut samples = [Vec::new(), Vec::new()];
+    let mut samples = [(); SIDES].map(|()| Vec::new());
     for _ in 0..options.rounds {
-        let mut times = [Vec::new(), Vec::new()];
+        let mut times = [(); SIDES].map(|()| Vec::new());
         for _ in 0..ANSWERS {
-            // In turns, so that what disturbs the machine disturbs both.
-            times[0].push(value(direct.ask().await?));
-            times[1].push(value(ours.ask().await?));
+            // In turns, so that what disturbs the machine disturbs all.
+            for (side, times) in sides.iter_mut().zip(&mut times) {
+                times.push(value(side.ask().await?));
+            }
         }
         for (samples, times) in samples.iter_mut().zip(times) {
             samples.extend(Sample::of(times, 1.0));

@@ -1,7 +1,7 @@
 //! What is measured: servers in several configurations, and the rival.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -128,13 +128,20 @@ impl Subject {
 impl Rival {
     /// Serves what is in the folder.
     pub(crate) fn start(folder: &Path, writes: Writes) -> Result<Self, String> {
+        Self::spawn(["rival".as_ref(), folder.as_os_str(), writes.name().as_ref()])
+    }
+
+    /// Asks this provider for whoever asks.
+    pub(crate) fn relay(provider: SocketAddr) -> Result<Self, String> {
+        Self::spawn(["relay".as_ref(), provider.to_string().as_ref()])
+    }
+
+    fn spawn<const N: usize>(arguments: [&OsStr; N]) -> Result<Self, String> {
         let failed =
             |error: &dyn std::fmt::Display| format!("the rival cannot be started: {error}");
         let program = std::env::current_exe().map_err(|error| failed(&error))?;
         let mut child = Command::new(program)
-            .arg("rival")
-            .arg(folder)
-            .arg(writes.name())
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| failed(&error))?;

@@ -300,11 +300,11 @@ pub(super) async fn admit(
             Ok(())
         }
         GuardOutcome::Answered(answer) => {
-            let response = super::plugin_response::into_response(answer)?;
+            let response = super::plugin_response::into_response(*answer)?;
             Err(Failure::Answered(Box::new(response)))
         }
         GuardOutcome::Unauthenticated => Err(Failure::unauthorized()),
-        GuardOutcome::Failed(error) => Err(Failure::Thrown(error)),
+        GuardOutcome::Failed(error) => Err(Failure::Thrown(*error)),
     }
 }
 

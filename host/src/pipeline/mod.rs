@@ -8,7 +8,6 @@ mod observers;
 mod requests;
 mod runs;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,8 @@ pub(crate) use self::runs::{Held, Processed, to_json};
 
 /// The hooks of all instances, by stage.
 pub(crate) struct Pipeline {
-    stages: HashMap<Stage, Vec<Arc<OfferedHook>>>,
+    /// At the place of the stage's number.
+    stages: Vec<Vec<Arc<OfferedHook>>>,
     timeout: Duration,
     observers: Observers,
     /// The headers in which guards look for credentials: observers do not read them.
@@ -35,20 +35,18 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Each hook has `timeout` for an answer.
     pub(crate) fn new(hooks: Vec<OfferedHook>, timeout: Duration, tasks: &Tasks) -> Self {
-        let mut stages: HashMap<Stage, Vec<Arc<OfferedHook>>> = HashMap::new();
+        let mut stages: Vec<Vec<Arc<OfferedHook>>> = Vec::new();
         let mut credentials = Vec::new();
         for hook in hooks {
             let hook = Arc::new(hook);
             credentials.extend_from_slice(&hook.capability.info().credentials);
             for &stage in &hook.capability.info().stages {
-                stages.entry(stage).or_default().push(Arc::clone(&hook));
+                let number = stage as usize;
+                stages.resize_with(stages.len().max(number + 1), Vec::new);
+                stages[number].push(Arc::clone(&hook));
             }
         }
-        let observers = Observers::new(
-            stages.get(&Stage::Observe).map_or(&[], Vec::as_slice),
-            timeout,
-            tasks,
-        );
+        let observers = Observers::new(at(&stages, Stage::Observe), timeout, tasks);
         Self {
             stages,
             timeout,
@@ -59,7 +57,7 @@ impl Pipeline {
 
     /// The hooks of a stage, in order.
     pub(crate) fn at(&self, stage: Stage) -> &[Arc<OfferedHook>] {
-        self.stages.get(&stage).map_or(&[], Vec::as_slice)
+        at(&self.stages, stage)
     }
 
     /// Whether any hook has this stage.
@@ -76,6 +74,10 @@ impl Pipeline {
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
+}
+
+fn at(stages: &[Vec<Arc<OfferedHook>>], stage: Stage) -> &[Arc<OfferedHook>] {
+    stages.get(stage as usize).map_or(&[], Vec::as_slice)
 }
 
 /// What a hook answers, if it does in time.

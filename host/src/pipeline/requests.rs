@@ -50,11 +50,11 @@ enum Verdict {
 pub(crate) enum GuardOutcome {
     Admitted,
     /// A guard answers the request itself.
-    Answered(Response),
+    Answered(Box<Response>),
     /// Somebody has to say who is asking, and nobody did.
     Unauthenticated,
     /// A guard failed, and must not be passed when it does.
-    Failed(Error),
+    Failed(Box<Error>),
 }
 
 /// The head of a response, as the `response` stage sees and changes it.
@@ -135,10 +135,11 @@ impl Pipeline {
         wanted: fn(&HookInfo) -> bool,
     ) -> Result<(), GuardOutcome> {
         for hook in self.at(Stage::Guard) {
-            if !wanted(hook.capability.info()) {
+            let info = hook.capability.info();
+            if !wanted(info) {
                 continue;
             }
-            match self.ask_guard(hook, request).await? {
+            match self.ask_guard(hook, info, request).await? {
                 Verdict::Pass => {}
                 Verdict::Authenticated(principal) => request.set_principal(principal),
                 Verdict::NoCredentials => return Err(GuardOutcome::Unauthenticated),
@@ -160,7 +161,7 @@ impl Pipeline {
                 continue;
             }
             // Letting pass is not enough here: it tells nothing of who is asking.
-            if let Verdict::Authenticated(principal) = self.ask_guard(hook, request).await? {
+            if let Verdict::Authenticated(principal) = self.ask_guard(hook, info, request).await? {
                 request.set_principal(principal);
                 is_taken_up |= reads_authorization(info);
             }
@@ -175,14 +176,15 @@ impl Pipeline {
     async fn ask_guard(
         &self,
         hook: &OfferedHook,
+        info: &HookInfo,
         request: &Arc<RequestView>,
     ) -> Result<Verdict, GuardOutcome> {
-        let info = hook.capability.info();
         if has_credential_twice(info, &request.headers) {
             return Err(GuardOutcome::Unauthenticated);
         }
         if info.at_once {
-            return judged(hook, hook.capability.guard_now(request));
+            let said = hook.capability.guard_now(request).transpose();
+            return said.map_or(Ok(Verdict::Pass), |said| judged(hook, said.map(|it| *it)));
         }
         let said = within(self.timeout, hook.capability.guard(request)).await;
         judged(hook, said)
@@ -242,7 +244,9 @@ fn judged(hook: &OfferedHook, said: Result<GuardVerdict, Error>) -> Result<Verdi
     let authenticates = hook.capability.info().authenticates;
     let failed = match said {
         Ok(GuardVerdict::Pass) => return Ok(Verdict::Pass),
-        Ok(GuardVerdict::Respond(response)) => return Err(GuardOutcome::Answered(response)),
+        Ok(GuardVerdict::Respond(response)) => {
+            return Err(GuardOutcome::Answered(Box::new(response)));
+        }
         Ok(GuardVerdict::Authenticated(principal)) if authenticates => {
             return Ok(Verdict::Authenticated(Arc::new(principal)));
         }
@@ -252,7 +256,7 @@ fn judged(hook: &OfferedHook, said: Result<GuardVerdict, Error>) -> Result<Verdi
     };
     match outcome_of_failure(hook, Stage::Guard, &failed) {
         Ok(()) => Ok(Verdict::Pass),
-        Err(error) => Err(GuardOutcome::Failed(error)),
+        Err(error) => Err(GuardOutcome::Failed(Box::new(error))),
     }
 }
 

@@ -82,7 +82,8 @@ pub(crate) trait ToolsetCapability: Send + Sync {
 
 pub(crate) trait HookCapability: Send + Sync {
     fn info(&self) -> &HookInfo;
-    fn guard_now(&self, request: &Arc<RequestView>) -> Result<GuardVerdict>;
+    /// `None` lets the request pass; the rest is rare, and large.
+    fn guard_now(&self, request: &Arc<RequestView>) -> Result<Option<Box<GuardVerdict>>>;
     fn guard(&self, request: &Arc<RequestView>) -> BoxFuture<'static, Result<GuardVerdict>>;
     fn event(
         &self,

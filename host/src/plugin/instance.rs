@@ -212,6 +212,14 @@ impl Instance {
     /// Only hooks are switched off: they are called for requests that did not ask for them. Who
     /// calls an endpoint, a tool or an agent wants just that, and its panic fails that call alone.
     pub(super) fn check_on(&self, what: &str) -> Result<()> {
+        if self.is_out.load(Ordering::Acquire) || self.breaker.may_be_open() {
+            return self.check_closely(what);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn check_closely(&self, what: &str) -> Result<()> {
         if self.is_out.load(Ordering::Acquire) {
             return Err(if is_hook(what) {
                 Error::new(
@@ -222,7 +230,7 @@ impl Instance {
                 Error::unavailable("A part of the server that this needs is not available.")
             });
         }
-        if !is_hook(what) || !self.breaker.may_be_open() {
+        if !is_hook(what) {
             return Ok(());
         }
         let Some(left) = self.breaker.off_for(Instant::now()) else {
@@ -268,8 +276,12 @@ impl Instance {
         call: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         self.check_on(what)?;
-        let _inside = self.enter();
-        call().inspect_err(|error| self.note_error(what, error))
+        let inside = self.enter();
+        let answer = call();
+        drop(inside);
+        // Not by `inspect_err`, which would move a large value about.
+        self.note(what, &answer);
+        answer
     }
 
     /// Logs a panic and counts it.

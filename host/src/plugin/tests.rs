@@ -11,14 +11,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use mortise_plugin_api::{ChunkStream, Event, ModelRequest, Result as PluginResult, RunInfo};
+use mortise_plugin_api::{
+    ChunkStream, Event, GuardVerdict, ModelRequest, Result as PluginResult, RunInfo,
+};
 use serde_json::Value;
 
 use super::bridge::HostApiSlot;
-use super::capability::{BoxFuture, RunServices};
+use super::capability::{BoxFuture, HookCapability, RunServices};
 use super::error::{LoadError, LoadErrors, in_one_line};
 use super::linked::LinkedPlugin;
 use super::loader::{Loaded, load};
+use super::request::RequestView;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigSource, Environment};
 
@@ -42,6 +45,15 @@ fn config(folder: &Path, text: &str) -> Config {
         folder: folder.to_owned(),
     };
     Config::load(source, &NoVariables).unwrap()
+}
+
+/// What a guard says at once.
+fn guard_now(
+    hook: &Arc<dyn HookCapability>,
+    request: &Arc<RequestView>,
+) -> PluginResult<GuardVerdict> {
+    let said = hook.guard_now(request)?;
+    Ok(said.map_or(GuardVerdict::Pass, |said| *said))
 }
 
 /// The library that `cargo build -p mortise-plugin-echo-agent` makes.

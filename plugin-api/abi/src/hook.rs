@@ -54,8 +54,9 @@ pub enum Observation {
 pub trait Hook: Send + Sync {
     /// `HookInfo` as JSON; asked once, at load.
     fn info(&self) -> RString;
-    /// The guard of hooks that say they answer at once.
-    fn guard_now(&self, request: &RequestObject) -> AbiResult<Verdict_NE>;
+    /// The guard of hooks that say they answer at once. `RNone` lets the request pass, as nearly
+    /// every guard does with nearly everything; the rest is rare and large, so it is in a box.
+    fn guard_now(&self, request: &RequestObject) -> ROption<RBox<AbiResult<Verdict_NE>>>;
     fn guard(&self, request: RequestObject) -> AbiFuture<AbiResult<Verdict_NE>>;
     fn event(&self, run: RunObject, event: Event_NE) -> AbiFuture<AbiResult<EventAnswer_NE>>;
     fn observe(&self, observation: Observation_NE) -> AbiFuture<AbiResult<()>>;

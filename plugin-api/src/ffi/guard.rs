@@ -1,5 +1,6 @@
 //! Containment: a panic becomes an error value on the side where it happened.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -21,6 +22,7 @@ thread_local! {
 }
 
 /// Calls, and answers a panic with an error that has its message and place.
+#[inline]
 pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T> {
     // One access to the thread's storage, which is a call in a library.
     let caught = DEPTH.with(|depth| {
@@ -29,19 +31,22 @@ pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T> {
         depth.set(depth.get() - 1);
         caught
     });
-    caught.map_err(|payload| {
-        let told = LAST.take();
-        let message = told.unwrap_or_else(|| payload_text(payload.as_ref()).to_owned());
-        // The payload is the author's value: even its drop may panic.
-        if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            #[expect(
-                clippy::mem_forget,
-                reason = "a value whose drop panics twice is better leaked"
-            )]
-            std::mem::forget(second);
-        }
-        Error::new(Error::PANIC, message).with_retryable(false)
-    })
+    caught.map_err(panicked)
+}
+
+#[cold]
+fn panicked(payload: Box<dyn Any + Send>) -> Error {
+    let told = LAST.take();
+    let message = told.unwrap_or_else(|| payload_text(payload.as_ref()).to_owned());
+    // The payload is the author's value: even its drop may panic.
+    if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        #[expect(
+            clippy::mem_forget,
+            reason = "a value whose drop panics twice is better leaked"
+        )]
+        std::mem::forget(second);
+    }
+    Error::new(Error::PANIC, message).with_retryable(false)
 }
 
 /// Keeps what panics under [`guarded`] off the standard error: it is told in the error instead.
@@ -168,7 +173,7 @@ fn polled_after_end() -> AbiError {
     convert::error_to_abi(Error::internal("polled after it had ended"))
 }
 
-fn payload_text(payload: &(dyn std::any::Any + Send)) -> &str {
+fn payload_text(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&str>()
         .copied()

@@ -130,11 +130,15 @@ impl abi::Hook for Adapter {
         super::plugin::info_text(|| self.hook.info())
     }
 
-    fn guard_now(&self, request: &RequestObject) -> AbiResult<Verdict_NE> {
-        guard::call(|| {
+    fn guard_now(&self, request: &RequestObject) -> ROption<RBox<AbiResult<Verdict_NE>>> {
+        let said = guard::guarded(|| {
             let request = convert::borrowed_request(request);
-            convert::verdict_to_abi(self.hook.guard_now(&request)?)
-        })
+            match self.hook.guard_now(&request) {
+                Ok(GuardVerdict::Pass) => ROption::RNone,
+                said => said_of(said.and_then(convert::verdict_to_abi)),
+            }
+        });
+        said.unwrap_or_else(|panic| said_of(Err(panic)))
     }
 
     fn guard(&self, request: RequestObject) -> AbiFuture<AbiResult<Verdict_NE>> {
@@ -180,6 +184,11 @@ impl abi::Hook for Adapter {
         });
         guard::future(answered, Ok)
     }
+}
+
+/// What a guard says at once, where it is more than letting the request pass.
+fn said_of(verdict: Result<Verdict_NE>) -> ROption<RBox<AbiResult<Verdict_NE>>> {
+    ROption::RSome(RBox::new(verdict.map_err(convert::error_to_abi).into()))
 }
 
 /// What crosses as JSON.

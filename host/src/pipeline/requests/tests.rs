@@ -29,12 +29,15 @@ impl HookCapability for Scripted {
         &self.info
     }
 
-    fn guard_now(&self, _: &Arc<RequestView>) -> Result<GuardVerdict> {
+    fn guard_now(&self, _: &Arc<RequestView>) -> Result<Option<Box<GuardVerdict>>> {
         self.asked
             .lock()
             .unwrap()
             .push(format!("{} now", self.info.name));
-        (self.verdict)()
+        match (self.verdict)() {
+            Ok(GuardVerdict::Pass) => Ok(None),
+            said => said.map(Box::new).map(Some),
+        }
     }
 
     fn guard(&self, _: &Arc<RequestView>) -> BoxFuture<'static, Result<GuardVerdict>> {

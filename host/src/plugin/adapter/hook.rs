@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mortise_plugin_abi::stable::{RBox, ROption, RResult, RStr};
+use mortise_plugin_abi::stable::{RBox, ROption, RStr};
 use mortise_plugin_abi::{HookObject, Observation, Observation_NE};
 use mortise_plugin_api::ffi::convert;
 use mortise_plugin_api::{Event, EventVerdict, GuardVerdict, HookInfo, Result};
@@ -53,11 +53,14 @@ impl HookCapability for HookAdapter {
         &self.info
     }
 
-    fn guard_now(&self, request: &Arc<RequestView>) -> Result<GuardVerdict> {
+    fn guard_now(&self, request: &Arc<RequestView>) -> Result<Option<Box<GuardVerdict>>> {
         self.instance.call_now("hook.guard", || {
             match self.object.guard_now(bridge::request_object(request)) {
-                RResult::ROk(verdict) => kept::verdict(&self.instance, verdict),
-                RResult::RErr(error) => Err(convert::error_from_abi(error)),
+                ROption::RNone => Ok(None),
+                ROption::RSome(said) => {
+                    let said = convert::result_from_abi(RBox::into_inner(said))?;
+                    kept::verdict(&self.instance, said).map(|said| Some(Box::new(said)))
+                }
             }
         })
     }

@@ -43,10 +43,6 @@ pub(super) fn response(instance: &Arc<Instance>, mut response: abi::Response) ->
 
 /// A verdict, which may be a response.
 pub(super) fn verdict(instance: &Arc<Instance>, verdict: Verdict_NE) -> Result<GuardVerdict> {
-    // Nearly every guard lets nearly everything pass.
-    if let Ok(Verdict::Pass) = verdict.as_enum() {
-        return Ok(GuardVerdict::Pass);
-    }
     match verdict.into_enum() {
         Ok(Verdict::Respond { response: crossed }) => {
             let crossed = RBox::into_inner(crossed);

@@ -91,7 +91,7 @@ async fn guards_count_at_once_each_instance_for_itself() {
     let ask = |instance: usize, path: &str| {
         let hook = &loaded.catalog.hooks[instance].capability;
         let request = request_of(path, [192, 0, 2, 7], &ledger);
-        let verdict = hook.guard_now(&request);
+        let verdict = guard_now(hook, &request);
         verdict.map(|it| (matches!(it, GuardVerdict::Pass), request))
     };
     let passes = |instance, path| ask(instance, path).unwrap().0;

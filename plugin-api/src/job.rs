@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::host::RunRequest;
-use crate::request::Principal;
+use crate::principal::Principal;
 
 /// A run to be done later.
 ///

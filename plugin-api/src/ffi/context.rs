@@ -14,7 +14,8 @@ use crate::event::Event;
 use crate::host::{Metric, MetricKind};
 use crate::limit::{Limit, Taken};
 use crate::model::{ChunkStream, ModelRequest};
-use crate::request::{Principal, Request, RequestBackend};
+use crate::principal::Principal;
+use crate::request::{Request, RequestBackend};
 use crate::run::RunInfo;
 
 pub(crate) struct CrossedHost {

@@ -23,6 +23,7 @@ use super::checkpoint::{CallMark, CallProgress, Happened, Until};
 use super::engine::Engine;
 use super::failure;
 use super::step::{call_ref, stoppable};
+use crate::clock::millis;
 use crate::config::Deadline;
 use crate::plugin::capability::RunServices;
 
@@ -389,8 +390,8 @@ impl<'a> Execution<'a> {
         let Some(limit) = timeout.limit() else {
             return Until::Never;
         };
-        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        Until::At(self.engine.clock.now_millis().saturating_add(millis))
+        let now = self.engine.clock.now_millis();
+        Until::At(now.saturating_add(millis(limit)))
     }
 
     /// Waits until then.

@@ -25,7 +25,7 @@ use super::super::{
 };
 use super::lock::DatabaseLock;
 use super::{Health, schema};
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 
 /// How many commands one transaction takes.
 const GROUP: usize = 512;
@@ -283,8 +283,4 @@ impl Command {
             Self::Settle { answer } | Self::Close { answer } => drop(answer.send(Err(error))),
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

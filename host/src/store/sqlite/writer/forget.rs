@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::{jobs, signed};
 use super::group::Group;
-use super::millis;
+use crate::clock::millis;
 use crate::store::USAGE_DAYS;
 
 /// How many of each are forgotten at once.

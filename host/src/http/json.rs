@@ -9,6 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+use crate::schema::escaped;
+
 /// Why a text is not read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
@@ -133,10 +135,6 @@ pub(super) fn whole_number(value: &Value) -> Option<i64> {
     let number = value.as_f64()?;
     #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
     Some(number as i64)
-}
-
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

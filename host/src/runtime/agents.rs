@@ -18,7 +18,7 @@ use super::models::{ModelEntry, ModelTable};
 use super::rules::ChosenBy;
 use crate::config::{self, Config, Deadline};
 use crate::plugin::capability::{AgentCapability, Catalog};
-use crate::schema::Schema;
+use crate::schema::{Schema, escaped};
 
 /// An agent that can be run.
 pub(crate) struct AgentSpec {
@@ -158,7 +158,7 @@ impl Agents {
             .filter(|&name| !models.is_offered(name))
         {
             errors.push(AgentError {
-                pointer: format!("/prices/{}", name.replace('~', "~0").replace('/', "~1")),
+                pointer: format!("/prices/{}", escaped(name)),
                 message: format!("there is no model '{name}' that could have a price"),
                 help: Some(models.offered()),
             });

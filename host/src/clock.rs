@@ -1,6 +1,6 @@
-//! The time of day.
+//! The time of day, and durations as it counts them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the time of day comes from; tests set it.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,11 @@ impl Clock {
     }
 }
 
+/// A duration in milliseconds; one that is too long is the longest there is.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the machine's clock"
@@ -36,5 +41,5 @@ fn system_millis() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    millis(since)
 }

@@ -9,7 +9,9 @@ use subtle::ConstantTimeEq;
 
 use crate::error::{Error, Result};
 use crate::hook::GuardVerdict;
-use crate::request::{Principal, Request, Response};
+use crate::principal::Principal;
+use crate::request::Request;
+use crate::response::Response;
 
 /// Lets in whoever presents a token that all share as `Authorization: Bearer`, or everybody where
 /// there is none. For [`Mount::authenticated_by`](crate::Mount::authenticated_by).

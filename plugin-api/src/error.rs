@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use serde_path_to_error::{Path, Segment};
 
 /// The result of everything that may fail in a plugin.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -275,4 +276,14 @@ impl<E: std::error::Error> From<E> for Error {
         }
         Self::internal(message)
     }
+}
+
+/// A place as a JSON pointer.
+pub(crate) fn pointer(place: &Path) -> String {
+    let segments = place.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(format!("/{index}")),
+        Segment::Map { key } => Some(format!("/{key}")),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    segments.collect()
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::host::{Host, NumberedEvent};
-use crate::request::{BodyWriter, Response};
+use crate::response::{BodyWriter, Response};
 use crate::run_events::RunEvents;
 
 /// Where a stream of events is written to; see [`Response::events`].

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::host::RunRequest;
-use crate::request::Principal;
+use crate::principal::Principal;
+use crate::time::millis;
 
 /// A run to be done later.
 ///
@@ -266,10 +267,6 @@ impl JobRequest {
         self.name = Some(name.into());
         self
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 // === impl ResultPolicy ===

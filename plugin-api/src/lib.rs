@@ -110,7 +110,9 @@
 
 mod agent;
 mod backend;
+mod body;
 mod door;
+mod endpoint;
 mod error;
 mod event;
 mod event_stream;
@@ -128,10 +130,13 @@ mod model;
 mod mount;
 mod openapi;
 mod plugin;
+mod principal;
 mod problem;
 mod prompt;
 mod queue;
 mod request;
+mod response;
+mod route_error;
 mod run;
 mod run_events;
 mod run_guard;
@@ -152,7 +157,9 @@ mod transcript;
 mod version;
 
 pub use self::agent::{Agent, AgentInfo};
+pub use self::body::Body;
 pub use self::door::{Door, PrincipalConfig, Secret};
+pub use self::endpoint::{Endpoint, EndpointCall, EndpointInfo, with_state};
 pub use self::error::{Error, Issue, Result};
 pub use self::event::{
     ApprovalState, ApprovalStatus, Event, RunResult, TerminationReason, ToolCallRef, ToolErrorKind,
@@ -181,16 +188,16 @@ pub use self::model::{
     Chunk, ChunkStream, Model, ModelCapabilities, ModelInfo, ModelRequest, StructuredOutput,
     ToolChoice, ToolSpec,
 };
-pub use self::mount::{
-    Access, Endpoint, EndpointCall, EndpointInfo, MethodMismatch, Mount, MountInfo, PathPrefix,
-    Prefix, RouteError, RouteRequest, Slashes, with_state,
-};
+pub use self::mount::{Access, MethodMismatch, Mount, MountInfo, PathPrefix, Prefix, Slashes};
 pub use self::openapi::{Operation, path_names};
 pub use self::plugin::{NoConfig, Plugin, Registrar};
+pub use self::principal::Principal;
 pub use self::problem::Problem;
 pub use self::prompt::Prompt;
 pub use self::queue::{Place, Queue};
-pub use self::request::{Body, BodyWriter, Principal, Request, RequestKind, Response, form_pairs};
+pub use self::request::{Request, RequestKind, form_pairs};
+pub use self::response::{BodyWriter, Response};
+pub use self::route_error::{RouteError, RouteRequest};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};
 pub use self::run_events::RunEvents;
 pub use self::run_guard::RunGuard;

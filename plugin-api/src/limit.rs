@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::millis;
+
 /// How much a key may take: of a window of time, or of a bucket that fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
@@ -117,8 +119,4 @@ impl Taken {
         self.resets_at = resets_at;
         self
     }
-}
-
-fn millis(period: Duration) -> u64 {
-    u64::try_from(period.as_millis()).unwrap_or(u64::MAX)
 }

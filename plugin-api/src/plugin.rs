@@ -9,12 +9,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::agent::Agent;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, pointer};
 use crate::ffi;
 use crate::hook::Hook;
 use crate::host::Host;
 use crate::model::Model;
-use crate::mount::{Mount, pointer};
+use crate::mount::Mount;
 use crate::tool::{Tool, ToolInfo};
 use crate::toolset::Toolset;
 

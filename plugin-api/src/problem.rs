@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::mount::{RouteError, RouteRequest};
-use crate::request::Response;
+use crate::response::Response;
+use crate::route_error::{RouteError, RouteRequest};
 
 /// An error as RFC 9457 writes it: an `application/problem+json` body with members of the
 /// plugin's own.

@@ -8,7 +8,7 @@ use crate::event::RunResult;
 use crate::host::{Host, RunRequest};
 use crate::message::Item;
 use crate::model::ModelRequest;
-use crate::request::Principal;
+use crate::principal::Principal;
 use crate::run::RunContext;
 
 /// A model behind instructions, for a plugin that asks it outside of a run: an agent that clients

@@ -15,7 +15,7 @@ use crate::event::{Event, RunResult};
 use crate::host::Host;
 use crate::message::{Item, ModelResponse};
 use crate::model::{ChunkStream, ModelRequest};
-use crate::request::Principal;
+use crate::principal::Principal;
 
 /// The run at hand, for agents, models, tools and hooks. Cheap to clone.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::error::Result;
 use crate::host::{Host, RunQuery, RunStatus};
-use crate::request::Principal;
+use crate::principal::Principal;
 
 /// A conversation of an agent with somebody, as the runs in it tell of it.
 #[derive(Debug, Clone, PartialEq)]

@@ -35,6 +35,11 @@ pub fn rfc3339(millis: u64) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
+/// A duration as it crosses and is stored; one that is too long is the longest there is.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 // === impl Span ===
 
 impl Span {

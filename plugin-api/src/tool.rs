@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::event::ToolTarget;
 use crate::run::RunContext;
+use crate::time::millis;
 
 /// A tool that runs on the server.
 ///
@@ -262,8 +263,4 @@ impl ApprovalDecision {
         self.timeout_ms = Some(millis(timeout));
         self
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

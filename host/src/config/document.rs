@@ -16,6 +16,7 @@ use toml::{
 };
 
 use super::{Config, ConfigError, Environment, Problem, overlay, secret, source::Read, translate};
+use crate::schema::escaped;
 
 /// A configuration as it was written. Never holds a resolved secret.
 #[derive(Default)]
@@ -200,7 +201,7 @@ impl Places {
 
     fn add_entries(&mut self, pointer: &str, table: &DeTable<'_>) {
         for (key, value) in table {
-            let name = key.get_ref().replace('~', "~0").replace('/', "~1");
+            let name = escaped(key.get_ref());
             self.add(format!("{pointer}/{name}"), key.span(), value);
         }
     }

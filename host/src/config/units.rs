@@ -8,6 +8,8 @@ use serde::{
     de::{self, Visitor},
 };
 
+use crate::clock::millis;
+
 /// A stretch of time: `"150ms"`, `"30s"`, `"5m"`, `"2h"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
@@ -101,8 +103,7 @@ impl std::str::FromStr for Period {
 
 impl fmt::Display for Period {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let milliseconds = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        formatter.write_str(&write(milliseconds, &TIME_UNITS, ""))
+        formatter.write_str(&write(millis(self.0), &TIME_UNITS, ""))
     }
 }
 

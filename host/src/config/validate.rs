@@ -10,7 +10,7 @@ use super::{
     Period, PrincipalQuota, Problem, Problems, Rule, SecretHolder, Server, Tool,
     document::Document,
 };
-use crate::schema::Schema;
+use crate::schema::{Schema, escaped};
 
 /// The checks of one configuration and what they found.
 struct Checks<'a> {
@@ -495,8 +495,4 @@ impl Checks<'_> {
 fn is_token(name: &str) -> bool {
     let is_plain = |it: u8| it.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&it);
     !name.is_empty() && name.bytes().all(is_plain)
-}
-
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }

@@ -9,6 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+use crate::schema::escaped;
+
 /// Why a text is not read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
@@ -127,8 +129,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 }
 
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+/// A whole number, which JSON may also write with a fraction of zero: `2.0`. One that is too large
+/// is the largest there is.
+pub(super) fn whole_number(value: &Value) -> Option<i64> {
+    let number = value.as_f64()?;
+    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
+    Some(number as i64)
 }
 
 #[cfg(test)]
@@ -167,6 +173,18 @@ mod tests {
             assert_eq!(parse(text.as_bytes()), usual, "{text}");
         }
         assert_eq!(parse(b"\"\xff\""), Err(Unreadable::NotJson));
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_zero() {
+        let whole = |text: &str| whole_number(&parse(text.as_bytes()).unwrap());
+        assert_eq!(
+            (whole("2"), whole("2.0"), whole("-2.0")),
+            (Some(2), Some(2), Some(-2))
+        );
+        let largest_exact = (1_i64 << 53) - 1;
+        assert_eq!(whole(&largest_exact.to_string()), Some(largest_exact));
+        assert_eq!((whole("1e300"), whole("\"2\"")), (Some(i64::MAX), None));
     }
 
     #[test]

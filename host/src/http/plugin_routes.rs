@@ -561,4 +561,4 @@ fn without_empty_segments(path: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

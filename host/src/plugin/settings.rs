@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::LoadError;
 use crate::config::Config;
-use crate::schema::{Issue, Schema};
+use crate::schema::{Issue, Schema, escaped};
 
 /// Checks the configuration of an instance against the plugin's schema.
 ///
@@ -163,8 +163,4 @@ fn prefix(place: &str) -> String {
     } else {
         format!("{place}.")
     }
-}
-
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }

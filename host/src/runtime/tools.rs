@@ -2,28 +2,29 @@
 
 mod approval;
 mod client;
+mod errors;
+mod hooks;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_plugin_api::{
-    BeforeTool, Error, Event, Result, Stage, ToolCall, ToolCallEnded, ToolCallFailed,
-    ToolErrorAnswer, ToolErrorKind, ToolErrorMode,
+    Error, Event, Result, Stage, ToolCallRef, ToolErrorAnswer, ToolErrorKind, ToolErrorMode,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use self::errors::{CallError, Ended, parse_error};
 use super::access::Place;
 use super::active::{ActiveRun, ClientResult, Decision};
-use super::agents::{AgentKind, ToolBody, ToolEntry};
+use super::agents::{ToolBody, ToolEntry};
 use super::checkpoint::{CallMark, CallProgress, Happened, Until};
 use super::engine::Engine;
 use super::failure;
 use super::step::{call_ref, stoppable};
-use super::tool_endpoint;
+use crate::clock::millis;
 use crate::config::Deadline;
-use crate::pipeline::to_json;
 use crate::plugin::capability::RunServices;
 
 /// How often a hook may have a call repaired.
@@ -52,15 +53,6 @@ pub(crate) struct PendingCall {
 pub(crate) struct CallOutcome {
     pub(crate) result: Value,
     pub(crate) is_error: bool,
-}
-
-/// Why a call failed, before anybody has decided what becomes of that.
-struct CallError {
-    kind: ToolErrorKind,
-    message: String,
-    retryable: Option<bool>,
-    /// What the run fails with, where it does.
-    cause: Error,
 }
 
 /// A call at work.
@@ -392,33 +384,14 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn execution_error(&self, error: Error) -> CallError {
-        // A panic is the plugin's own business: the model reads that the tool failed.
-        let message = if error.is_panic() {
-            format!("The tool '{}' failed.", self.call.name)
-        } else {
-            error.message().to_owned()
-        };
-        let retryable = error
-            .code()
-            .filter(|_| !error.is_panic())
-            .map(|_| error.is_retryable());
-        CallError {
-            kind: ToolErrorKind::Execution,
-            message,
-            retryable,
-            cause: error,
-        }
-    }
-
     // === waiting ===
 
     fn deadline(&self, timeout: Deadline) -> Until {
         let Some(limit) = timeout.limit() else {
             return Until::Never;
         };
-        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        Until::At(self.engine.clock.now_millis().saturating_add(millis))
+        let now = self.engine.clock.now_millis();
+        Until::At(now.saturating_add(millis(limit)))
     }
 
     /// Waits until then.
@@ -475,134 +448,6 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    // === errors ===
-
-    async fn answer_error(&self, failed: CallError) -> Result<Ended> {
-        let answer = self.ask_error_hooks(&failed, 1).await?;
-        self.settle(failed, answer)
-    }
-
-    async fn ask_error_hooks(&self, failed: &CallError, attempt: u32) -> Result<ToolErrorAnswer> {
-        if !self.engine.pipeline.has(Stage::ToolError) {
-            return Ok(ToolErrorAnswer::Continue);
-        }
-        let mut input = ToolCallFailed::new(
-            self.call.name.as_str(),
-            self.call.arguments.as_str(),
-            failed.message.as_str(),
-        );
-        input.tool_call_id.clone_from(&self.call.call_id);
-        input.error_kind = failed.kind;
-        input.attempt = attempt;
-        let mut decided = ToolErrorAnswer::Continue;
-        let take = |decided: &mut ToolErrorAnswer, answer| {
-            *decided = answer;
-            *decided == ToolErrorAnswer::Continue
-        };
-        let pipeline = &self.engine.pipeline;
-        pipeline
-            .ask(
-                Stage::ToolError,
-                &self.access,
-                &mut decided,
-                |_| to_json(&input),
-                take,
-            )
-            .await?;
-        Ok(decided)
-    }
-
-    /// What becomes of a failed call in the end.
-    fn settle(&self, failed: CallError, answer: ToolErrorAnswer) -> Result<Ended> {
-        let is_endpoint = matches!(self.run.agent.kind, AgentKind::ToolEndpoint);
-        let own_mode = self.tool.info.error_mode.filter(|_| !is_endpoint);
-        let mode = own_mode.unwrap_or(self.run.agent.tool_error_mode);
-        let thrown = |failed: CallError| match failed.cause.code() {
-            // Whoever calls a tool itself reads what a model would.
-            None if is_endpoint => Error::new(tool_endpoint::FAILED, failed.message),
-            _ => failed.cause,
-        };
-        match answer {
-            ToolErrorAnswer::Result(value) => return Ok(Ended::Fine(value)),
-            ToolErrorAnswer::Throw => return Err(thrown(failed)),
-            ToolErrorAnswer::SendToModel(message) => {
-                let failed = CallError { message, ..failed };
-                return Ok(Ended::Failed(failed, self.call.name.clone()));
-            }
-            _ => {}
-        }
-        if mode == ToolErrorMode::Throw {
-            tracing::warn!(tool = self.call.name, run_id = &*self.run.id, error = %failed.cause, "a tool failed its run");
-            return Err(thrown(failed));
-        }
-        tracing::debug!(tool = self.call.name, run_id = &*self.run.id, error = %failed.cause, "a tool failed");
-        Ok(Ended::Failed(failed, self.call.name.clone()))
-    }
-
-    // === hooks ===
-
-    /// The arguments, and the result of a call that a hook skips.
-    async fn before_tool(&self, arguments: Value) -> Result<(Value, Option<Ended>)> {
-        let mut state = (arguments, None);
-        let call = |arguments: &Value| {
-            let mut call = ToolCall::new(self.call.name.as_str(), arguments.clone());
-            call.tool_call_id.clone_from(&self.call.call_id);
-            call
-        };
-        let take = |(arguments, skipped): &mut (Value, Option<Ended>), answer| {
-            match answer {
-                BeforeTool::Continue => {}
-                BeforeTool::Replace(replaced) => *arguments = replaced,
-                BeforeTool::Skip(result) => *skipped = Some(Ended::Fine(result)),
-            }
-            skipped.is_none()
-        };
-        let pipeline = &self.engine.pipeline;
-        pipeline
-            .ask(
-                Stage::BeforeTool,
-                &self.access,
-                &mut state,
-                |(a, _)| to_json(&call(a)),
-                take,
-            )
-            .await?;
-        Ok(state)
-    }
-
-    async fn after_tool(
-        &self,
-        arguments: &Value,
-        result: Value,
-        error: Option<String>,
-    ) -> Result<Value> {
-        let mut result = result;
-        let ended = |result: &Value| {
-            let name = self.call.name.as_str();
-            let mut ended = ToolCallEnded::new(name, arguments.clone(), result.clone());
-            ended.tool_call_id.clone_from(&self.call.call_id);
-            ended.error.clone_from(&error);
-            ended
-        };
-        let take = |result: &mut Value, answer: Option<Value>| {
-            if let Some(changed) = answer {
-                *result = changed;
-            }
-            true
-        };
-        let pipeline = &self.engine.pipeline;
-        pipeline
-            .ask(
-                Stage::AfterTool,
-                &self.access,
-                &mut result,
-                |value| to_json(&ended(value)),
-                take,
-            )
-            .await?;
-        Ok(result)
-    }
-
     async fn emit(&self, event: Event) -> Result<()> {
         if self.engine.is_watched(self.run) {
             self.engine.emit(self.run, event).await?;
@@ -610,53 +455,13 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    fn reference(&self) -> mortise_plugin_api::ToolCallRef {
+    fn reference(&self) -> ToolCallRef {
         call_ref(
             self.run,
             self.call.message_id.clone(),
             self.call.call_id.clone(),
             self.call.name.clone(),
         )
-    }
-}
-
-/// How a call ended: with a result, or with an error that the model reads.
-enum Ended {
-    Fine(Value),
-    Failed(CallError, String),
-}
-
-impl Ended {
-    fn into_parts(self) -> (CallOutcome, Option<String>, Option<ToolErrorKind>) {
-        match self {
-            Self::Fine(result) => (
-                CallOutcome {
-                    result,
-                    is_error: false,
-                },
-                None,
-                None,
-            ),
-            Self::Failed(error, tool) => {
-                let mut result = json!({
-                    "type": "tool_error",
-                    "toolName": tool,
-                    "errorKind": error.kind,
-                    "message": error.message,
-                });
-                if let Some(retryable) = error.retryable {
-                    result["retryable"] = retryable.into();
-                }
-                (
-                    CallOutcome {
-                        result,
-                        is_error: true,
-                    },
-                    Some(error.message),
-                    Some(error.kind),
-                )
-            }
-        }
     }
 }
 
@@ -668,16 +473,4 @@ fn parse(arguments: &str) -> Option<Value> {
         arguments
     })
     .ok()
-}
-
-fn parse_error(tool: &str) -> CallError {
-    let message = format!(
-        "Tool arguments could not be parsed as valid JSON. Failed to parse arguments for tool '{tool}'"
-    );
-    CallError {
-        kind: ToolErrorKind::Parse,
-        cause: Error::invalid(message.as_str()),
-        message,
-        retryable: Some(false),
-    }
 }

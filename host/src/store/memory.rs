@@ -15,7 +15,7 @@ use super::{
     KeyedRun, LeaseRequest, Leased, Limits, RunFilter, RunState, Store, StoreError, StoreFuture,
     StoredConversation, StoredJob, StoredRun, USAGE_DAYS, UnfinishedRun, Used,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 
 /// Everything in maps behind one lock that is never held across an await.
 pub(crate) struct MemoryStore {
@@ -74,7 +74,7 @@ impl MemoryStore {
 
     /// How long what has ended is kept, in milliseconds.
     fn age(&self) -> u64 {
-        u64::try_from(self.limits.finished_for.as_millis()).unwrap_or(u64::MAX)
+        millis(self.limits.finished_for)
     }
 
     fn forget_old_runs(&self, data: &mut Data) {

@@ -14,8 +14,10 @@ use crate::event::Event;
 use crate::host::{Metric, MetricKind};
 use crate::limit::{Limit, Taken};
 use crate::model::{ChunkStream, ModelRequest};
-use crate::request::{Principal, Request, RequestBackend};
+use crate::principal::Principal;
+use crate::request::{Request, RequestBackend};
 use crate::run::RunInfo;
+use crate::time::millis;
 
 pub(crate) struct CrossedHost {
     pub(crate) object: HostObject,
@@ -36,8 +38,7 @@ impl HostBackend for CrossedHost {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()> {
-        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Box::pin(self.object.sleep(millis))
+        Box::pin(self.object.sleep(millis(duration)))
     }
 
     fn metric(&self, metric: Metric<'_>) {

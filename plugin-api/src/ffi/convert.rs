@@ -12,13 +12,14 @@ use serde_json::{Map, Value};
 use super::abi::stable::{ROption, RString, RVec};
 use super::abi::{self, AbiBytes, AbiError, AbiResult};
 use super::stream;
+use crate::body::Body;
 use crate::error::{Error, Issue, Result};
 use crate::event::Event;
 use crate::hook::{EventVerdict, GuardVerdict};
 use crate::limit::{Limit, Taken};
 use crate::message::Visibility;
 use crate::model::Chunk;
-use crate::request::{Body, Response};
+use crate::response::Response;
 
 // === errors ===
 

@@ -8,8 +8,10 @@ use super::abi::{
 };
 use super::guard::{self, Safe};
 use super::{convert, stream};
+use crate::endpoint::EndpointCall;
 use crate::error::Error;
-use crate::mount::{EndpointCall, Mount, RouteError};
+use crate::mount::Mount;
+use crate::route_error::RouteError;
 
 struct Adapter(Safe<Arc<Mount>>);
 

@@ -10,9 +10,9 @@ use super::abi::stable::{ContextExt, FfiContext, FfiPoll, ROption, TD_Opaque};
 use super::abi::{self, AbiBytes, AbiResult, BodyObject, ChunkStreamObject};
 use super::convert;
 use super::guard::{self, Safe, guarded};
+use crate::body::Body;
 use crate::error::{Error, Result};
 use crate::model::{Chunk, ChunkStream};
-use crate::request::Body;
 use crate::runtime;
 
 /// Chunks of this side, for the other.

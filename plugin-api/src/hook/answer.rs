@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::message::Item;
 use crate::model::ToolChoice;
-use crate::request::{Principal, Response};
+use crate::principal::Principal;
+use crate::response::Response;
 
 /// What a guard says.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::event::Event;
-use crate::request::Principal;
+use crate::principal::Principal;
 use crate::run::{RunContext, RunInfo};
 
 /// What an observer is told.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::Issue;
 use crate::event::ToolErrorKind;
 use crate::message::{Item, ModelResponse, Usage};
-use crate::request::Principal;
+use crate::principal::Principal;
 
 /// What a run begins with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

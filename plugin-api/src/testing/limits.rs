@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::limit::{Limit, Taken};
+use crate::time::millis;
 
 /// What was taken, by key.
 #[derive(Default)]
@@ -30,7 +31,7 @@ struct Bucket {
 
 impl Counted {
     pub(super) fn take(&mut self, key: &str, limit: Limit, count: u32, now: u64) -> Result<Taken> {
-        let (max, period_ms) = (limit.max(), millis(limit));
+        let (max, period_ms) = (limit.max(), millis(limit.period()));
         if count == 0 || count > max || period_ms == 0 {
             return Err(Error::bad_request("no such limit holds so much"));
         }
@@ -65,10 +66,6 @@ impl Counted {
     pub(super) fn free_places(&mut self) {
         self.places.clear();
     }
-}
-
-fn millis(limit: Limit) -> u64 {
-    u64::try_from(limit.period().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Window {

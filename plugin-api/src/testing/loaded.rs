@@ -12,14 +12,15 @@ use super::run::{FakeRun, Ran};
 use super::{FakeRequest, LoadedHook, routes};
 use crate::agent::AgentInfo;
 use crate::backend::BoxFuture;
+use crate::endpoint::EndpointCall;
 use crate::error::{Error, Result};
 use crate::hook::GuardVerdict;
 use crate::host::{Host, RunRequest};
 use crate::message::Item;
 use crate::model::{Chunk, ModelRequest};
-use crate::mount::{Access, EndpointCall};
+use crate::mount::Access;
 use crate::plugin::{Plugin, Registrar, read_config, schema_of};
-use crate::request::Response;
+use crate::response::Response;
 use crate::run::{RunContext, RunInfo};
 use crate::tool::{ApprovalDecision, ToolInfo};
 

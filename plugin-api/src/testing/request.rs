@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::request::{Body, Principal, Request, RequestBackend, RequestKind};
+use crate::body::Body;
+use crate::principal::Principal;
+use crate::request::{Request, RequestBackend, RequestKind};
 
 /// A request for tests: an endpoint's, unless [`with_kind`](Self::with_kind) says otherwise.
 #[derive(Debug, Clone)]

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::FakeRequest;
+use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::mount::{Endpoint, MethodMismatch, Mount, Prefix, RouteError, Slashes};
-use crate::request::Response;
+use crate::mount::{MethodMismatch, Mount, Prefix, Slashes};
+use crate::response::Response;
+use crate::route_error::RouteError;
 
 /// An endpoint with the path parameters of a request.
 pub(super) struct Route<'a> {

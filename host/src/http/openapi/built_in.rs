@@ -10,9 +10,10 @@ use super::parts::{
 use super::references::Mover;
 use super::refusals::{self, Form};
 use super::security::Security;
-use super::{Document, paths, shapes};
+use super::{Document, shapes};
 use crate::http::router::{self, DOCUMENT, Handler, PROBES};
 use crate::runtime::{AgentSummary, ToolSummary};
+use crate::schema::escaped;
 
 /// What routes that read a body may refuse it with.
 const BODY: [u16; 2] = [415, 422];
@@ -379,7 +380,7 @@ fn execute(tool: &ToolSummary, path: &str) -> Value {
 
 /// Schemas of others refer to themselves.
 fn keep_references(operation: &mut Value, path: &str, schemas: &[&str]) {
-    let at = format!("/paths/{}/post", paths::escaped(path));
+    let at = format!("/paths/{}/post", escaped(path));
     for inside in schemas {
         if let Some(schema) = operation.pointer_mut(inside) {
             Mover::of_nobody().schema(schema, &format!("{at}{inside}"));

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::error::DocumentError;
 use super::grammar;
-use super::paths::escaped;
 use super::references::Mover;
 use super::security::Security;
+use crate::schema::escaped;
 
 /// The components so far, by their kind.
 #[derive(Default)]

@@ -6,6 +6,7 @@ use http::Method;
 use serde_json::{Map, Value};
 
 use super::error::DocumentError;
+use crate::schema::escaped;
 
 /// The paths so far.
 #[derive(Default)]
@@ -85,11 +86,6 @@ impl Spot {
     pub(super) fn pointer(&self) -> String {
         format!("/paths/{}/{}", escaped(&self.template), self.method)
     }
-}
-
-/// A key as a segment of a JSON pointer.
-pub(super) fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn names(template: &str) -> Vec<String> {

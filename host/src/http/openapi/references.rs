@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::paths::escaped;
+use crate::schema::escaped;
 
 /// Rewrites the references of JSON that moves into the document.
 pub(super) struct Mover<'a> {

@@ -3,38 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_api::{Body, GuardVerdict, MountInfo, Response, Result, RouteError};
-
 use super::*;
-use crate::plugin::capability::{BoxFuture, MountCapability, Offered};
-use crate::plugin::request::RequestView;
+use crate::http::plugin_routes::tests::Listed;
+use crate::plugin::capability::{MountCapability, Offered};
 use crate::shutdown::Tasks;
-
-/// A mount that is only described.
-struct Listed(MountInfo);
-
-impl MountCapability for Listed {
-    fn info(&self) -> &MountInfo {
-        &self.0
-    }
-
-    fn authenticate(&self, _: &Arc<RequestView>) -> BoxFuture<'static, Result<GuardVerdict>> {
-        unreachable!()
-    }
-
-    fn render_error(&self, _: &RouteError) -> Result<Response> {
-        unreachable!()
-    }
-
-    fn handle(
-        &self,
-        _: usize,
-        _: &Arc<RequestView>,
-        _: Body,
-    ) -> BoxFuture<'static, Result<Response>> {
-        unreachable!()
-    }
-}
 
 /// A mount below `/api` of the instance `shop`.
 fn shop(more: Value) -> Value {

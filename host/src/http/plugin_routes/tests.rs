@@ -8,8 +8,8 @@ use super::*;
 use crate::plugin::capability::BoxFuture;
 use crate::plugin::request::RequestView;
 
-/// A mount that is only looked up.
-struct Listed(MountInfo);
+/// A mount that is only looked up, or described.
+pub(in crate::http) struct Listed(pub(in crate::http) MountInfo);
 
 impl MountCapability for Listed {
     fn info(&self) -> &MountInfo {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::http::error::{Failure, json_response};
 use crate::http::router::Call;
-use crate::http::{params, schemas};
+use crate::http::{json, params, schemas};
 
 /// What the body says of the run; the rest is said of the job.
 const OF_RUN: [&str; 4] = ["input", "context", "conversationId", "modelOptions"];
@@ -59,11 +59,9 @@ fn job_request(agent: &str, mut body: Map<String, Value>) -> Result<JobRequest, 
         .map_err(|error| Failure::Thrown(mortise_plugin_api::Error::invalid(error.to_string())))
 }
 
-/// JSON may write a whole number as `2.0`, which serde does not read as one.
+/// As serde reads a whole number; the schema has its limits.
 fn written_whole(number: &mut Value) {
-    if let Some(fractional) = number.as_f64().filter(|_| number.is_f64()) {
-        #[expect(clippy::cast_possible_truncation, reason = "the schema has its limits")]
-        let whole = fractional as i64;
+    if let Some(whole) = json::whole_number(number) {
         *number = whole.into();
     }
 }

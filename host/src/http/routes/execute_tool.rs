@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::clock::millis;
 use crate::http::error::{Failure, json_response};
 use crate::http::router::Call;
 use crate::http::schemas;
@@ -25,7 +26,7 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
     let input = body.remove("input").unwrap_or_else(|| json!({}));
     let began = Instant::now();
     let result = runtime.call_tool(&name, &input, caller).await?;
-    let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = millis(began.elapsed());
     Ok(json_response(
         StatusCode::OK,
         &json!({

@@ -14,7 +14,7 @@ use crate::http::error::{Failure, json_response};
 use crate::http::router::Call;
 use crate::http::sse::{self, Framing};
 use crate::http::state::HttpState;
-use crate::http::{escapes, params, schemas};
+use crate::http::{escapes, json, params, schemas};
 use crate::plugin::request::RequestView;
 use crate::runtime::{
     Caller, Claim, OutputRequest, Reader, Resume, RunRequest, RunUsage, conflict,
@@ -194,15 +194,10 @@ fn text(value: Value) -> Option<String> {
     }
 }
 
-/// A whole number of at least 1, which may be written `2.0`; too many are as many as there may be.
+/// At least 1; too many are as many as there may be.
 fn steps(value: &Value) -> Option<u32> {
-    let number = value.as_f64()?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the cast saturates"
-    )]
-    Some(number as u32)
+    let steps = json::whole_number(value)?;
+    Some(u32::try_from(steps).unwrap_or(u32::MAX))
 }
 
 /// Milliseconds; more than a duration holds is for ever.

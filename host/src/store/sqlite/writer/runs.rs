@@ -1,0 +1,216 @@
+//! What is stored of runs: their beginnings, events, marks and ends, with their conversations.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+
+use super::super::{signed, unsigned, usage_json};
+use super::Answer;
+use super::group::{Group, Told};
+use crate::store::{ConversationSave, EventBatch, Finish, Finished, Mark, StoredRun};
+
+/// How many rows one statement inserts: a statement has at most 32,766 parameters.
+const ROWS: usize = 256;
+
+/// A run that ends, and what becomes of that.
+pub(super) type End = (Arc<str>, Finish, Outcome);
+
+type Outcome = Arc<Mutex<Finished>>;
+
+// === impl Group ===
+
+impl Group<'_> {
+    pub(super) async fn open(
+        &mut self,
+        runs: &[(StoredRun, Option<String>)],
+    ) -> Result<(), sqlx::Error> {
+        for runs in runs.chunks(ROWS) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "insert into runs (run_id, tenant, subject, scopes, agent, conversation_id, \
+                 answer, state, created_at, request) ",
+            );
+            query.push_values(runs, |mut row, (run, request)| {
+                row.push_bind(&*run.id)
+                    .push_bind(&run.owner.tenant)
+                    .push_bind(&run.owner.subject)
+                    .push_bind(json!(run.owner.scopes).to_string())
+                    .push_bind(&*run.agent)
+                    .push_bind(&run.conversation_id)
+                    .push_bind(run.answer.as_str())
+                    .push_bind(run.state.as_str())
+                    .push_bind(signed(run.created_at))
+                    .push_bind(request);
+            });
+            query.build().execute(&mut *self.transaction).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn append(
+        &mut self,
+        batches: &[(Arc<str>, EventBatch)],
+    ) -> Result<(), sqlx::Error> {
+        for batches in batches.chunks(ROWS) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "insert into run_events (run_id, first, count, lines) ",
+            );
+            query.push_values(batches, |mut row, (run_id, batch)| {
+                row.push_bind(&**run_id)
+                    .push_bind(signed(batch.first()))
+                    .push_bind(signed(batch.len()))
+                    .push_bind(&batch.lines()[..]);
+            });
+            query.build().execute(&mut *self.transaction).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn mark(&mut self, run_id: &str, mark: Mark) -> Result<(), sqlx::Error> {
+        match mark {
+            Mark::Since(json) => {
+                sqlx::query("insert into run_marks (run_id, mark) values (?, ?)")
+                    .bind(run_id)
+                    .bind(json)
+                    .execute(&mut *self.transaction)
+                    .await?;
+            }
+            Mark::Checkpoint { json, next } => {
+                sqlx::query("delete from run_marks where run_id = ?")
+                    .bind(run_id)
+                    .execute(&mut *self.transaction)
+                    .await?;
+                self.checkpoint(run_id, json, next).await?;
+            }
+            Mark::CheckpointInStep { json, next } => self.checkpoint(run_id, json, next).await?,
+        }
+        Ok(())
+    }
+
+    async fn checkpoint(
+        &mut self,
+        run_id: &str,
+        json: String,
+        next: u64,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query("update runs set checkpoint = ?, checkpoint_next = ? where run_id = ?")
+            .bind(json)
+            .bind(signed(next))
+            .bind(run_id)
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    /// Many runs end in one group; all of them but those with a conversation need one statement.
+    pub(super) async fn finish(&mut self, ends: Vec<End>) -> Result<(), sqlx::Error> {
+        let mut last_words = Vec::new();
+        let mut ended = Vec::new();
+        let mut seen = HashSet::new();
+        for (run_id, finish, outcome) in ends {
+            if !seen.insert(Arc::clone(&run_id)) {
+                settle(&outcome, Finished::AlreadyTerminal);
+                continue;
+            }
+            if let Some(save) = finish.conversation {
+                // A conversation is not stored for a run that has ended.
+                let is_alive = self.is_alive(&run_id).await?;
+                if is_alive && !self.save(save).await? {
+                    settle(&outcome, Finished::ConversationConflict);
+                    continue;
+                }
+            }
+            let usage = usage_json(finish.usage.as_ref());
+            ended.push(json!([
+                &*run_id,
+                finish.state.as_str(),
+                finish.ended_at,
+                usage
+            ]));
+            last_words.push((run_id, finish.last_words, outcome));
+        }
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query(
+            "update runs set state = ended.value ->> 1, ended_at = ended.value ->> 2, \
+             usage = ended.value ->> 3, checkpoint = null, request = null \
+             from json_each(?) as ended \
+             where runs.run_id = ended.value ->> 0 and runs.ended_at is null returning run_id",
+        )
+        .bind(Value::from(ended).to_string())
+        .fetch_all(&mut *self.transaction)
+        .await?;
+        let mut won = HashSet::new();
+        for row in rows {
+            won.insert(row.try_get::<String, _>(0)?);
+        }
+        let mut batches = Vec::new();
+        for (run_id, batch, outcome) in last_words {
+            if won.contains(&*run_id) {
+                batches.extend(batch.filter(|batch| batch.len() > 0).map(|it| (run_id, it)));
+            } else {
+                settle(&outcome, Finished::AlreadyTerminal);
+            }
+        }
+        sqlx::query("delete from run_marks where run_id in (select value from json_each(?))")
+            .bind(json!(won).to_string())
+            .execute(&mut *self.transaction)
+            .await?;
+        self.append(&batches).await
+    }
+
+    async fn is_alive(&mut self, run_id: &str) -> Result<bool, sqlx::Error> {
+        let row = sqlx::query("select 1 from runs where run_id = ? and ended_at is null")
+            .bind(run_id)
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Whether nobody else has stored since the load.
+    async fn save(&mut self, save: ConversationSave) -> Result<bool, sqlx::Error> {
+        let ConversationSave {
+            key,
+            items,
+            expected,
+        } = save;
+        let present: Option<i64> = sqlx::query_scalar(
+            "select version from conversations \
+             where tenant = ? and subject = ? and agent = ? and id = ?",
+        )
+        .bind(&key.tenant)
+        .bind(&key.subject)
+        .bind(&key.agent)
+        .bind(&key.id)
+        .fetch_optional(&mut *self.transaction)
+        .await?;
+        if expected.is_some() && present.map(unsigned) != expected {
+            return Ok(false);
+        }
+        let version = present.unwrap_or(0) + 1;
+        sqlx::query("insert or replace into conversations values (?, ?, ?, ?, ?, ?, ?)")
+            .bind(&key.tenant)
+            .bind(&key.subject)
+            .bind(&key.agent)
+            .bind(&key.id)
+            .bind(version)
+            .bind(json!(items).to_string())
+            .bind(signed(self.now))
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(true)
+    }
+}
+
+fn settle(outcome: &Outcome, finished: Finished) {
+    *outcome.lock().unwrap_or_else(PoisonError::into_inner) = finished;
+}
+
+pub(super) fn answering_later(answer: Answer<Finished>, outcome: Outcome) -> Told {
+    Box::new(move |committed| {
+        let finished = *outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = answer.send(committed.map(|()| finished));
+    })
+}

@@ -2,27 +2,33 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
-use mortise_plugin_abi::RequestObject;
+use mortise_plugin_abi::stable::{RArc, TD_Opaque};
+use mortise_plugin_abi::{Request_TO, RequestObject};
 use mortise_plugin_api::{Principal, RequestKind};
 
 use crate::ledger::Places;
 
 /// A request; the principal becomes known while guards run.
 ///
-/// Reads like the [`RequestData`] it is over.
+/// Reads like the [`RequestParts`] that it is made of.
 pub(crate) struct RequestView {
-    data: Arc<RequestData>,
-    /// The form in which it crosses, made once for all guards. It holds the data, so it must not
-    /// be among the data.
-    crossed: OnceLock<RequestObject>,
+    data: RArc<RequestData>,
+    /// The form in which it crosses. It holds the data, so it must not be among the data.
+    crossed: RequestObject,
 }
 
 /// What is known of a request.
 pub(crate) struct RequestData {
+    parts: RequestParts,
+    principal: RwLock<Option<Arc<Principal>>>,
+}
+
+/// What a request is made of.
+pub(crate) struct RequestParts {
     pub(crate) id: Arc<str>,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
@@ -38,69 +44,30 @@ pub(crate) struct RequestData {
     /// The buffered JSON body of native routes, else empty.
     pub(crate) body: Bytes,
     pub(crate) places: Places,
-    principal: RwLock<Option<Arc<Principal>>>,
-}
-
-/// What a request is made of.
-pub(crate) struct RequestParts {
-    pub(crate) id: Arc<str>,
-    pub(crate) method: Method,
-    pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
-    pub(crate) peer: SocketAddr,
-    pub(crate) client_ip: IpAddr,
-    pub(crate) kind: RequestKind,
-    pub(crate) agent: Option<String>,
-    pub(crate) mount: Option<Arc<str>>,
-    pub(crate) params: Vec<(String, String)>,
-    pub(crate) body: Bytes,
-    pub(crate) places: Places,
 }
 
 // === impl RequestView ===
 
 impl RequestView {
     pub(crate) fn new(parts: RequestParts) -> Arc<Self> {
-        let RequestParts {
-            id,
-            method,
-            uri,
-            headers,
-            peer,
-            client_ip,
-            kind,
-            agent,
-            mount,
-            params,
-            body,
-            places,
-        } = parts;
-        let data = Arc::new(RequestData {
-            id,
-            method,
-            uri,
-            headers,
-            peer,
-            client_ip,
-            kind,
-            agent,
-            mount,
-            params,
-            body,
-            places,
+        let data = RArc::new(RequestData {
+            parts,
             principal: RwLock::new(None),
         });
         Arc::new(Self {
+            crossed: Request_TO::from_ptr(RArc::clone(&data), TD_Opaque),
             data,
-            crossed: OnceLock::new(),
         })
     }
 
-    pub(super) fn crossed(
-        &self,
-        cross: impl FnOnce(&Arc<RequestData>) -> RequestObject,
-    ) -> &RequestObject {
-        self.crossed.get_or_init(|| cross(&self.data))
+    /// The request as it crosses.
+    pub(super) fn crossed(&self) -> &RequestObject {
+        &self.crossed
+    }
+
+    /// The same once more, to give away.
+    pub(super) fn shared(&self) -> RequestObject {
+        Request_TO::from_sabi(self.crossed.obj.shallow_clone())
     }
 }
 
@@ -109,6 +76,14 @@ impl Deref for RequestView {
 
     fn deref(&self) -> &RequestData {
         &self.data
+    }
+}
+
+impl Deref for RequestData {
+    type Target = RequestParts;
+
+    fn deref(&self) -> &RequestParts {
+        &self.parts
     }
 }
 

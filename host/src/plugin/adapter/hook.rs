@@ -9,7 +9,6 @@ use mortise_plugin_api::ffi::convert;
 use mortise_plugin_api::{Event, EventVerdict, GuardVerdict, HookInfo, Result};
 
 use super::kept;
-use crate::plugin::bridge;
 use crate::plugin::capability::{BoxFuture, HookCapability, Observed, RunServices};
 use crate::plugin::error::LoadError;
 use crate::plugin::instance::Instance;
@@ -55,7 +54,7 @@ impl HookCapability for HookAdapter {
 
     fn guard_now(&self, request: &Arc<RequestView>) -> Result<Option<Box<GuardVerdict>>> {
         self.instance.call_now("hook.guard", || {
-            match self.object.guard_now(bridge::request_object(request)) {
+            match self.object.guard_now(request.crossed()) {
                 ROption::RNone => Ok(None),
                 ROption::RSome(said) => {
                     let said = convert::result_from_abi(RBox::into_inner(said))?;
@@ -68,7 +67,7 @@ impl HookCapability for HookAdapter {
     fn guard(&self, request: &Arc<RequestView>) -> BoxFuture<'static, Result<GuardVerdict>> {
         self.instance.call(
             "hook.guard",
-            || Ok(self.object.guard(bridge::shared_request_object(request))),
+            || Ok(self.object.guard(request.shared())),
             kept::verdict,
         )
     }

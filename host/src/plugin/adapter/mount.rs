@@ -43,7 +43,7 @@ impl MountCapability for MountAdapter {
         self.instance.call(
             "mount.authenticate",
             || {
-                let request = bridge::shared_request_object(request);
+                let request = request.shared();
                 Ok(self.object.authenticate(request))
             },
             kept::verdict,
@@ -67,7 +67,7 @@ impl MountCapability for MountAdapter {
         self.instance.call(
             "mount.handle",
             || {
-                let request = bridge::shared_request_object(request);
+                let request = request.shared();
                 let body = bridge::body_object(body, self.instance.runtime());
                 Ok(self.object.handle(endpoint, request, body))
             },

@@ -13,5 +13,4 @@ mod run;
 pub(super) use self::body::body_object;
 pub(crate) use self::host::HostApiSlot;
 pub(super) use self::host::{HostBridge, host_object};
-pub(super) use self::request::{request_object, shared_request_object};
 pub(super) use self::run::run_object;

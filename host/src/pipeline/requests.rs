@@ -181,11 +181,16 @@ impl Pipeline {
         if has_credential_twice(info, &request.headers) {
             return Err(GuardOutcome::Unauthenticated);
         }
-        if info.at_once {
-            return judged(hook, hook.capability.guard_now(request));
+        let said = if info.at_once {
+            hook.capability.guard_now(request)
+        } else {
+            within(self.timeout, hook.capability.guard(request)).await
+        };
+        let verdict = judged(hook, said);
+        if matches!(verdict, Ok(Verdict::NoCredentials) | Err(_)) {
+            hook.meters.guard_refused();
         }
-        let said = within(self.timeout, hook.capability.guard(request)).await;
-        judged(hook, said)
+        verdict
     }
 
     fn authenticating(&self) -> impl Iterator<Item = &Arc<OfferedHook>> {
@@ -304,6 +309,7 @@ fn outcome_of_failure(hook: &OfferedHook, stage: Stage, failed: &Error) -> Resul
 }
 
 pub(super) fn log(hook: &OfferedHook, stage: Stage, failed: &Error) {
+    hook.meters.hook_failed();
     // That it is switched off was logged when it was.
     if failed.code() == Some(SWITCHED_OFF) {
         return;

@@ -60,8 +60,8 @@ pub struct RecordedMetric {
     pub name: String,
     /// The number.
     pub value: f64,
-    /// `key=value` pairs, joined with commas.
-    pub labels: String,
+    /// Its labels, in the order in which they were given.
+    pub labels: Vec<(String, String)>,
 }
 
 // === impl FakeHost ===
@@ -329,7 +329,11 @@ impl HostBackend for Backend {
             kind: metric.kind,
             name: metric.name.to_owned(),
             value: metric.value,
-            labels: metric.labels.to_owned(),
+            labels: metric
+                .labels
+                .iter()
+                .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
         });
     }
 

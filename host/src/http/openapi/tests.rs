@@ -6,6 +6,7 @@ use std::time::Duration;
 use mortise_plugin_api::{Body, GuardVerdict, MountInfo, Response, Result, RouteError};
 
 use super::*;
+use crate::metrics::Metrics;
 use crate::plugin::capability::{BoxFuture, MountCapability, Offered};
 use crate::plugin::request::RequestView;
 use crate::shutdown::Tasks;
@@ -52,7 +53,7 @@ fn document(mounts: &[(&str, Value)]) -> Result<Value, DocumentError> {
         capability: Arc::new(Listed(serde_json::from_value(info.clone()).unwrap()))
             as Arc<dyn MountCapability>,
     });
-    let table = RouteTable::build(offered.collect(), "/api").unwrap();
+    let table = RouteTable::build(offered.collect(), "/api", &Metrics::default()).unwrap();
     let pipeline = Pipeline::new(Vec::new(), Duration::MAX, &Tasks::new());
     let document = Document::of(&Served {
         base_path: "/api",

@@ -219,7 +219,9 @@ impl AgentMeters {
             tokens.reasoning_tokens,
         ];
         for (counter, count) in model.tokens.iter().zip(counts) {
-            counter.inc_by(count.unwrap_or_default());
+            if let Some(count) = count {
+                counter.inc_by(count);
+            }
         }
         if let Some(cost) = cost {
             let labels = [agent.name.as_str(), model.name.as_str()];
@@ -266,5 +268,32 @@ impl Model {
             cost: OnceLock::new(),
             name: name.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Metrics;
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn models_beyond_the_limit_share_a_label() {
+        let metrics = Metrics::of(true, Clock::SYSTEM);
+        let name: Arc<str> = "one".into();
+        let agents = metrics.agents([&name].into_iter());
+        for number in 0..MOST_MODELS + 8 {
+            for _ in 0..2 {
+                agents[&name].model_asked(&format!("any/{number}"));
+            }
+        }
+        let page = metrics.page().unwrap();
+        let asked = page
+            .lines()
+            .filter(|it| it.starts_with("mortise_model_requests_total{"));
+        let asked: Vec<&str> = asked.collect();
+        assert_eq!(asked.len(), MOST_MODELS + 1);
+        let others = r#"mortise_model_requests_total{agent="one",model="other"} 16"#;
+        assert!(asked.contains(&others), "{asked:#?}");
     }
 }

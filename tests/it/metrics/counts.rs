@@ -4,7 +4,7 @@ use integration_tests::ServerBuilder;
 use serde_json::json;
 
 use super::{ADMIN, Watched};
-use crate::support::{SCRIPTED, plain};
+use crate::support::{SCRIPTED, kinds, plain};
 
 const RUN: [(&str, &str); 2] = [("method", "POST"), ("route", "/api/{name}/run")];
 
@@ -232,5 +232,23 @@ fn panics_of_a_plugin_are_counted_until_its_hooks_are_off() {
         "mortise_http_requests_total",
         &with(RUN, ("status", "5xx")),
         7.0,
+    );
+}
+
+#[test]
+fn events_after_the_end_of_a_run_are_refused_and_counted() {
+    let config = format!("{ADMIN}\n[[plugins.load]]\nname = \"bad\"\nlibrary = \"misbehaving\"\n");
+    let watched = Watched::of(plain(&config).start());
+    let frames = watched.server.stream("late", "hi").finish();
+    assert_eq!(
+        kinds(&frames).last().map(String::as_str),
+        Some("RUN_FINISHED")
+    );
+    let late = [("agent", "late")];
+    let page = watched.wait_for("mortise_late_events_total", &late, 1.0);
+    page.expect(
+        "mortise_runs_ended_total",
+        &[late[0], ("end", "finished")],
+        1.0,
     );
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Admin {
-    /// The address of the metrics page with its port, such as `"127.0.0.1:9090"`; port 0 takes any
+    /// The address of the metrics page with its port, such as `"127.0.0.1:9464"`; port 0 takes any
     /// free one. `/metrics`, `/livez` and `/readyz` answer there, and ask for nothing. Unset means
     /// that there is no such page, and that nothing is counted for it.
     #[schemars(with = "Option<String>")]

@@ -177,7 +177,7 @@ impl Checks<'_> {
             self.report(
                 "/admin/listen",
                 format!("`admin.listen` is {address}, which `server` listens on"),
-                "give the metrics page a port of its own, such as \"127.0.0.1:9090\"",
+                "give the metrics page a port of its own, such as \"127.0.0.1:9464\"",
             );
         }
     }

@@ -1,7 +1,6 @@
 //! Under which route a request is counted.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::response::Response;
 use http::Method;
@@ -20,8 +19,6 @@ pub(super) struct Meters {
     probes: [RouteMeters; PROBES.len()],
 }
 
-const EVENTS: &[u8] = b"text/event-stream";
-
 /// A request that is being answered; one that is dropped before has no status.
 pub(super) struct Counted<'m> {
     under_way: Option<UnderWay<'m>>,
@@ -29,6 +26,8 @@ pub(super) struct Counted<'m> {
     started: Instant,
     seen: Arc<Seen>,
 }
+
+const EVENTS: &[u8] = b"text/event-stream";
 
 // === impl Meters ===
 
@@ -91,7 +90,7 @@ impl Counted<'_> {
 
     fn end(&mut self, status: Option<u16>) {
         if let Some(under_way) = self.under_way.take() {
-            let took: Duration = self.started.elapsed();
+            let took = self.started.elapsed();
             under_way.end(self.seen.route(), self.method.as_str(), status, took);
         }
     }

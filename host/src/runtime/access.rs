@@ -74,7 +74,7 @@ impl RunAccess {
                 "an event hook cannot emit: answer `Replace`, or hold and release",
             ));
         }
-        if self.run.log.has_ended() {
+        if self.run.log.is_closed() {
             self.run.meters.event_was_late();
             return Err(Error::aborted(format!(
                 "the run '{}' has ended",

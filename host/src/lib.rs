@@ -12,6 +12,7 @@ mod http;
 mod ids;
 mod jobs;
 mod ledger;
+mod metrics;
 mod pipeline;
 mod plugin;
 mod problem;

@@ -43,7 +43,7 @@ impl Hook for Door {
 
     async fn observe(&self, observation: Observation) -> Result<()> {
         if let Observation::Event { run, .. } = observation {
-            run.host().count("texts_total", 1.0, "");
+            run.host().count("texts_total", 1.0, &[]);
         }
         Ok(())
     }

@@ -14,7 +14,8 @@ use crate::event::{Event, RunResult};
 use crate::job::{Job, JobQuery, JobRequest};
 use crate::limit::{Limit, Taken};
 use crate::message::{Item, TotalUsage};
-use crate::request::{Principal, Request};
+use crate::principal::Principal;
+use crate::request::Request;
 use crate::tool::ToolErrorMode;
 use crate::transcript::Transcript;
 
@@ -38,8 +39,8 @@ pub struct Metric<'a> {
     pub name: &'a str,
     /// The number.
     pub value: f64,
-    /// `key=value` pairs, joined with commas.
-    pub labels: &'a str,
+    /// What tells one series of this name from another.
+    pub labels: &'a [(&'a str, &'a str)],
 }
 
 /// What kind of number a metric is.
@@ -220,8 +221,21 @@ impl Host {
         self.backend.sleep(duration).await;
     }
 
-    /// Adds to a counter. `labels` are `key=value` pairs, joined with commas.
-    pub fn count(&self, name: &str, value: f64, labels: &str) {
+    /// Adds to a counter: something that only grows, such as `refused_total`.
+    ///
+    /// The page of numbers, where the operator has one, shows it as
+    /// `mortise_plugin_LIBRARY_NAME{plugin="INSTANCE",…}`. A name has ASCII letters, digits and `_`, and
+    /// keeps its kind and the names of its labels. Each combination of labels is a series, of which an
+    /// instance has 1,000 at most: never put into a label what a client has sent. What does not fit, a
+    /// counter that would shrink, and what is no finite number are dropped, and logged once for each
+    /// name; nothing fails.
+    ///
+    /// ```
+    /// # fn refuse(host: &mortise_plugin_api::Host) {
+    /// host.count("refused_total", 1.0, &[("rule", "per-minute")]);
+    /// # }
+    /// ```
+    pub fn count(&self, name: &str, value: f64, labels: &[(&str, &str)]) {
         self.backend.metric(Metric {
             kind: MetricKind::Counter,
             name,
@@ -230,8 +244,9 @@ impl Host {
         });
     }
 
-    /// Sets a gauge.
-    pub fn gauge(&self, name: &str, value: f64, labels: &str) {
+    /// Sets a gauge: something that is as it is now, such as `connections_open`. Names and labels are as
+    /// in [`count`](Self::count).
+    pub fn gauge(&self, name: &str, value: f64, labels: &[(&str, &str)]) {
         self.backend.metric(Metric {
             kind: MetricKind::Gauge,
             name,
@@ -240,8 +255,10 @@ impl Host {
         });
     }
 
-    /// Records into a histogram.
-    pub fn record(&self, name: &str, value: f64, labels: &str) {
+    /// Records into a histogram: how long something took, in seconds, such as `lookup_seconds`; its
+    /// buckets reach from a millisecond to half an hour. Names and labels are as in
+    /// [`count`](Self::count); a histogram takes as many of the series as it has lines on the page, 19.
+    pub fn record(&self, name: &str, value: f64, labels: &[(&str, &str)]) {
         self.backend.metric(Metric {
             kind: MetricKind::Histogram,
             name,

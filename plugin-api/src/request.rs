@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ffi::CrossedRequest;
-pub(crate) use crate::principal::Principal;
+use crate::principal::Principal;
 
 /// A request, as far as it is known when a hook or an endpoint sees it. Cheap to clone.
 #[derive(Clone)]

@@ -52,6 +52,7 @@ fn every_section_is_shown() {
 
     for section in [
         "[server]",
+        "[admin]",
         "[runs]",
         "[store]",
         "[jobs]",

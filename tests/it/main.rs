@@ -9,6 +9,7 @@ mod embedding;
 mod harness;
 mod jobs;
 mod layers;
+mod metrics;
 mod openapi;
 mod plugins;
 mod readme;

@@ -192,8 +192,9 @@ fn addresses(child: &mut Child) -> mpsc::Receiver<SocketAddr> {
     thread::spawn(move || {
         // To the end, which keeps the pipe empty for as long as the server writes.
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            let url = line.strip_prefix("listening on http");
+            let url = line.split_once(" on http").map(|(_, url)| url);
             let address = url.map(|it| it.trim_start_matches('s').trim_start_matches("://"));
+            let address = address.map(|it| it.trim_end_matches("/metrics"));
             if let Some(address) = address.and_then(|it| it.parse().ok()) {
                 let _ = sender.send(address);
             }
@@ -240,7 +241,8 @@ impl Server {
         self.address
     }
 
-    /// The next of the further addresses, in the order of the configuration.
+    /// The next of the further addresses, in the order of the configuration; that of the metrics page
+    /// is the last one.
     ///
     /// # Panics
     /// When there are no more.

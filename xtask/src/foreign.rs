@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use integration_tests::{clients, mcp, openapi};
+use integration_tests::{clients, mcp, metrics, openapi};
 
 use crate::tools::{Done, finish};
 
@@ -33,8 +33,14 @@ pub(crate) fn need_foreign_programs() -> Done {
         sources: clients::sources(),
         folder: clients::folder(),
     };
+    let parser = Packages {
+        purpose: "the parser of Prometheus' client",
+        sources: metrics::sources(),
+        folder: metrics::folder(),
+    };
     servers.need()?;
     clients.need()?;
+    parser.need()?;
     need_schemathesis()
 }
 

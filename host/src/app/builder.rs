@@ -14,14 +14,15 @@ use super::error::{StartCause, StartError};
 use super::server::{Server, Signals};
 use super::{App, Inner};
 use crate::clock::Clock;
-use crate::config::{Auth, Config, ConfigError, Mode};
+use crate::config::{Auth, Config, ConfigError, Cors, Mode};
 use crate::http::{BodyLimits, HeadLimits, HttpState, Settings};
 use crate::ids::Ids;
 use crate::jobs::{self, Jobs};
 use crate::ledger::Ledger;
+use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::plugin::capability::Catalog;
-use crate::plugin::{self, HostApiSlot, LinkedPlugin, Loaded, Proxies};
+use crate::plugin::{self, HostApiSlot, HostParts, LinkedPlugin, Loaded, Proxies};
 use crate::runtime::{ActiveRuns, Engine, Prices, Quotas, Roster, Runtime};
 use crate::shutdown::Tasks;
 use crate::store::{self, StoreError};
@@ -41,6 +42,8 @@ pub struct BuiltApp {
     app: App,
     /// That of `server.host` first.
     entrances: Vec<Planned>,
+    /// That of the metrics page.
+    admin: Option<Planned>,
 }
 
 // === impl AppBuilder ===
@@ -96,7 +99,13 @@ impl AppBuilder {
         let ids = Ids::new(clock);
         let (tasks, observer_tasks) = (Tasks::new(), Tasks::new());
         let host_api = HostApiSlot::new();
-        let loaded = plugin::load(&config, linked, &files, &host_api, clock).await;
+        let metrics = Metrics::of(config.admin.listen.is_some(), clock);
+        let host = HostParts {
+            api: Arc::clone(&host_api),
+            clock,
+            metrics: metrics.clone(),
+        };
+        let loaded = plugin::load(&config, linked, &files, &host).await;
         let Loaded {
             mut catalog,
             instances,
@@ -104,6 +113,7 @@ impl AppBuilder {
         let hooks = std::mem::take(&mut catalog.hooks);
         let mounts = std::mem::take(&mut catalog.mounts);
         let agents = agents(&config, catalog)?;
+        let agent_meters = metrics.agents(agents.now().names());
         let hook_timeout = config.runs.hook_timeout.0;
         let pipeline = Arc::new(Pipeline::new(hooks, hook_timeout, &observer_tasks));
         check_door(&config, &pipeline)?;
@@ -113,6 +123,8 @@ impl AppBuilder {
             agents,
             pipeline: Arc::clone(&pipeline),
             store: Arc::clone(&store),
+            metrics: metrics.clone(),
+            agent_meters,
             limits: config.runs.clone(),
             clock,
             ids: ids.clone(),
@@ -134,26 +146,26 @@ impl AppBuilder {
             tasks: tasks.clone(),
         });
         host_api.attach(Arc::new(jobs.clone()));
-        let request_ids = ids.clone();
-        let request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync> =
-            Arc::new(move || request_ids.request().into());
-        let entrances = entrances::plan(&config, &mounts, |served| {
+        let request_ids = request_ids(ids.clone());
+        let state = |served: Served, pipeline: &Arc<Pipeline>| {
             HttpState::new(
                 settings(&config, &served),
                 jobs.clone(),
-                Arc::clone(&pipeline),
+                Arc::clone(pipeline),
                 served.mounts,
                 tasks.clone(),
                 Arc::clone(&ledger),
                 Arc::clone(&request_ids),
             )
-        })?;
+        };
+        let plan = |served| state(served, &pipeline);
+        let entrances = entrances::plan(&config, &mounts, &metrics, plan)?;
+        // What the operator asks there is no business of plugins.
+        let no_hooks = Arc::new(Pipeline::new(Vec::new(), hook_timeout, &observer_tasks));
+        let admin = entrances::plan_admin(&config, |served| state(served, &no_hooks))?;
         // In process, what `server.host` serves is asked.
         let http = Arc::clone(&entrances[0].state);
-        let principal = match config.server.secret {
-            Some(_) => config.server.principal.clone().into(),
-            None => Principal::anonymous(),
-        };
+        let principal = Arc::new(own_principal(&config));
         let inner = Inner {
             config,
             http,
@@ -169,10 +181,23 @@ impl AppBuilder {
             app: App {
                 inner: Arc::new(inner),
                 runtime: runtime.unrestricted(),
-                principal: Arc::new(principal),
+                principal,
             },
             entrances,
+            admin,
         })
+    }
+}
+
+fn request_ids(ids: Ids) -> Arc<dyn Fn() -> Arc<str> + Send + Sync> {
+    Arc::new(move || ids.request().into())
+}
+
+/// Whose the runs are that code of this program starts.
+fn own_principal(config: &Config) -> Principal {
+    match config.server.secret {
+        Some(_) => config.server.principal.clone().into(),
+        None => Principal::anonymous(),
     }
 }
 
@@ -228,12 +253,17 @@ impl BuiltApp {
         for planned in &self.entrances {
             entrances.push(planned.bind(section).await?);
         }
+        let admin = match &self.admin {
+            Some(planned) => Some(planned.bind(section).await?),
+            None => None,
+        };
         // Before anything has an effect: a signal must end the server in order from here on.
         let signals = Signals::listen().map_err(StartCause::System)?;
         let app = self.start().await?;
         Ok(Server {
             app,
             entrances,
+            admin,
             signals,
         })
     }
@@ -264,9 +294,14 @@ fn settings(config: &Config, served: &Served) -> Settings {
         sse_heartbeat: config.runs.sse_heartbeat.0,
         endpoint_timeout: config.plugins.endpoint_timeout.limit(),
         is_native: served.is_native,
+        shows_metrics: served.shows_metrics,
         // In production, whoever may call a route may also know of it.
         opens_document: config.mode() == Mode::Development,
-        cors: section.cors.clone(),
+        cors: if served.shows_metrics {
+            Cors::default()
+        } else {
+            section.cors.clone()
+        },
         hsts: served.hsts,
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::error::StartCause;
 use crate::config::{self, Config, ConfigError, InstanceName};
 use crate::http::{self, DocumentError, Entrance, HttpState, RouteTable, Tls};
+use crate::metrics::Metrics;
 use crate::plugin::capability::{MountCapability, Offered};
 
 /// An address that is going to be listened on.
@@ -20,13 +21,15 @@ pub(super) struct Planned {
 enum Place {
     /// That of `server.host` and its port or ports.
     Main,
-    Further(SocketAddr),
+    /// Exactly this one.
+    Other(SocketAddr),
 }
 
 /// What an address serves, for the state of its requests.
 pub(super) struct Served {
     pub(super) mounts: RouteTable,
     pub(super) is_native: bool,
+    pub(super) shows_metrics: bool,
     pub(super) hsts: Option<Duration>,
 }
 
@@ -36,6 +39,7 @@ type Mounts = [Offered<dyn MountCapability>];
 pub(super) fn plan(
     config: &Config,
     mounts: &Mounts,
+    metrics: &Metrics,
     state: impl Fn(Served) -> Result<Arc<HttpState>, DocumentError>,
 ) -> Result<Vec<Planned>, StartCause> {
     let section = &config.server;
@@ -49,7 +53,7 @@ pub(super) fn plan(
     ));
     let further = section.listen.iter().enumerate().map(|(index, listen)| {
         let pointer = format!("/server/listen/{index}");
-        let place = Place::Further(listen.address);
+        let place = Place::Other(listen.address);
         (
             place,
             pointer,
@@ -73,10 +77,12 @@ pub(super) fn plan(
                 continue;
             }
         };
-        let table = RouteTable::build(offered(mounts, only), section.base_path.as_str());
+        let offered = offered(mounts, only);
+        let table = RouteTable::build(offered, section.base_path.as_str(), metrics);
         let served = Served {
             mounts: table.map_err(StartCause::Routes)?,
             is_native: only.is_none(),
+            shows_metrics: false,
             hsts: tls.and_then(|it| it.hsts).map(|it| it.0),
         };
         planned.push(Planned {
@@ -90,6 +96,27 @@ pub(super) fn plan(
     } else {
         Err(StartCause::Entrances(mistakes))
     }
+}
+
+/// The address of the metrics page, if there is one.
+pub(super) fn plan_admin(
+    config: &Config,
+    state: impl FnOnce(Served) -> Result<Arc<HttpState>, DocumentError>,
+) -> Result<Option<Planned>, StartCause> {
+    let Some(address) = config.admin.listen else {
+        return Ok(None);
+    };
+    let served = Served {
+        mounts: RouteTable::default(),
+        is_native: false,
+        shows_metrics: true,
+        hsts: None,
+    };
+    Ok(Some(Planned {
+        place: Place::Other(address),
+        tls: None,
+        state: state(served).map_err(StartCause::Document)?,
+    }))
 }
 
 fn no_mount(config: &Config, pointer: &str, name: &InstanceName) -> ConfigError {
@@ -124,7 +151,7 @@ impl Planned {
     pub(super) async fn bind(&self, section: &config::Server) -> Result<Entrance, StartCause> {
         let bound = match self.place {
             Place::Main => http::bind(&section.host, section.port, &section.ports).await,
-            Place::Further(address) => http::bind_address(address).await,
+            Place::Other(address) => http::bind_address(address).await,
         };
         let listener = bound.map_err(StartCause::Bind)?;
         Ok(Entrance {

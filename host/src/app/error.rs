@@ -85,7 +85,8 @@ impl StartError {
                 )]
             }
             StartCause::Bind(error) => {
-                let help = "stop the other program, or set server.port or server.ports";
+                let help = "stop the other program, or set another port: server.port, server.ports, \
+                            server.listen or admin.listen";
                 vec![miette::miette!(help = help, "{error}")]
             }
             other => vec![miette::miette!("{other}")],

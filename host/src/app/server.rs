@@ -15,6 +15,7 @@ pub struct Server {
     pub(super) app: App,
     /// That of `server.host` first.
     pub(super) entrances: Vec<Entrance>,
+    pub(super) admin: Option<Entrance>,
     pub(super) signals: Signals,
 }
 
@@ -26,6 +27,9 @@ pub(super) struct Signals {
     terminate: Signal,
     _file_size: Signal,
 }
+
+/// How many connections to the metrics page are open at once.
+const ADMIN_CONNECTIONS: usize = 64;
 
 // === impl Server ===
 
@@ -45,6 +49,12 @@ impl Server {
         self.entrances.iter().map(url).collect()
     }
 
+    /// Where the metrics page is, if `admin.listen` says so.
+    pub fn metrics_url(&self) -> Option<String> {
+        let admin = self.admin.as_ref()?;
+        Some(format!("http://{}/metrics", admin.address))
+    }
+
     /// The app behind it, to be asked in process as well.
     pub fn app(&self) -> App {
         self.app.clone()
@@ -56,6 +66,7 @@ impl Server {
         let Self {
             app,
             entrances,
+            admin,
             mut signals,
         } = self;
         tracing::info!(
@@ -80,6 +91,11 @@ impl Server {
                 tasks.spawn(tls.keep_fresh(tasks.stopping().clone()));
             }
             tasks.spawn(http::serve(entrance, Arc::clone(&connections), limits));
+        }
+        if let Some(entrance) = admin {
+            // Of its own: whoever takes all others does not keep the operator out.
+            let connections = Connections::new(ADMIN_CONNECTIONS, None);
+            tasks.spawn(http::serve(entrance, connections, limits));
         }
         tokio::select! {
             () = signals.heard() => tracing::info!("stopping"),

@@ -29,6 +29,9 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
         for url in server.urls() {
             exit::print(&format!("listening on {url}"));
         }
+        if let Some(url) = server.metrics_url() {
+            exit::print(&format!("metrics on {url}"));
+        }
         server.serve().await;
         Ok::<(), StartError>(())
     });

@@ -3,6 +3,7 @@
 //! `Config::load` is the only way in from a file. Every section has a file of its own; what
 //! needs more than one key is checked in `validate.rs`, how a mistake is shown is in `error.rs`.
 
+mod admin;
 mod agents;
 mod cors;
 mod document;
@@ -42,6 +43,7 @@ use serde::Deserialize;
 
 use document::Document;
 
+pub use admin::Admin;
 pub use agents::{Agent, OutputErrorMode, Rule};
 pub use cors::{Cors, Origin};
 pub use environment::{Environment, ProcessEnvironment};
@@ -87,6 +89,8 @@ pub struct Config {
     pub server: Server,
     /// The chat API on a port of its own.
     pub http: Option<Http>,
+    /// What is for the operator alone.
+    pub admin: Admin,
     /// What every run may take.
     pub runs: Runs,
     /// What the models cost, by `"instance/model"`.
@@ -155,6 +159,14 @@ impl Config {
     /// What is legal but unwise, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        if let Some(address) = self.admin.listen
+            && !address.ip().to_canonical().is_loopback()
+        {
+            warnings.push(format!(
+                "other machines reach `admin.listen` {address}, and the metrics page asks nobody who \
+                 they are; listen on 127.0.0.1, or let only the monitoring through"
+            ));
+        }
         if !self.document.has_inline_secret() {
             return warnings;
         }

@@ -68,6 +68,7 @@ impl Checks<'_> {
         }
         self.holder(&server.principal);
         self.listen(server);
+        self.admin(config);
         self.cors(&server.cors);
         if self.document.has("/server/port") && self.document.has("/server/ports") {
             self.report(
@@ -155,6 +156,29 @@ impl Checks<'_> {
                 let pointer = format!("{pointer}/tls/refresh");
                 self.positive(&pointer, "server.listen.tls.refresh", tls.refresh.0);
             }
+        }
+    }
+
+    fn admin(&mut self, config: &Config) {
+        let Some(address) = config.admin.listen.filter(|it| it.port() != 0) else {
+            return;
+        };
+        let server = &config.server;
+        let ports = [server.port];
+        let ports = if server.ports.is_empty() {
+            &ports
+        } else {
+            &server.ports[..]
+        };
+        let main = server.address().into_iter();
+        let main = main.flat_map(|host| ports.iter().map(move |&port| (host, port).into()));
+        let mut taken = main.chain(server.listen.iter().map(|it| it.address));
+        if taken.any(|it| it == address) {
+            self.report(
+                "/admin/listen",
+                format!("`admin.listen` is {address}, which `server` listens on"),
+                "give the metrics page a port of its own, such as \"127.0.0.1:9464\"",
+            );
         }
     }
 

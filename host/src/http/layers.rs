@@ -29,6 +29,7 @@ use super::error::{self, Failure};
 use super::plugin_response;
 use super::router::{self, Incoming, Seen};
 use super::state::{HeadLimits, HttpState};
+use crate::metrics::OpenStream;
 use crate::pipeline::{Head, Sent};
 use crate::plugin::request::RequestView;
 use crate::runtime::RunUsage;
@@ -42,7 +43,7 @@ const MOST_HEADERS: usize = 100;
 pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: SocketAddr) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers()).unwrap_or_else(|| (state.request_ids)());
-    let seen = Seen::default();
+    let seen = Arc::<Seen>::default();
     let method = request.method().as_str().to_owned();
     let path = request.uri().path().to_owned();
     let origin = state
@@ -57,17 +58,26 @@ pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: Socket
         tenant = field::Empty,
         subject = field::Empty,
     );
-    let watched = Watched {
+    let mut watched = Watched {
         id,
         method,
         path,
         started,
         client_ip: state.proxies.client(peer, request.headers()),
         over: Over(Arc::clone(&seen)),
+        stream: None,
         seen,
     };
-    let answered = contained(&state, &watched, request, peer);
-    let mut response = Box::pin(answered).instrument(span).await;
+    let mut response = {
+        let counted = state.meters.begin(request.method(), started, &watched.seen);
+        let answered = contained(&state, &watched, request, peer);
+        let response = Box::pin(answered).instrument(span).await;
+        if let Some(counted) = counted {
+            counted.answered(&response);
+        }
+        response
+    };
+    watched.stream = state.meters.open_stream(&response);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&watched.id) {
         headers.insert(REQUEST_ID, id);
@@ -76,7 +86,10 @@ pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: Socket
         cors.mark(origin.as_ref(), headers);
     }
     add_protection(headers, state.hsts.as_ref());
-    if state.pipeline.has(Stage::Completed) || watched.over.holds_places() {
+    if state.pipeline.has(Stage::Completed)
+        || watched.over.holds_places()
+        || watched.stream.is_some()
+    {
         response = watched.until_sent(state, response);
     }
     response
@@ -101,12 +114,14 @@ struct Watched {
     path: String,
     started: Instant,
     client_ip: IpAddr,
-    seen: Seen,
+    seen: Arc<Seen>,
     over: Over,
+    /// The event stream that answers it, as it is counted.
+    stream: Option<OpenStream>,
 }
 
 /// Frees the places of a request when its response was sent or given up.
-struct Over(Seen);
+struct Over(Arc<Seen>);
 
 async fn contained(
     state: &HttpState,
@@ -278,11 +293,11 @@ impl Watched {
         let status = response.status().as_u16();
         let usage = response.extensions().get::<RunUsage>().cloned();
         let report = move |bytes: u64| {
-            drop(self.over);
+            drop((self.over, self.stream));
             if !state.pipeline.has(Stage::Completed) {
                 return;
             }
-            let request = self.seen.get();
+            let request = self.seen.request();
             let sent = Sent {
                 request_id: self.id.to_string(),
                 agent: request.and_then(|request| request.agent.clone()),
@@ -315,14 +330,14 @@ impl Watched {
 impl Over {
     fn holds_places(&self) -> bool {
         self.0
-            .get()
+            .request()
             .is_some_and(|request| request.places.are_held())
     }
 }
 
 impl Drop for Over {
     fn drop(&mut self) {
-        if let Some(request) = self.0.get() {
+        if let Some(request) = self.0.request() {
             request.places.free();
         }
     }

@@ -17,6 +17,7 @@ mod escapes;
 mod json;
 mod layers;
 mod listen;
+mod meters;
 mod openapi;
 mod params;
 mod plugin_call;

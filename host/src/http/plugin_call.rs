@@ -29,6 +29,7 @@ pub(super) async fn call(
         endpoint,
         admission,
         params,
+        meters: _,
     } = reached;
     let (request, body) = view(state, incoming, &mount, params);
     let_in(state, &mount, admission, &request).await?;
@@ -88,7 +89,7 @@ fn view(
         body: bytes::Bytes::new(),
         places: Places::of(Arc::clone(&state.ledger)),
     });
-    let _ = seen.set(Arc::clone(&request));
+    seen.set_request(&request);
     (request, body)
 }
 

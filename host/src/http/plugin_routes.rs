@@ -13,6 +13,7 @@ use mortise_plugin_api::{Access, MethodMismatch, MountInfo, Prefix, Slashes};
 
 use super::params;
 use super::router;
+use crate::metrics::{Metrics, RouteMeters};
 use crate::plugin::capability::{MountCapability, Offered};
 
 /// The routes of all loaded plugins.
@@ -51,6 +52,7 @@ pub(super) struct Endpoint {
     pub(super) method: Method,
     /// The whole path, parameters in braces.
     pub(super) path: String,
+    pub(super) meters: RouteMeters,
 }
 
 /// An endpoint that a request reaches.
@@ -59,6 +61,7 @@ pub(super) struct Reached {
     pub(super) endpoint: usize,
     pub(super) admission: Admission,
     pub(super) params: Vec<(String, String)>,
+    pub(super) meters: RouteMeters,
 }
 
 /// What the table says about a method and a path.
@@ -166,6 +169,7 @@ impl RouteTable {
     pub(crate) fn build(
         mounts: Vec<Offered<dyn MountCapability>>,
         base_path: &str,
+        metrics: &Metrics,
     ) -> Result<Self, RouteConflict> {
         let mut table = Self::default();
         let mut owners = HashMap::new();
@@ -179,6 +183,9 @@ impl RouteTable {
                 capability,
             });
             table.add(&mount, base_path, &mut owners)?;
+        }
+        for endpoint in &mut table.endpoints {
+            endpoint.meters = metrics.route(endpoint.method.as_str(), &endpoint.path);
         }
         table
             .renderers
@@ -227,6 +234,7 @@ impl RouteTable {
                         Scope::Base => format!("{base_path}{}", pattern.text),
                         Scope::Absolute => pattern.text.clone(),
                     },
+                    meters: RouteMeters::default(),
                 });
                 self.routers
                     .entry((scope, slashed))
@@ -307,6 +315,7 @@ impl RouteTable {
             mount,
             index,
             admission,
+            meters,
             ..
         } = &self.endpoints[place];
         let mount = Arc::clone(mount);
@@ -318,6 +327,7 @@ impl RouteTable {
             endpoint: *index,
             admission: *admission,
             params,
+            meters: meters.clone(),
         })
     }
 

@@ -22,6 +22,7 @@ use super::plugin_routes::{Lookup, RequestPath};
 use super::state::HttpState;
 use super::{escapes, layers, params, plugin_call, routes};
 use crate::ledger::Places;
+use crate::metrics::RouteMeters;
 use crate::pipeline::GuardOutcome;
 use crate::plugin::request::{RequestParts, RequestView};
 
@@ -101,6 +102,9 @@ static ROUTES: [Route; 18] = [
 /// The routes at the root, for whoever watches the server: no secret, no guards.
 pub(super) const PROBES: [&str; 2] = ["/livez", "/readyz"];
 
+/// What the server counts; only where it is asked for.
+const METRICS: &str = "/metrics";
+
 /// What is served, as an OpenAPI document; at the root too.
 pub(super) const DOCUMENT: &str = "/openapi.json";
 
@@ -120,12 +124,16 @@ pub(super) struct Incoming {
     pub(super) peer: SocketAddr,
     pub(super) client_ip: IpAddr,
     /// Where the layers read what became known of the request.
-    pub(super) seen: Seen,
+    pub(super) seen: Arc<Seen>,
     pub(super) request: Request,
 }
 
 /// What became known of a request on its way.
-pub(super) type Seen = Arc<OnceLock<Arc<RequestView>>>;
+#[derive(Default)]
+pub(super) struct Seen {
+    request: OnceLock<Arc<RequestView>>,
+    route: OnceLock<RouteMeters>,
+}
 
 /// Where a request goes.
 enum Destination<'p> {
@@ -139,6 +147,13 @@ enum Destination<'p> {
 pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
     let uri = incoming.request.uri().clone();
     let method = incoming.request.method().clone();
+    if state.shows_metrics && uri.path() == METRICS {
+        let answered = match method {
+            Method::GET => routes::show_metrics::answer(state),
+            _ => Err(Failure::method_not_allowed(allow(&[Method::GET]))),
+        };
+        return answered.unwrap_or_else(Failure::into_response);
+    }
     let path = cut_base(uri.path(), &state.base_path);
 
     let destination = match destination(&method, path, state.runtime.has_tool_endpoints()) {
@@ -150,12 +165,17 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
         destination => destination,
     };
     let mut allowed = match destination {
-        Destination::Probe => return routes::probe::answer(state, uri.path()),
-        Destination::BuiltIn(Handler::ShowDocument, _) if state.opens_document => {
+        Destination::Probe => {
+            incoming.seen.set_route(state.meters.probe(uri.path()));
+            return routes::probe::answer(state, uri.path());
+        }
+        Destination::BuiltIn(handler @ Handler::ShowDocument, _) if state.opens_document => {
+            incoming.seen.set_route(state.meters.built_in(handler));
             let answered = routes::show_document::answer(state);
             return answered.unwrap_or_else(Failure::into_response);
         }
         Destination::BuiltIn(handler, params) => {
+            incoming.seen.set_route(state.meters.built_in(handler));
             let answered = Box::pin(built_in(state, incoming, handler, params)).await;
             return answered.unwrap_or_else(Failure::into_response);
         }
@@ -166,13 +186,15 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
     let mounts = state.mounts.load_full();
     match mounts.lookup(&method, path) {
         Lookup::Reached(reached) => {
+            incoming.seen.set_route(&reached.meters);
             let mount = Arc::clone(&reached.mount);
             let seen = Arc::clone(&incoming.seen);
             match Box::pin(plugin_call::call(state, incoming, reached)).await {
                 Ok(response) => response,
                 Err(failure) => {
-                    let request = seen.get();
-                    let request = request.map(|it| of_error(&it.id, &it.uri, &it.headers));
+                    let request = seen
+                        .request()
+                        .map(|it| of_error(&it.id, &it.uri, &it.headers));
                     failure.into_response_of(&mount, request).await
                 }
             }
@@ -253,7 +275,7 @@ async fn built_in(
         body: bytes,
         places: Places::of(Arc::clone(&state.ledger)),
     });
-    let _ = seen.set(Arc::clone(&request));
+    seen.set_request(&request);
     admit(state, &request, entry).await?;
     state.pipeline.observe_request(&request);
 
@@ -453,6 +475,9 @@ impl Route {
 // === impl Handler ===
 
 impl Handler {
+    /// How many there are; each is its own place among them.
+    pub(super) const COUNT: usize = Self::ShowDocument as usize + 1;
+
     fn kind(self, headers: &HeaderMap) -> RequestKind {
         match self {
             Self::Run if wants_stream(headers) => RequestKind::Stream,
@@ -506,6 +531,28 @@ impl Handler {
 
 fn wants_stream(headers: &HeaderMap) -> bool {
     body::mentions(headers, &ACCEPT, "text/event-stream")
+}
+
+// === impl Seen ===
+
+impl Seen {
+    pub(super) fn request(&self) -> Option<&Arc<RequestView>> {
+        self.request.get()
+    }
+
+    /// The first one stays.
+    pub(super) fn set_request(&self, request: &Arc<RequestView>) {
+        let _ = self.request.set(Arc::clone(request));
+    }
+
+    /// The route that the request is counted under, if it has reached one.
+    pub(super) fn route(&self) -> Option<&RouteMeters> {
+        self.route.get()
+    }
+
+    fn set_route(&self, route: &RouteMeters) {
+        let _ = self.route.set(route.clone());
+    }
 }
 
 // === impl Incoming ===

@@ -11,11 +11,13 @@ use super::auth::Door;
 use super::body::BodyLimits;
 use super::cors::Cors;
 use super::layers;
+use super::meters::Meters;
 use super::openapi::{Document, DocumentError, Served};
 use super::plugin_routes::RouteTable;
 use crate::config::{self, Auth, Secret};
 use crate::jobs::Jobs;
 use crate::ledger::Ledger;
+use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::plugin::Proxies;
 use crate::runtime::Runtime;
@@ -45,6 +47,9 @@ pub(crate) struct HttpState {
     pub(super) document: Option<Document>,
     /// Whether everybody may read it.
     pub(super) opens_document: bool,
+    /// Whether the metrics page is served.
+    pub(super) shows_metrics: bool,
+    pub(super) meters: Meters,
     pub(super) cors: Option<Cors>,
     /// The value of `strict-transport-security`.
     pub(super) hsts: Option<HeaderValue>,
@@ -71,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) is_native: bool,
     /// Whether everybody may read what is served.
     pub(crate) opens_document: bool,
+    /// Whether the metrics page is served. Who reads it is not counted.
+    pub(crate) shows_metrics: bool,
     pub(crate) cors: config::Cors,
     /// How long browsers shall use TLS alone.
     pub(crate) hsts: Option<Duration>,
@@ -110,10 +117,17 @@ impl HttpState {
             sse_heartbeat,
             is_native,
             opens_document,
+            shows_metrics,
             cors,
             hsts,
             endpoint_timeout,
         } = settings;
+        let metrics = if shows_metrics {
+            &Metrics::default()
+        } else {
+            jobs.runtime().metrics()
+        };
+        let meters = Meters::new(metrics, &base_path);
         let served = Served {
             base_path: &base_path,
             mounts: &mounts,
@@ -141,6 +155,8 @@ impl HttpState {
             is_native,
             document,
             opens_document,
+            shows_metrics,
+            meters,
             cors: Cors::new(&cors),
             hsts: hsts.map(layers::strict_transport_security),
         }))

@@ -9,7 +9,7 @@ mod tell;
 mod work;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mortise_plugin_api::{Error, Job, JobEvent, JobQuery, JobRequest, Principal};
 use tokio::sync::{Notify, mpsc};
@@ -147,8 +147,19 @@ impl Jobs {
                 "The queue of jobs is full: {most} wait."
             )));
         }
+        self.runtime.metrics().job_enqueued(&job.agent);
         shared.wake.notify_one();
         Ok(job)
+    }
+
+    /// Brings up to date what is not counted as it happens.
+    pub(crate) fn measure(&self) {
+        self.runtime.measure();
+        let running = &self.shared.running;
+        let running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        self.runtime
+            .metrics()
+            .set_jobs_running(running.values().sum());
     }
 
     fn accepted(&self, request: &JobRequest, from: Option<&str>) -> RunOutcome<StoredJob> {

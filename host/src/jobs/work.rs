@@ -227,6 +227,9 @@ impl Jobs {
                 Ok(Some(changed)) => {
                     let (state, attempt) = (changed.job.state.as_str(), changed.job.attempt);
                     tracing::info!(job_id, state, attempt, "an attempt at a job is over");
+                    if changed.job.state.is_end() {
+                        self.runtime.metrics().job_ended(&changed.job.agent, state);
+                    }
                     self.runtime.job_news().send_replace(());
                     return;
                 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::within;
+use crate::metrics::InstanceMeters;
 use crate::plugin::SWITCHED_OFF;
 use crate::plugin::capability::{Observed, OfferedHook, RunServices};
 use crate::shutdown::Tasks;
@@ -30,6 +31,7 @@ struct Queue {
     observes: Vec<String>,
     sender: mpsc::Sender<Observed>,
     lost: AtomicU64,
+    meters: InstanceMeters,
 }
 
 // === impl Observers ===
@@ -44,6 +46,7 @@ impl Observers {
                 observes: hook.capability.info().observes.clone(),
                 sender,
                 lost: AtomicU64::new(0),
+                meters: hook.meters.clone(),
             }
         });
         let queues: Vec<Queue> = queues.collect();
@@ -112,6 +115,7 @@ impl Queue {
 
     fn tell(&self, observed: Observed) {
         if self.sender.try_send(observed).is_err() {
+            self.meters.observation_lost();
             let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
             if lost.is_power_of_two() {
                 tracing::warn!(
@@ -140,10 +144,11 @@ async fn drain(
             () = tasks.stopping().cancelled() => queue.try_recv().ok(),
         };
         let Some(observed) = observed else { return };
-        if let Err(error) = within(timeout, hook.capability.observe(observed)).await
-            && error.code() != Some(SWITCHED_OFF)
-        {
-            tracing::warn!(instance = &*hook.instance, %error, "an observer failed");
+        if let Err(error) = within(timeout, hook.capability.observe(observed)).await {
+            hook.meters.hook_failed();
+            if error.code() != Some(SWITCHED_OFF) {
+                tracing::warn!(instance = &*hook.instance, %error, "an observer failed");
+            }
         }
     }
 }

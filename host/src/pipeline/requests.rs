@@ -182,12 +182,19 @@ impl Pipeline {
         if has_credential_twice(info, &request.headers) {
             return Err(GuardOutcome::Unauthenticated);
         }
-        if info.at_once {
-            let said = hook.capability.guard_now(request).transpose();
-            return said.map_or(Ok(Verdict::Pass), |said| judged(hook, said.map(|it| *it)));
+        let said = if info.at_once {
+            let Some(said) = hook.capability.guard_now(request).transpose() else {
+                return Ok(Verdict::Pass);
+            };
+            said.map(|said| *said)
+        } else {
+            within(self.timeout, hook.capability.guard(request)).await
+        };
+        let verdict = judged(hook, said);
+        if matches!(verdict, Ok(Verdict::NoCredentials) | Err(_)) {
+            hook.meters.guard_refused();
         }
-        let said = within(self.timeout, hook.capability.guard(request)).await;
-        judged(hook, said)
+        verdict
     }
 
     fn authenticating(&self) -> impl Iterator<Item = &Arc<OfferedHook>> {
@@ -308,6 +315,7 @@ fn outcome_of_failure(hook: &OfferedHook, stage: Stage, failed: &Error) -> Resul
 }
 
 pub(super) fn log(hook: &OfferedHook, stage: Stage, failed: &Error) {
+    hook.meters.hook_failed();
     // That it is switched off was logged when it was.
     if failed.code() == Some(SWITCHED_OFF) {
         return;

@@ -155,6 +155,7 @@ fn failed(hook: &OfferedHook, stage: Stage, error: &Error) -> Result<()> {
         tracing::debug!(instance, hook = name, stage = stage.as_str(), %error, "a hook refused");
         return Err(error.clone());
     }
+    hook.meters.hook_failed();
     match hook.on_error {
         // That it is switched off was logged when it was.
         OnError::Skip if error.code() == Some(SWITCHED_OFF) => Ok(()),

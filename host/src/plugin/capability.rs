@@ -13,6 +13,7 @@ use mortise_plugin_api::{
 use serde_json::Value;
 
 use super::request::RequestView;
+use crate::metrics::InstanceMeters;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -28,6 +29,8 @@ pub(crate) struct OfferedHook {
     pub(crate) instance: Arc<str>,
     pub(crate) capability: Arc<dyn HookCapability>,
     pub(crate) on_error: OnError,
+    /// Those of its instance.
+    pub(crate) meters: InstanceMeters,
 }
 
 /// Everything that the loaded instances offer, in the order of the configuration.

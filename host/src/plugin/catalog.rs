@@ -111,6 +111,7 @@ impl CatalogBuilder {
             self.catalog.hooks.push(OfferedHook {
                 instance: Arc::clone(name),
                 on_error: on_error.unwrap_or(hook.info().on_error),
+                meters: instance.meters().clone(),
                 capability: Arc::new(hook),
             });
         }

@@ -20,6 +20,7 @@ use super::capability::{BoxFuture, RunServices};
 use super::error::LoadError;
 use super::image::Image;
 use super::watchdog::{Inside, Watched};
+use crate::metrics::InstanceMeters;
 
 /// One instance of a plugin. Whoever may call it keeps it alive.
 pub(crate) struct Instance {
@@ -30,6 +31,7 @@ pub(crate) struct Instance {
     runtime: Handle,
     breaker: Breaker,
     watched: Watched,
+    meters: InstanceMeters,
     started: AtomicBool,
     /// Whether it failed to start, and the server goes on without it.
     is_out: AtomicBool,
@@ -46,6 +48,7 @@ pub(super) struct InstanceParts {
     pub(super) origin: String,
     pub(super) required: bool,
     pub(super) runtime: Handle,
+    pub(super) meters: InstanceMeters,
     pub(super) object: PluginObject,
     pub(super) image: Option<Arc<Image>>,
 }
@@ -94,6 +97,7 @@ impl Instance {
             origin,
             required,
             runtime,
+            meters,
             object,
             image,
         } = parts;
@@ -105,6 +109,7 @@ impl Instance {
             required,
             runtime,
             breaker: Breaker::default(),
+            meters,
             started: AtomicBool::new(false),
             is_out: AtomicBool::new(false),
             object,
@@ -130,6 +135,11 @@ impl Instance {
     /// SHA-256 of the library, in hex; empty for one that is linked in.
     pub(crate) fn digest(&self) -> &str {
         self.image.as_ref().map_or("", |image| &image.digest)
+    }
+
+    /// What is counted of it.
+    pub(super) fn meters(&self) -> &InstanceMeters {
+        &self.meters
     }
 
     pub(super) fn object(&self) -> &PluginObject {
@@ -296,8 +306,10 @@ impl Instance {
         if !error.is_panic() {
             return;
         }
+        self.meters.panicked();
         tracing::error!(plugin = %self.name, call = what, "plugin {}", error.message());
         if is_hook(what) && self.breaker.count_panic(Instant::now()) {
+            self.meters.switched_off();
             tracing::error!(
                 plugin = %self.name,
                 "plugin is switched off for a while after {PANICS} panics"

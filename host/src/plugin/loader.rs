@@ -30,12 +30,20 @@ use crate::clock::Clock;
 use crate::config::{
     Config, InstanceName, LibraryDigest, Mode, OnError as ConfiguredOnError, PluginEntry,
 };
+use crate::metrics::Metrics;
 
 /// What was loaded; nothing of it has started.
 pub(crate) struct Loaded {
     pub(crate) catalog: Catalog,
     /// In the order of the configuration.
     pub(crate) instances: Vec<Arc<Instance>>,
+}
+
+/// What instances get of the server.
+pub(crate) struct HostParts {
+    pub(crate) api: Arc<HostApiSlot>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
 }
 
 /// How long a library may take to be opened, and an instance to be created.
@@ -52,10 +60,9 @@ pub(crate) async fn load(
     config: &Config,
     linked: Vec<LinkedPlugin>,
     files: &[PathBuf],
-    host_api: &Arc<HostApiSlot>,
-    clock: Clock,
+    host: &HostParts,
 ) -> Result<Loaded, LoadErrors> {
-    load_within(LIMIT, config, linked, files, host_api, clock).await
+    load_within(LIMIT, config, linked, files, host).await
 }
 
 pub(super) async fn load_within(
@@ -63,14 +70,12 @@ pub(super) async fn load_within(
     config: &Config,
     linked: Vec<LinkedPlugin>,
     files: &[PathBuf],
-    host_api: &Arc<HostApiSlot>,
-    clock: Clock,
+    host: &HostParts,
 ) -> Result<Loaded, LoadErrors> {
     let mut loader = Loader {
         limit,
         config,
-        host_api,
-        clock,
+        host,
         runtime: Handle::current(),
         catalog: CatalogBuilder::new(config.server.base_path.as_str()),
         instances: Vec::new(),
@@ -130,8 +135,7 @@ enum NotCreated {
 struct Loader<'a> {
     limit: Duration,
     config: &'a Config,
-    host_api: &'a Arc<HostApiSlot>,
-    clock: Clock,
+    host: &'a HostParts,
     runtime: Handle,
     catalog: CatalogBuilder,
     instances: Vec<Arc<Instance>>,
@@ -399,13 +403,16 @@ impl Loader<'_> {
         code: Code,
     ) -> Result<(Arc<Instance>, Offer), LoadError> {
         let name: Arc<str> = name.into();
+        let metrics = &self.host.metrics;
+        let meters = metrics.instance(&name);
         let created = Arc::new(AtomicBool::new(false));
         let bridge = HostBridge {
             instance: Arc::clone(&name),
-            api: Arc::clone(self.host_api),
+            api: Arc::clone(&self.host.api),
             created: Arc::clone(&created),
-            clock: self.clock,
+            clock: self.host.clock,
             runtime: self.runtime.clone(),
+            reported: metrics.reported(&name, &code.manifest.name),
         };
         let request = CreateRequest {
             instance: (&*name).into(),
@@ -424,6 +431,7 @@ impl Loader<'_> {
                 origin,
                 required,
                 runtime,
+                meters,
                 object,
                 image: code.image,
             });

@@ -34,5 +34,5 @@ pub(crate) use self::bridge::HostApiSlot;
 pub(crate) use self::error::{LoadError, LoadErrors, in_one_line};
 pub(crate) use self::instance::{Instance, SWITCHED_OFF, shutdown_all, start_all};
 pub(crate) use self::linked::LinkedPlugin;
-pub(crate) use self::loader::{Loaded, load};
+pub(crate) use self::loader::{HostParts, Loaded, load};
 pub(crate) use self::proxies::Proxies;

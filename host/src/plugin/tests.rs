@@ -20,10 +20,11 @@ use super::bridge::HostApiSlot;
 use super::capability::{BoxFuture, HookCapability, RunServices};
 use super::error::{LoadError, LoadErrors, in_one_line};
 use super::linked::LinkedPlugin;
-use super::loader::{Loaded, load};
+use super::loader::{HostParts, Loaded, load};
 use super::request::RequestView;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigSource, Environment};
+use crate::metrics::Metrics;
 
 struct NoVariables;
 
@@ -81,12 +82,21 @@ fn folder_with_echo() -> tempfile::TempDir {
 
 async fn load_config(folder: &Path, text: &str) -> Result<Loaded, LoadErrors> {
     let config = config(folder, text);
-    load(&config, Vec::new(), &[], &HostApiSlot::new(), Clock::SYSTEM).await
+    load(&config, Vec::new(), &[], &host(&HostApiSlot::new())).await
 }
 
 async fn load_linked(linked: Vec<LinkedPlugin>) -> Result<Loaded, LoadErrors> {
     let config = Config::default();
-    load(&config, linked, &[], &HostApiSlot::new(), Clock::SYSTEM).await
+    load(&config, linked, &[], &host(&HostApiSlot::new())).await
+}
+
+/// What instances get: these services.
+fn host(slot: &Arc<HostApiSlot>) -> HostParts {
+    HostParts {
+        api: Arc::clone(slot),
+        clock: Clock::SYSTEM,
+        metrics: Metrics::default(),
+    }
 }
 
 /// All errors, each in one line with its remedy.

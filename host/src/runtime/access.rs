@@ -74,7 +74,8 @@ impl RunAccess {
                 "an event hook cannot emit: answer `Replace`, or hold and release",
             ));
         }
-        if self.run.log.has_ended() {
+        if self.run.log.is_closed() {
+            self.run.meters.event_was_late();
             return Err(Error::aborted(format!(
                 "the run '{}' has ended",
                 self.run.id
@@ -245,7 +246,7 @@ impl RunServices for RunAccess {
                 .ok_or_else(|| Error::not_found(format!("there is no model '{model}'")))?;
             entry.own_name().clone_into(&mut request.model);
             request.options = entry.with_defaults(request.options);
-            let bill = Bill::open(&self.engine, &self.run, &entry.name)?;
+            let bill = Bill::open(&self.engine, &self.run, &entry)?;
             let access = self.engine.access(&self.run, self.place.clone());
             let stream = entry.model.generate(access, &request).await?;
             Ok(bill.watch(stream))

@@ -15,6 +15,7 @@ use super::checkpoint::{CallMark, CallProgress, Happened, RequestedApproval};
 use super::lineage::Lineage;
 use super::log::EventLog;
 use super::usage::Spent;
+use crate::metrics::AgentMeters;
 use crate::pipeline::Held;
 use crate::store::AnswerKind;
 
@@ -45,6 +46,8 @@ pub(crate) struct ActiveRun {
     pub(crate) cancel: CancellationToken,
     pub(crate) log: Arc<EventLog>,
     pub(crate) usage: RunUsage,
+    /// Those of its agent.
+    pub(crate) meters: AgentMeters,
     spent: Mutex<Spent>,
     /// Held while an event is shown: what hooks hold back.
     pub(crate) emission: tokio::sync::Mutex<Held>,
@@ -64,6 +67,7 @@ pub(crate) struct Beginning {
     pub(crate) caller: Caller,
     pub(crate) created_at: u64,
     pub(crate) log: Arc<EventLog>,
+    pub(crate) meters: AgentMeters,
     /// The run that it is a part of, if any.
     pub(crate) parent: Option<super::lineage::Parent>,
     /// What had happened to its calls, if it goes on after a crash.
@@ -119,6 +123,7 @@ impl ActiveRun {
             cancel: lineage.cancellation(),
             log: beginning.log,
             usage: RunUsage::default(),
+            meters: beginning.meters,
             spent: Mutex::new(beginning.spent),
             emission: tokio::sync::Mutex::default(),
             lineage,
@@ -196,6 +201,15 @@ impl ActiveRun {
     fn awaits(&self, call_id: &str) -> bool {
         let waiting = self.waiting();
         waiting.client.contains_key(call_id) || waiting.approval.contains_key(call_id)
+    }
+
+    /// Whether it waits for a client or a decision, or one of its parts does.
+    pub(crate) fn waits(&self) -> bool {
+        let is_asking = |run: &Self| {
+            let waiting = run.waiting();
+            !waiting.client.is_empty() || !waiting.approval.is_empty()
+        };
+        is_asking(self) || self.lineage.parts().iter().any(|part| is_asking(part))
     }
 
     /// The tool of a call that waits for a decision.

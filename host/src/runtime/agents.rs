@@ -231,6 +231,10 @@ impl Agents {
             .collect()
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_name.keys()
+    }
+
     pub(crate) fn model(&self, name: &str) -> Option<ModelEntry> {
         self.models.get(name)
     }

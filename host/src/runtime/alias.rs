@@ -63,6 +63,8 @@ impl Runtime {
         let Some(cancelled) = cancelled.map_err(internal)? else {
             return Ok(false);
         };
+        let state = cancelled.job.state.as_str();
+        engine.metrics.job_ended(&cancelled.job.agent, state);
         let run_id: Option<Arc<str>> = cancelled.job.run.map(Arc::from);
         if let Some(run) = run_id.as_ref().and_then(|id| engine.active.get(id)) {
             run.cancel.cancel();

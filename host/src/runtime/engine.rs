@@ -1,5 +1,6 @@
 //! What every run shares, and how an event is shown.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::ids::Ids;
 use crate::ledger::Ledger;
+use crate::metrics::{AgentMeters, Metrics, RunEnded};
 use crate::pipeline::{Held, Pipeline, Processed};
 use crate::plugin::capability::RunServices;
 use crate::shutdown::Tasks;
@@ -30,6 +32,9 @@ pub(crate) struct Engine {
     pub(crate) agents: Roster,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) metrics: Metrics,
+    /// Of each agent; empty where nothing is counted.
+    pub(crate) agent_meters: HashMap<Arc<str>, AgentMeters>,
     pub(crate) limits: config::Runs,
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
@@ -64,6 +69,37 @@ impl Engine {
         place: Place,
     ) -> Arc<dyn RunServices> {
         Arc::new(RunAccess::new(Arc::clone(self), Arc::clone(run), place))
+    }
+
+    /// What is counted of an agent.
+    pub(crate) fn meters_of(&self, agent: &str) -> AgentMeters {
+        self.agent_meters.get(agent).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn count_end(&self, run: &ActiveRun, end: RunEnded) {
+        let lived = || self.clock.now_millis().saturating_sub(run.created_at);
+        run.meters.run_ended(end, lived);
+    }
+
+    /// Brings up to date what is not counted as it happens.
+    pub(crate) fn measure(&self) {
+        self.metrics
+            .set_store_failing(self.store.failure().is_some());
+        let mut alive: HashMap<Arc<str>, (usize, usize)> = HashMap::new();
+        for run in self
+            .active
+            .all()
+            .iter()
+            .filter(|run| !run.lineage.is_part())
+        {
+            let (running, waiting) = alive.entry(Arc::clone(&run.agent.name)).or_default();
+            *running += 1;
+            *waiting += usize::from(run.waits());
+        }
+        for (agent, meters) in &self.agent_meters {
+            let (running, waiting) = alive.get(agent).copied().unwrap_or_default();
+            meters.set_alive(running, waiting);
+        }
     }
 
     /// Waits until a run is to be parked; for ever where it could not go on after that.

@@ -53,6 +53,8 @@ struct Live {
     shown: u64,
     /// Why nothing more can be stored.
     failed: Option<String>,
+    /// The last words have their numbers: nothing may come in between.
+    is_closed: bool,
     ended: Option<Ended>,
     /// How many readers there are.
     readers: usize,
@@ -157,7 +159,7 @@ impl EventLog {
     /// An event that is no JSON; a store that has failed.
     pub(crate) fn append(&self, event: &impl Serialize) -> Result<Turn, Error> {
         let mut live = self.live();
-        if live.ended.is_some() {
+        if live.is_closed || live.ended.is_some() {
             return Ok(Turn::GoesOn);
         }
         if let Some(outer) = &self.outer {
@@ -303,11 +305,13 @@ impl EventLog {
     }
 
     /// The last events of the run, numbered and not appended: they are stored together with its
-    /// end, and shown with [`show_last_words`](Self::show_last_words).
+    /// end, and shown with [`show_last_words`](Self::show_last_words). What others append from now on
+    /// is dropped.
     pub(crate) fn last_words<E: Serialize>(
         self: &Arc<Self>,
         events: &[E],
     ) -> Result<EventBatch, Error> {
+        self.live().is_closed = true;
         self.flush();
         let mut lines = Vec::with_capacity(BATCH_ROOM);
         for event in events {
@@ -349,6 +353,12 @@ impl EventLog {
     /// Whether the last event was shown.
     pub(crate) fn has_ended(&self) -> bool {
         self.live().ended.is_some()
+    }
+
+    /// Whether events that are appended are dropped.
+    pub(crate) fn is_closed(&self) -> bool {
+        let live = self.live();
+        live.is_closed || live.ended.is_some()
     }
 
     /// The number of the last event that readers see.
@@ -516,6 +526,18 @@ mod tests {
         assert!(matches!(log.peek(0), Peek::Nothing));
         log.flush();
         assert!(matches!(log.peek(0), Peek::Events(_)));
+    }
+
+    #[test]
+    fn nothing_comes_between_the_last_words_and_the_end() {
+        let log = EventLog::new("r", None, 16);
+        let _ = log.append(&json!({ "n": 0 })).unwrap();
+        let last_words = log.last_words(&[json!({ "n": 1 })]).unwrap();
+        let _ = log.append(&json!({ "n": 2 })).unwrap();
+        log.flush();
+        log.show_last_words(Some(last_words));
+        log.end(None);
+        assert_eq!(log.last_seq(), Some(1));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::plugin::capability::{self, Catalog};
 #[derive(Clone)]
 pub(crate) struct ModelEntry {
     pub(crate) name: String,
+    /// The same for metrics, but where a coded agent makes it up: then the pattern that it fits.
+    pub(crate) label: Arc<str>,
     pub(crate) model: Arc<dyn capability::ModelCapability>,
     /// The options of an alias, below those of agents and requests.
     defaults: Map<String, Value>,
@@ -31,6 +33,7 @@ impl ModelTable {
             let name = format!("{}/{}", offered.instance, offered.capability.info().name);
             let entry = ModelEntry {
                 name: name.clone(),
+                label: name.as_str().into(),
                 model: Arc::clone(&offered.capability),
                 defaults: Map::new(),
             };
@@ -58,6 +61,7 @@ impl ModelTable {
         let entry = fitting.max_by_key(|entry| entry.name.len())?;
         Some(ModelEntry {
             name: name.to_owned(),
+            label: Arc::clone(&entry.label),
             model: Arc::clone(&entry.model),
             defaults: Map::new(),
         })
@@ -70,7 +74,11 @@ impl ModelTable {
         agent: &str,
         pointer: &str,
     ) -> Result<ModelEntry, AgentError> {
-        self.get(wanted.as_str()).ok_or_else(|| {
+        let found = self.get(wanted.as_str()).map(|mut entry| {
+            entry.label = entry.name.as_str().into();
+            entry
+        });
+        found.ok_or_else(|| {
             let aliases: Vec<&str> = self.names(true).map(String::as_str).collect();
             let (message, help) = if wanted.is_alias() {
                 let message = format!("there is no alias '{wanted}' for the agent '{agent}'");
@@ -142,6 +150,7 @@ impl ModelTable {
             }
         }
         Some(ModelEntry {
+            label: entry.name.as_str().into(),
             defaults: alias.defaults.value().as_object().cloned()?,
             ..entry
         })

@@ -91,6 +91,7 @@ fn open(
         ..RunRequest::default()
     };
     let id: Arc<str> = engine.ids.run().into();
+    let agent_name = Arc::clone(&agent.name);
     let part = ActiveRun::new(Beginning {
         id: Arc::clone(&id),
         agent: agent.for_context(request.context.as_ref()),
@@ -102,6 +103,7 @@ fn open(
         },
         created_at: engine.clock.now_millis(),
         log: EventLog::within(id, &whole.log),
+        meters: engine.meters_of(&agent_name),
         parent: Some(parent),
         progress: HashMap::new(),
         spent: Spent::default(),

@@ -104,6 +104,7 @@ impl Runtime {
         } = revived;
         let run = ActiveRun::new(Beginning {
             id: Arc::clone(&unfinished.run.id),
+            meters: engine.meters_of(&agent.name),
             agent,
             request,
             answer: AnswerKind::Stream,
@@ -130,6 +131,7 @@ impl Runtime {
         let pending = progress.pending.iter().flat_map(|answered| &answered.calls);
         let pending = pending.map(|call| call.call_id.clone());
         run.call_ids().extend(earlier.chain(pending));
+        run.meters.run_started();
         engine.active.insert(&run);
         let now = engine.clock.now_millis();
         if let Some(quotas) = &engine.quotas

@@ -22,6 +22,7 @@ use super::quota;
 use super::reader::Reader;
 use super::usage::Spent;
 use crate::config::OnRequestDisconnect;
+use crate::metrics::{Metrics, RunEnded};
 use crate::store::{
     AnswerKind, Booking, ConversationKey, Finish, RunState, StoreError, StoredRun, Used,
 };
@@ -289,6 +290,16 @@ impl Runtime {
         self.engine.store.failure()
     }
 
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.engine.metrics
+    }
+
+    /// Brings up to date what is not counted as it happens.
+    pub(crate) fn measure(&self) {
+        self.engine.measure();
+    }
+
     /// Leaves the runs that wait, where they can go on later, to the next start.
     pub(crate) fn park_all(&self) {
         self.engine.parking.cancel();
@@ -388,6 +399,7 @@ impl Runtime {
         let created_at = engine.clock.now_millis();
         let run = ActiveRun::new(Beginning {
             id,
+            meters: engine.meters_of(&agent.name),
             agent: agent.for_context(request.context.as_ref()),
             request,
             answer,
@@ -398,6 +410,7 @@ impl Runtime {
             progress: HashMap::new(),
             spent: Spent::default(),
         });
+        run.meters.run_started();
         engine.active.insert(&run);
         engine.store.book(Booking {
             owner: Arc::clone(&run.owner),
@@ -499,6 +512,7 @@ impl Drop for LastResort {
         if run.log.has_ended() {
             return;
         }
+        engine.count_end(run, RunEnded::Failed);
         let failed = Error::internal("Run failed: Run stream step failed");
         let last_words = run.log.last_words(&[engine.run_error(run, &failed)]);
         let last_words = last_words.ok().filter(|_| run.keeps_last_words());

@@ -52,7 +52,7 @@ pub(crate) async fn ask_model(
                 "toolChoice": request.tool_choice,
             })
         });
-    let mut bill = Bill::open(engine, run, &entry.name)?;
+    let mut bill = Bill::open(engine, run, entry)?;
     let generated = entry.model.generate(Arc::clone(&access), &request);
     let stream = droppable(run, generated).await?;
     let mut answered = show_answer(engine, run, stream, &mut bill).await?;

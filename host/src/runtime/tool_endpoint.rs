@@ -86,6 +86,7 @@ impl Runtime {
         let run = ActiveRun::new(Beginning {
             log: EventLog::new(Arc::clone(&id), None, engine.limits.event_queue),
             id,
+            meters: engine.meters_of(&agent.name),
             agent,
             request: RunRequest::default(),
             answer: AnswerKind::Json,

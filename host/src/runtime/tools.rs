@@ -160,6 +160,8 @@ pub(crate) async fn execute(
         Some(outcome) => Ok(outcome),
         None => execution.execute().await,
     };
+    let is_error = executed.as_ref().ok().map(|outcome| outcome.is_error);
+    run.meters.tool_called(is_error);
     // Whatever happened: nobody may answer this call any more.
     run.expect_nothing(&execution.call.call_id);
     executed

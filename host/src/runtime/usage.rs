@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::active::ActiveRun;
 use super::engine::Engine;
+use super::models::ModelEntry;
 use super::quota;
 use crate::config::{Money, Price};
 use crate::store::{Booking, Used};
@@ -31,6 +32,7 @@ pub(crate) struct Bill {
     engine: Arc<Engine>,
     run: Arc<ActiveRun>,
     model: String,
+    label: Arc<str>,
     tokens: Usage,
 }
 
@@ -41,14 +43,20 @@ impl Bill {
     ///
     /// # Errors
     /// `RATE_LIMITED` when the owner of the run may use no more today.
-    pub(crate) fn open(engine: &Arc<Engine>, run: &Arc<ActiveRun>, model: &str) -> Result<Self> {
+    pub(crate) fn open(
+        engine: &Arc<Engine>,
+        run: &Arc<ActiveRun>,
+        model: &ModelEntry,
+    ) -> Result<Self> {
         if let Some(quotas) = &engine.quotas {
             quotas.check(&run.owner, engine.clock.now_millis())?;
         }
+        run.meters.model_asked(&model.label);
         Ok(Self {
             engine: Arc::clone(engine),
             run: Arc::clone(run),
-            model: model.to_owned(),
+            model: model.name.clone(),
+            label: Arc::clone(&model.label),
             tokens: Usage::default(),
         })
     }
@@ -72,8 +80,12 @@ impl Bill {
 
 impl Drop for Bill {
     fn drop(&mut self) {
-        self.engine
+        let spent = self
+            .engine
             .charge(&self.run, Some(&self.model), &self.tokens);
+        self.run
+            .meters
+            .used(Some(&self.label), &spent.tokens, spent.price());
     }
 }
 
@@ -81,13 +93,13 @@ impl Drop for Bill {
 
 impl Engine {
     /// A model has answered: counts it for the run, and for its owner's day.
-    pub(crate) fn charge(&self, run: &ActiveRun, model: Option<&str>, tokens: &Usage) {
+    pub(crate) fn charge(&self, run: &ActiveRun, model: Option<&str>, tokens: &Usage) -> Spent {
         let spent = Spent {
             tokens: *tokens,
             cost: model.and_then(|model| self.prices.cost(model, tokens)),
         };
         if spent == Spent::default() {
-            return;
+            return spent;
         }
         run.spend(spent);
         let now = self.clock.now_millis();
@@ -100,6 +112,7 @@ impl Engine {
             day: quota::day(now),
             used,
         });
+        spent
     }
 }
 
@@ -145,6 +158,15 @@ impl Spent {
         if let Some(cost) = other.cost {
             *self.cost.get_or_insert_default() += cost;
         }
+    }
+
+    /// The cost in whole units of the currency.
+    pub(crate) fn price(self) -> Option<f64> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "sums of metrics are never exact"
+        )]
+        self.cost.map(|cost| cost.billionths() as f64 / 1e9)
     }
 
     /// As clients read it.

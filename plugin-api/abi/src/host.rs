@@ -37,7 +37,8 @@ pub trait HostServices: Send + Sync {
     fn instance(&self) -> RStr<'_>;
     fn now_millis(&self) -> u64;
     fn sleep(&self, millis: u64) -> AbiFuture<()>;
-    /// Adds to a counter (`kind` 0), sets a gauge (1) or records into a histogram (2).
+    /// Adds to a counter (`kind` 0), sets a gauge (1) or records into a histogram (2). Labels are
+    /// `key=value`, joined with commas; a backslash goes before each `,`, `=` and backslash in them.
     fn metric(&self, kind: u8, name: RStr<'_>, value: f64, labels: RStr<'_>);
     #[sabi(last_prefix_field)]
     fn call(&self, service: RStr<'_>, request: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>>;

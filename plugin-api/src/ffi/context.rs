@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::abi::stable::{FfiFuture, RStr};
 use super::abi::{AbiBytes, AbiResult, HostObject, Request_TO, RequestObject, RunObject};
-use super::{convert, stream};
+use super::{convert, labels, stream};
 use crate::backend::{BoxFuture, HostBackend, RunBackend};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -47,8 +47,13 @@ impl HostBackend for CrossedHost {
             MetricKind::Gauge => 1,
             MetricKind::Histogram => 2,
         };
-        self.object
-            .metric(kind, metric.name.into(), metric.value, metric.labels.into());
+        let labels = labels::to_text(metric.labels);
+        self.object.metric(
+            kind,
+            metric.name.into(),
+            metric.value,
+            labels.as_str().into(),
+        );
     }
 
     fn call<'a>(&'a self, service: &'a str, payload: Value) -> BoxFuture<'a, Result<Value>> {

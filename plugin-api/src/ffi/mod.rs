@@ -12,6 +12,7 @@
 
 pub mod convert;
 pub mod guard;
+pub mod labels;
 pub mod metadata;
 pub mod stream;
 pub mod telemetry;

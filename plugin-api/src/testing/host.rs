@@ -20,6 +20,7 @@ use crate::message::FinishReason;
 use crate::model::{Chunk, ModelRequest};
 use crate::plugin::Plugin;
 use crate::request::Request;
+use crate::time::millis;
 
 /// A host for tests. Cheap to clone; the clones are the same host.
 #[derive(Clone)]
@@ -60,8 +61,8 @@ pub struct RecordedMetric {
     pub name: String,
     /// The number.
     pub value: f64,
-    /// `key=value` pairs, joined with commas.
-    pub labels: String,
+    /// Its labels, in the order in which they were given.
+    pub labels: Vec<(String, String)>,
 }
 
 // === impl FakeHost ===
@@ -296,10 +297,6 @@ pub(super) fn unavailable(service: &str) -> Error {
     Error::unavailable(format!("the fake host has no service '{service}'"))
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// The fake host behind [`Host`].
 struct Backend {
     shared: Arc<Shared>,
@@ -329,7 +326,11 @@ impl HostBackend for Backend {
             kind: metric.kind,
             name: metric.name.to_owned(),
             value: metric.value,
-            labels: metric.labels.to_owned(),
+            labels: metric
+                .labels
+                .iter()
+                .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
         });
     }
 

@@ -58,7 +58,7 @@
 //!         if !self.0.state_compare_and_set(&title, None, json!(self.0.now_millis())).await? {
 //!             return Err(Error::new("CONFLICT", "the book is lent already"));
 //!         }
-//!         self.0.count("books_lent_total", 1.0, "");
+//!         self.0.count("books_lent_total", 1.0, &[]);
 //!         Ok(json!({ "lent": title }))
 //!     }
 //! }

@@ -60,7 +60,8 @@ impl Judge {
     fn judge(&self, request: &Request) -> Result<GuardVerdict> {
         let kind = request.kind();
         let mut standing = None;
-        for rule in self.rules.iter().filter(|rule| rule.covers(kind)) {
+        let rules = self.rules.iter().enumerate();
+        for (place, rule) in rules.filter(|(_, rule)| rule.covers(kind)) {
             let said = rule.ask(&self.host, request);
             self.tell_failures(said.as_ref().err());
             match said {
@@ -68,6 +69,9 @@ impl Judge {
                     standing = Some(Standing::new(rule.allowance(), &said.taken).tighter(standing));
                 }
                 Ok(said) => {
+                    let rule_name = place.to_string();
+                    self.host
+                        .count("refused_total", 1.0, &[("rule", &rule_name)]);
                     let refusal = answer::refused(rule.allowance(), &said.taken, &said.key)?;
                     return Ok(GuardVerdict::Respond(refusal));
                 }

@@ -8,6 +8,7 @@ mod clerk;
 mod counter;
 mod editor;
 mod gate;
+mod meter;
 mod ops;
 mod own;
 mod pass;
@@ -61,6 +62,8 @@ pub struct Config {
     pub chief: bool,
     /// Counts two calls of each key, for `POST /count/:key`.
     pub counter: bool,
+    /// Reports the numbers that are sent to `POST /meter`.
+    pub meter: bool,
     /// A guard that authenticates by `authorization: Bearer token-NAME`.
     pub tokens: bool,
     /// A guard that refuses or fails where the header `x-gate` says so.
@@ -123,6 +126,9 @@ impl Plugin for Fixture {
         }
         if self.config.counter {
             registrar.mount(counter::mount(&self.host));
+        }
+        if self.config.meter {
+            registrar.mount(meter::mount(&self.host));
         }
         if self.config.tokens {
             registrar.hook(tokens::Tokens);

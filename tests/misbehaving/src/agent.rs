@@ -1,4 +1,5 @@
-//! The agents `misbehaving`, and `tokio`, which behaves and needs a runtime.
+//! The agents `misbehaving`; `tokio`, which behaves and needs a runtime; `late`, which has more to say
+//! than it has time for.
 
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ pub(crate) struct Misbehaving {
 
 /// Sleeps and spawns with the library's own tokio.
 pub(crate) struct Tokio;
+
+/// Goes on to emit when its run has ended, until that is refused.
+pub(crate) struct Late;
 
 // === impl Misbehaving ===
 
@@ -56,5 +60,21 @@ impl Agent for Tokio {
         let said = spawned.await?;
         run.say(said).await?;
         Ok(RunResult::text(said))
+    }
+}
+
+impl Agent for Late {
+    fn info(&self) -> AgentInfo {
+        AgentInfo::new("late", "Emits events after the end of its run")
+    }
+
+    async fn run(&self, run: RunContext, _input: Vec<Item>) -> Result<RunResult> {
+        #[expect(clippy::disallowed_methods, reason = "this is what is tested")]
+        let _left_behind = tokio::spawn(async move {
+            while run.emit_data(None, json!("more")).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        Ok(RunResult::text("that is all"))
     }
 }

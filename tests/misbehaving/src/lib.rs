@@ -53,6 +53,7 @@ impl Plugin for Misbehaving {
         registrar
             .agent(agent::Misbehaving::new(config))
             .agent(agent::Tokio)
+            .agent(agent::Late)
             .model(model::Panicky::new(config))
             .tool(tool::Misbehave::new(config))
             .tool(tool::BadResult)

@@ -44,6 +44,8 @@ pub(super) fn sites(owned: &Owned) -> Vec<Site> {
         get("/livez"),
         get("/readyz"),
         get("/openapi.json"),
+        // It has an address of its own, which this is not.
+        get("/metrics"),
         get("/own/open"),
         get("/own/who"),
         post("/own/json", &json!({ "a": 1 })),

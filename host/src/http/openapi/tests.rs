@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::http::plugin_routes::tests::Listed;
+use crate::metrics::Metrics;
 use crate::plugin::capability::{MountCapability, Offered};
 use crate::shutdown::Tasks;
 
@@ -24,7 +25,7 @@ fn document(mounts: &[(&str, Value)]) -> Result<Value, DocumentError> {
         capability: Arc::new(Listed(serde_json::from_value(info.clone()).unwrap()))
             as Arc<dyn MountCapability>,
     });
-    let table = RouteTable::build(offered.collect(), "/api").unwrap();
+    let table = RouteTable::build(offered.collect(), "/api", &Metrics::default()).unwrap();
     let pipeline = Pipeline::new(Vec::new(), Duration::MAX, &Tasks::new());
     let document = Document::of(&Served {
         base_path: "/api",

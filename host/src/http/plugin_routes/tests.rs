@@ -72,7 +72,8 @@ fn mount(instance: &str, spec: &str) -> Offered<dyn MountCapability> {
 
 fn build(mounts: &[(&str, &str)], base: &str) -> std::result::Result<RouteTable, String> {
     let mounts = mounts.iter().map(|(instance, spec)| mount(instance, spec));
-    RouteTable::build(mounts.collect(), base).map_err(|conflict| conflict.to_string())
+    RouteTable::build(mounts.collect(), base, &Metrics::default())
+        .map_err(|conflict| conflict.to_string())
 }
 
 /// `"instance#endpoint admission name=value …"`, `"instance 405 METHODS"` or `"404"`.

@@ -17,6 +17,7 @@ pub(super) mod resume_stream;
 pub(super) mod run;
 pub(super) mod show_document;
 pub(super) mod show_job;
+pub(super) mod show_metrics;
 pub(super) mod show_run;
 pub(super) mod show_usage;
 pub(super) mod submit_tool_approval;

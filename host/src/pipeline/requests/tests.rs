@@ -10,6 +10,7 @@ use mortise_plugin_api::{Event, EventVerdict, HookInfo, RequestKind, Result};
 use super::*;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, Places};
+use crate::metrics::InstanceMeters;
 use crate::plugin::capability::{BoxFuture, HookCapability, Observed, RunServices};
 use crate::plugin::request::RequestParts;
 use crate::shutdown::Tasks;
@@ -97,6 +98,7 @@ impl Hooks {
         stage: fn() -> Result<Bytes>,
     ) {
         self.hooks.push(OfferedHook {
+            meters: InstanceMeters::default(),
             instance: "plugin".into(),
             on_error: info.on_error,
             capability: Arc::new(Scripted {

@@ -8,12 +8,13 @@ use mortise_plugin_abi::stable::{RArc, RStr, TD_Opaque};
 use mortise_plugin_abi::{
     self as abi, AbiBytes, AbiFuture, AbiResult, HostObject, HostServices, HostServices_TO,
 };
-use mortise_plugin_api::Error;
 use mortise_plugin_api::ffi::{convert, guard};
+use mortise_plugin_api::{Error, MetricKind};
 use tokio::runtime::Handle;
 
 use super::future::{answer, moment};
 use crate::clock::Clock;
+use crate::metrics::Reported;
 use crate::plugin::capability::HostApi;
 
 /// Where the host's services are found once everything is built.
@@ -29,6 +30,7 @@ pub(in crate::plugin) struct HostBridge {
     pub(in crate::plugin) created: Arc<AtomicBool>,
     pub(in crate::plugin) clock: Clock,
     pub(in crate::plugin) runtime: Handle,
+    pub(in crate::plugin) reported: Reported,
 }
 
 pub(in crate::plugin) fn host_object(bridge: HostBridge) -> HostObject {
@@ -86,8 +88,19 @@ impl HostServices for HostBridge {
         })
     }
 
-    // Numbers that nobody collects yet.
-    fn metric(&self, _kind: u8, _name: RStr<'_>, _value: f64, _labels: RStr<'_>) {}
+    fn metric(&self, kind: u8, name: RStr<'_>, value: f64, labels: RStr<'_>) {
+        let kind = match kind {
+            0 => MetricKind::Counter,
+            1 => MetricKind::Gauge,
+            2 => MetricKind::Histogram,
+            // Of a newer interface.
+            _ => return,
+        };
+        let _contained = guard::guarded(|| {
+            self.reported
+                .report(kind, name.as_str(), value, labels.as_str());
+        });
+    }
 
     fn call(&self, service: RStr<'_>, request: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>> {
         let (own, service) = (self.clone(), service.as_str().to_owned());

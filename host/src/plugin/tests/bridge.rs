@@ -34,9 +34,7 @@ async fn services_answer_once_they_are_attached() {
     let slot = HostApiSlot::new();
     let linked = vec![odd("a", &["tool hammer"])];
     let config = Config::default();
-    let loaded = load(&config, linked, &[], &slot, Clock::SYSTEM)
-        .await
-        .unwrap();
+    let loaded = load(&config, linked, &[], &host(&slot)).await.unwrap();
     let tool = &loaded.catalog.tools[0].capability;
     let run = Arc::<FakeRun>::default();
     let call = |arguments| tool.call(run.services(), &arguments);
@@ -59,10 +57,11 @@ async fn the_hosts_futures_may_be_polled_on_any_thread() {
         1_700_000_000_000
     }
     let linked = vec![odd("a", &["tool hammer"])];
-    let (config, slot) = (Config::default(), HostApiSlot::new());
-    let loaded = load(&config, linked, &[], &slot, Clock::of(now))
-        .await
-        .unwrap();
+    let host = HostParts {
+        clock: Clock::of(now),
+        ..host(&HostApiSlot::new())
+    };
+    let loaded = load(&Config::default(), linked, &[], &host).await.unwrap();
     let tool = &loaded.catalog.tools[0].capability;
     let run = Arc::<FakeRun>::default();
     let answer = tool.call(run, &json!({ "hit": "clock" })).await.unwrap();
@@ -84,7 +83,7 @@ async fn a_run_is_what_its_services_say() {
 async fn guards_count_at_once_each_instance_for_itself() {
     let slot = HostApiSlot::new();
     let linked = ["a", "b"].map(|name| odd(name, &["counter one"])).into();
-    let loaded = load(&Config::default(), linked, &[], &slot, Clock::SYSTEM)
+    let loaded = load(&Config::default(), linked, &[], &host(&slot))
         .await
         .unwrap();
     let ledger = Ledger::new(Clock::SYSTEM);

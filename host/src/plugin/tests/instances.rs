@@ -36,16 +36,8 @@ async fn several_instances_share_one_image() {
     let folder = folder_with_echo();
     let config = config(folder.path(), "");
     let path = folder.path().join("plugins/libecho_agent.so");
-    let slot = HostApiSlot::new();
-    let load = || {
-        load(
-            &config,
-            Vec::new(),
-            std::slice::from_ref(&path),
-            &slot,
-            Clock::SYSTEM,
-        )
-    };
+    let host = host(&HostApiSlot::new());
+    let load = || load(&config, Vec::new(), std::slice::from_ref(&path), &host);
     let (first, second) = (load().await.unwrap(), load().await.unwrap());
     let (first, second) = (&first.instances[0], &second.instances[0]);
     assert_eq!(&**first.name(), "echo-agent");
@@ -175,9 +167,9 @@ async fn what_goes_wrong_in_create_is_told() {
 #[tokio::test]
 async fn a_create_that_hangs_is_given_up() {
     let linked = vec![odd("a", &["hang in create"])];
-    let (config, slot) = (Config::default(), HostApiSlot::new());
+    let (config, host) = (Config::default(), host(&HostApiSlot::new()));
     let limit = Duration::from_secs(1);
-    let loaded = load_within(limit, &config, linked, &[], &slot, Clock::SYSTEM).await;
+    let loaded = load_within(limit, &config, linked, &[], &host).await;
     assert!(told(loaded)[0].starts_with("plugin 'a' did not end its create within 1 s; "));
 }
 

@@ -4,6 +4,7 @@ use mortise_plugin_api::{Error, Event, Result, RunResult, Stage};
 use serde_json::json;
 
 use super::{Driver, Worked, conversation};
+use crate::metrics::RunEnded;
 use crate::runtime::access::Place;
 use crate::runtime::agents::AgentKind;
 use crate::runtime::checkpoint::Progress;
@@ -24,7 +25,8 @@ impl Driver<'_> {
         let Self { engine, run } = self;
         // An agent that asked no model through the server tells what it has used itself.
         if run.spent() == Spent::default() {
-            engine.charge(run, None, &result.response.usage);
+            let spent = engine.charge(run, None, &result.response.usage);
+            run.meters.used(None, &spent.tokens, spent.price());
         }
         result.usage = Some(run.spent().total());
         if engine.pipeline.has(Stage::AfterRun) {
@@ -97,6 +99,7 @@ impl Driver<'_> {
             Ok(result) => {
                 // Before the end: whoever reads to it may ask what the run cost.
                 let _first = run.usage.set(run.spent().tokens);
+                self.count(RunEnded::Finished);
                 self.close(None);
                 return Ok(result);
             }
@@ -111,12 +114,14 @@ impl Driver<'_> {
                 conversation_id: conversation(run),
             };
             Box::pin(self.give_up(event, RunState::Aborted)).await;
+            self.count(RunEnded::Aborted);
             failed
         } else {
             tracing::warn!(run_id = &*run.id, agent = &*run.agent.name, %error, "a run failed");
             let failed = failure::of_run(&error);
             let event = self.engine.run_error(run, &failed);
             Box::pin(self.give_up(event, RunState::Failed)).await;
+            self.count(RunEnded::Failed);
             failed
         };
         self.close(Some(failed.message().to_owned()));
@@ -175,9 +180,17 @@ impl Driver<'_> {
         engine.end_unstored(run, &events, state);
     }
 
+    /// A part is counted with the whole.
+    fn count(&self, end: RunEnded) {
+        if !self.run.lineage.is_part() {
+            self.engine.count_end(self.run, end);
+        }
+    }
+
     /// Leaves the run as it is stored; whoever watches may come back.
     fn park(&self) {
         tracing::info!(run_id = &*self.run.id, "a run that waits was parked");
+        self.count(RunEnded::Parked);
         self.engine.active.remove(self.run);
         self.run.log.park();
     }

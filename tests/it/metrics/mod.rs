@@ -1,0 +1,49 @@
+//! The metrics page, over HTTP and through real libraries.
+
+mod counts;
+mod page;
+mod reported;
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use integration_tests::{MetricsPage, Server};
+
+/// A page at any free port.
+const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+
+/// A server that was started, and where its page is.
+struct Watched {
+    server: Server,
+    admin: SocketAddr,
+}
+
+// === impl Watched ===
+
+impl Watched {
+    #[track_caller]
+    fn of(server: Server) -> Self {
+        let admin = server.next_address();
+        Self { server, admin }
+    }
+
+    #[track_caller]
+    fn page(&self) -> MetricsPage {
+        MetricsPage::of(self.admin)
+    }
+
+    /// Waits until a series has a number: what is counted at the end of something comes after it.
+    #[track_caller]
+    fn wait_for(&self, name: &str, labels: &[(&str, &str)], value: f64) -> MetricsPage {
+        let mut page = self.page();
+        for _ in 0..100 {
+            if page.get(name, labels) == Some(value) {
+                return page;
+            }
+            thread::sleep(Duration::from_millis(50));
+            page = self.page();
+        }
+        panic!("{name} {labels:?} does not become {value} in\n{page}");
+    }
+}

@@ -45,7 +45,9 @@ pub struct PluginEntry {
     pub config: FreeTable,
     /// Refuse to start if the plugin does not load or start. Otherwise the server goes on without
     /// it: hooks of one that did not start fail as `on_error` says, so that its guards let nobody
-    /// in, and what else it offers is unavailable (503).
+    /// in, and what else it offers is unavailable (503). Of a library that does not load nothing is
+    /// known: for one that guards, leave this alone, or set `on_error = "deny"`, which ends the
+    /// start all the same. So does a wrong `config` or `sha256`.
     #[serde(default = "yes")]
     pub required: bool,
     /// What a failing hook of this plugin does to the request, instead of what the hook says.

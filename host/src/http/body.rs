@@ -58,6 +58,14 @@ impl JsonBody {
         }
     }
 
+    /// A member that is text.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        match self {
+            Self::Object(object) => object.get(key)?.as_str(),
+            _ => None,
+        }
+    }
+
     /// The object, if the content type and the schema allow it.
     pub(super) fn checked(
         self,

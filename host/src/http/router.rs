@@ -13,7 +13,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderValue};
 use http::{HeaderMap, HeaderName, Method, Uri};
-use mortise_plugin_api::{Principal, RequestKind, RouteRequest};
+use mortise_plugin_api::{Principal, RequestKind, RouteRequest, Stage};
 
 use super::auth::Entry;
 use super::body::{self, BodyLimits, JsonBody};
@@ -260,7 +260,15 @@ async fn built_in(
     let (bytes, body) = handler
         .read(&parts.headers, body, state.body_limits)
         .await?;
-    let agent = params.iter().find(|(name, _)| *name == "name");
+    let run_id = handler.run_id(&params, &parts.uri, &body);
+    let agent = match run_id.filter(|_| state.pipeline.has(Stage::Guard)) {
+        Some(run_id) => state.runtime.agent_of(&run_id).await?,
+        None => None,
+    };
+    let agent = agent
+        .as_deref()
+        .or_else(|| param(&params, "name"))
+        .map(str::to_owned);
     let request = RequestView::new(RequestParts {
         id,
         kind: handler.kind(&parts.headers),
@@ -269,7 +277,7 @@ async fn built_in(
         headers: parts.headers,
         peer,
         client_ip,
-        agent: agent.map(|&(_, value)| value.to_owned()),
+        agent,
         mount: None,
         params: owned(&params),
         body: bytes,
@@ -503,6 +511,22 @@ impl Handler {
         }
     }
 
+    /// The run that a request is about. Guards judge it by the agent of that run: the one in the
+    /// path does not matter to these routes, so that anybody may write any other.
+    fn run_id<'r>(
+        self,
+        params: &[(&'static str, &'r str)],
+        uri: &Uri,
+        body: &'r JsonBody,
+    ) -> Option<Cow<'r, str>> {
+        match self {
+            Self::AbortRun | Self::ShowRun => param(params, "runId").map(unescaped),
+            Self::ToolResult | Self::ToolApproval => body.text("runId").map(Cow::Borrowed),
+            Self::ResumeStream => escapes::query_param(uri.query(), "streamId").map(Cow::Owned),
+            _ => None,
+        }
+    }
+
     /// The body of a JSON route, as bytes for guards (only an object) and parsed; other routes
     /// leave theirs unread.
     async fn read(
@@ -531,6 +555,20 @@ impl Handler {
 
 fn wants_stream(headers: &HeaderMap) -> bool {
     body::mentions(headers, &ACCEPT, "text/event-stream")
+}
+
+/// The id of a run in a path. That of a job has a colon, which some clients escape.
+fn unescaped(sent: &str) -> Cow<'_, str> {
+    match escapes::decode(sent) {
+        Some(decoded) if decoded.starts_with("run:") => decoded.into(),
+        _ => sent.into(),
+    }
+}
+
+/// What a segment of the path is, by the name in its pattern.
+fn param<'p>(params: &[(&'static str, &'p str)], name: &str) -> Option<&'p str> {
+    let found = params.iter().find(|(own, _)| *own == name);
+    found.map(|&(_, value)| value)
 }
 
 // === impl Seen ===
@@ -578,13 +616,9 @@ impl Call<'_> {
         param.map_or("", |(_, value)| value.as_str())
     }
 
-    /// The run in the path. That of a job has a colon in its id, which some clients escape.
+    /// The run in the path.
     pub(super) fn run_id(&self) -> Cow<'_, str> {
-        let sent = self.param("runId");
-        match escapes::decode(sent) {
-            Some(decoded) if decoded.starts_with("run:") => decoded.into(),
-            _ => sent.into(),
-        }
+        unescaped(self.param("runId"))
     }
 
     pub(super) fn principal(&self) -> Arc<Principal> {

@@ -173,6 +173,16 @@ impl LoadError {
         matches!(self, Self::Settings(_) | Self::SettingsElsewhere { .. })
     }
 
+    /// Whether the server must not go on without the plugin, even where it is not required: what was
+    /// written down is wrong, and nobody knows yet whether it would guard.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Library { source, .. } => matches!(**source, LibraryError::OtherDigest { .. }),
+            Self::Create { .. } => true,
+            other => other.is_settings(),
+        }
+    }
+
     /// What to do about it.
     pub(crate) fn remedy(&self) -> Option<String> {
         Some(match self {
@@ -185,7 +195,8 @@ impl LoadError {
             Self::SettingsSchema { .. } | Self::Told { .. } | Self::Panicked { .. } => {
                 "this is a mistake in the plugin; tell its author".to_owned()
             }
-            Self::Create { .. } | Self::Start { .. } => {
+            Self::Create { .. } => "see the plugin's documentation".to_owned(),
+            Self::Start { .. } => {
                 "see the plugin's documentation; `required = false` in its entry starts the \
                  server without it"
                     .to_owned()

@@ -83,11 +83,12 @@ pub(super) async fn load_within(
     };
     let mut errors = Vec::new();
     for wanted in wanted(config, linked, files)? {
-        let required = wanted.required;
+        // One that must not fail open is not left out either.
+        let required = wanted.required || wanted.on_error == Some(OnError::Deny);
         let Err(reasons) = loader.load(wanted).await else {
             continue;
         };
-        if required {
+        if required || reasons.iter().any(LoadError::is_final) {
             errors.extend(reasons);
             continue;
         }

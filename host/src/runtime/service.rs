@@ -142,6 +142,19 @@ impl Runtime {
         Ok(watched)
     }
 
+    /// The agent of a run, whoever owns it; `None` where there is no such run.
+    pub(crate) async fn agent_of(&self, run_id: &str) -> RunOutcome<Option<Arc<str>>> {
+        let run_id = match self.named(run_id).await? {
+            Named::Run(run_id) => run_id,
+            Named::Unbegun(job) => return Ok(Some(job.job.agent.into())),
+        };
+        if let Some(run) = self.engine.active.get(&run_id) {
+            return Ok(Some(Arc::clone(&run.agent.name)));
+        }
+        let stored = self.engine.store.run(&run_id).await.map_err(internal)?;
+        Ok(stored.map(|run| run.agent))
+    }
+
     /// Aborts a run of this principal; whether there was one. That of a job ends the job.
     pub(crate) async fn abort(&self, run_id: &str, principal: &Arc<Principal>) -> RunOutcome<bool> {
         if let Some(job) = self.job_of_alias(run_id).await? {

@@ -154,6 +154,44 @@ fn a_missing_scope_is_told_to_whoever_is_known() {
 }
 
 #[test]
+fn a_rule_for_an_agent_holds_for_its_runs_under_whatever_name_they_are_asked_for() {
+    let server = guarded(r#"rules = [{ agents = ["plain"], scopes = ["plain"] }]"#);
+    let scoped = by_secret(&with(ann(), "scope", "plain".into()));
+    let bearer = |token: &str| format!("Bearer {token}");
+    let mut stream = server
+        .run("plain", "slow")
+        .header("authorization", &bearer(&scoped))
+        .open();
+    stream.wait_for("TEXT_MESSAGE_CONTENT");
+    let run = stream.run_id();
+
+    for name in ["plain", "other", "-", "no%20agent"] {
+        let asked = [
+            server.post(&format!("/api/{name}/runs/{run}/abort")),
+            server.get(&format!("/api/{name}/stream-events/resume?streamId={run}")),
+            server
+                .post(&format!("/api/{name}/run/tool-approval"))
+                .json(&json!({ "runId": run, "toolCallId": "c", "decision": "approved" })),
+            server.post(&format!("/api/{name}/run/tool-result")).json(
+                &json!({ "runId": run, "toolCallId": "c", "status": "success", "result": 1 }),
+            ),
+            server.get(&format!("/api/-/runs/{run}")),
+        ];
+        for request in asked {
+            let request = request.header("authorization", &bearer(&by_secret(&ann())));
+            let refused = request.send().expect(403);
+            assert_eq!(refused.json()["code"], "FORBIDDEN");
+        }
+    }
+    let abort = server.post(&format!("/api/other/runs/{run}/abort"));
+    let _ = abort
+        .header("authorization", &bearer(&scoped))
+        .send()
+        .expect(204);
+    stream.finish();
+}
+
+#[test]
 fn no_trick_of_the_header_opens_the_door() {
     let server = guarded("");
     let good = by_secret(&ann());

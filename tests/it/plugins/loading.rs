@@ -181,6 +181,25 @@ fn a_plugin_that_is_not_required_may_be_bad() {
 }
 
 #[test]
+fn what_may_guard_is_never_left_out_for_what_is_written_wrong() {
+    let wrong = "0".repeat(64);
+    for (entry, says) in [
+        ("name = \"auth\"\nconfig = { keys = [] }", "keys"),
+        ("name = \"auth\"\nconfig = { kees = [] }", "kees"),
+        (&format!("name = \"auth\"\nsha256 = \"{wrong}\""), "sha256"),
+        ("name = \"spoilt\"\non_error = \"deny\"", "spoilt"),
+    ] {
+        let ended = plain(&format!("[[plugins.load]]\nrequired = false\n{entry}")).fail();
+        assert!(ended.log.contains(says), "{entry}: {}", ended.log);
+        assert!(
+            !ended.log.contains("required = false` in its"),
+            "{}",
+            ended.log
+        );
+    }
+}
+
+#[test]
 fn the_configuration_of_a_plugin_is_checked_against_its_schema() {
     let ended =
         plain("[[plugins.load]]\nname = \"ops-endpoints\"\nconfig = { prefx = \"/x\" }").fail();

@@ -58,9 +58,6 @@ pub struct AgentInfo {
     /// What it does.
     #[serde(default)]
     pub description: String,
-    /// The JSON Schema of the input, where it is more particular than "a conversation".
-    #[serde(default)]
-    pub input_schema: Option<Value>,
     /// The JSON Schema of the context.
     #[serde(default)]
     pub context_schema: Option<Value>,
@@ -90,7 +87,6 @@ impl AgentInfo {
         Self {
             name: name.into(),
             description: description.into(),
-            input_schema: None,
             context_schema: None,
             output_schema: None,
             tools: Vec::new(),

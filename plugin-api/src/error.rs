@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// An error **with a code** is meant for the client: its message, context and retryability are
 /// shown. An error **without a code** is an internal failure: clients read a masked `INTERNAL`
-/// error, and the message goes to the log only. Every `std::error::Error` becomes one of the
+/// error, the model reads that the tool failed, and the message goes to the log only. Every `std::error::Error` becomes one of the
 /// second kind through `?`:
 ///
 /// ```
@@ -64,6 +64,10 @@ impl Error {
     pub const UNAVAILABLE: &'static str = "UNAVAILABLE";
     /// The code of a setting that is wrong.
     pub const CONFIG: &'static str = "CONFIG";
+    /// The code of a tool's failure that has none of its own.
+    pub const TOOL: &'static str = "TOOL_EXECUTION_FAILED";
+    /// The code of a call that was not approved.
+    pub const DENIED: &'static str = "DENIED";
     /// The code of whatever was cancelled.
     pub const ABORTED: &'static str = "ABORTED";
 
@@ -141,6 +145,14 @@ impl Error {
     /// 502: a service that this one depends on failed.
     pub fn upstream(message: impl Into<String>) -> Self {
         Self::new("UPSTREAM_FAILED", message)
+    }
+
+    /// What a tool tells the model of a call that failed, and no more: not whether to try again.
+    ///
+    /// Clients that watch the run read it too. A tool may as well fail with any other code; of an
+    /// error without a code the model reads only that the tool failed, and the log reads why.
+    pub fn tool(message: impl Into<String>) -> Self {
+        Self::new(Self::TOOL, message)
     }
 
     /// 504: a deadline passed.

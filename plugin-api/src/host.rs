@@ -104,7 +104,7 @@ pub struct RunStatus {
     pub agent: String,
     /// `running`, `finished`, `failed` or `aborted`; `queued` for that of a job that has not begun.
     pub state: String,
-    /// The number of the last event, `None` while there is none.
+    /// The number of the last event of a run that is alive, `None` while there is none.
     #[serde(default)]
     pub last_seq: Option<u64>,
     /// What it has used so far, `None` where that is nothing.

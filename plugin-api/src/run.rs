@@ -64,9 +64,12 @@ pub struct RunInfo {
 pub struct ToolOutcome {
     /// The result, or a `tool_error` object.
     pub result: Value,
-    /// Whether the tool failed.
+    /// Whether the tool failed, or was not called because nobody approved.
     #[serde(default)]
     pub is_error: bool,
+    /// Why: with the tool's code, context and issues; [`Error::DENIED`] where nobody approved.
+    #[serde(default)]
+    pub error: Option<Error>,
 }
 
 // === impl RunContext ===

@@ -311,7 +311,7 @@ fn thrown(error: &Error) -> Response {
         "retryable".into(),
         (!is_masked && error.is_retryable()).into(),
     );
-    if code == "VALIDATION_FAILED" {
+    if code == "VALIDATION_FAILED" || !is_masked && !error.issues().is_empty() {
         body.insert("issues".into(), json!(public_issues(error)));
     }
     if let Some(context) = problem::public_context(error) {
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_validation_shows_issues_and_always_some() {
+    async fn issues_are_shown_and_validation_always_has_some() {
         let error = Error::invalid("Bad.");
         assert!(
             text(Failure::from(error).into_response())
@@ -492,6 +492,13 @@ mod tests {
                 .ends_with(r#""issues":[{"message":"must be object","path":"/"}]}"#)
         );
         let error = Error::bad_request("Bad.").with_issue("/x", "is odd");
+        assert!(
+            text(Failure::from(error).into_response())
+                .await
+                .1
+                .ends_with(r#""issues":[{"message":"is odd","path":"/x"}]}"#)
+        );
+        let error = Error::internal("Bad.").with_issue("/x", "is odd");
         assert!(
             !text(Failure::from(error).into_response())
                 .await

@@ -192,14 +192,22 @@ impl RunAccess {
             end_is_held: false,
         };
         tools::show_call(&self.engine, &self.run, &mut call).await?;
-        let CallOutcome { result, is_error } = Box::pin(tools::execute(
+        let CallOutcome {
+            result,
+            is_error,
+            error,
+        } = Box::pin(tools::execute(
             &self.engine,
             &self.run,
             call,
             self.place.step,
         ))
         .await?;
-        Ok(ToolOutcome { result, is_error })
+        Ok(ToolOutcome {
+            result,
+            is_error: is_error || error.is_some(),
+            error,
+        })
     }
 }
 

@@ -68,14 +68,15 @@ impl Runtime {
         self.engine.tasks.spawn(task);
         let outcome = receiver.await;
         gone.disarm();
-        let CallOutcome { result, is_error } =
-            outcome.unwrap_or_else(|_| Err(Error::internal("the call's task was lost")))?;
+        let CallOutcome {
+            result, is_error, ..
+        } = outcome.unwrap_or_else(|_| Err(Error::internal("the call's task was lost")))?;
         if !is_error {
             return Ok(result);
         }
         // A hook has said what a model would read.
         let message = result["message"].as_str().unwrap_or("The tool failed.");
-        Err(Error::new(FAILED, message).with_context("toolName", name))
+        Err(Error::tool(message).with_context("toolName", name))
     }
 
     /// What a call needs around it. It is not stored and has no events that anybody may come back
@@ -100,9 +101,6 @@ impl Runtime {
         run
     }
 }
-
-/// The code of a tool that fails without one of its own.
-pub(super) const FAILED: &str = "TOOL_EXECUTION_FAILED";
 
 async fn show_and_execute(
     engine: &Arc<Engine>,

@@ -53,6 +53,9 @@ pub(crate) struct PendingCall {
 pub(crate) struct CallOutcome {
     pub(crate) result: Value,
     pub(crate) is_error: bool,
+    /// Why there is no result of the tool's own; a call that was denied is no error to clients.
+    #[serde(default)]
+    pub(crate) error: Option<Error>,
 }
 
 /// A call at work.
@@ -345,7 +348,7 @@ impl<'a> Execution<'a> {
         }
         let needs_approval = self.tool.info.approval.is_some() || self.progress.is_some();
         if needs_approval && let Some(denied) = Box::pin(self.approve(arguments)).await? {
-            return Ok(Ok(Ended::Fine(denied)));
+            return Ok(Ok(Ended::Denied(denied)));
         }
         if self.call.end_is_held {
             Box::pin(self.show_held_end()).await?;

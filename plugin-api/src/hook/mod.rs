@@ -19,7 +19,7 @@ pub use self::told::{
     Completed, OutputFailed, ResponseHead, RunInput, StepEnded, StepInput, ToolCall, ToolCallEnded,
     ToolCallFailed,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, RunResult};
 use crate::job::JobEvent;
 use crate::message::{Item, ModelResponse};
@@ -59,9 +59,15 @@ pub trait Hook: Send + Sync + 'static {
 
     /// [`Stage::Guard`], for guards that answer at once
     /// ([`HookInfo::answers_at_once`]): no future, no allocation.
+    ///
+    /// # Errors
+    /// A hook that says it guards must say how, here or in [`guard`](Self::guard): one that does not
+    /// fails, so that it lets nobody in.
     fn guard_now(&self, request: &Request) -> Result<GuardVerdict> {
         let _ = request;
-        Ok(GuardVerdict::Pass)
+        Err(Error::internal(
+            "the hook says that it guards, and has no `guard`, or no `guard_now` to answer at once",
+        ))
     }
 
     /// [`Stage::Guard`]: may this request go on? Called after the server's secret was checked and

@@ -166,10 +166,12 @@ impl FakeRun {
             |error| ToolOutcome {
                 result: tool_error(&name, &error),
                 is_error: true,
+                error: Some(error),
             },
             |result| ToolOutcome {
                 result,
                 is_error: false,
+                error: None,
             },
         );
         self.push(Event::ToolCallResult {

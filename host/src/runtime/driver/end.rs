@@ -38,7 +38,10 @@ impl Driver<'_> {
         if matches!(run.agent.kind, AgentKind::Declared(_)) {
             return Ok(());
         }
-        if let (Some(output), Some(value)) = (&self.run.agent.output, &result.structured) {
+        if let Some(output) = &self.run.agent.output {
+            let value = result.structured.as_ref().ok_or_else(|| {
+                Error::invalid("The agent promises structured output, and gave none.")
+            })?;
             output
                 .schema
                 .compiled

@@ -78,7 +78,7 @@ impl Execution<'_> {
 fn client_answered(result: ClientResult) -> Result<Ended, CallError> {
     result.map(Ended::Fine).map_err(|message| CallError {
         kind: ToolErrorKind::Execution,
-        cause: Error::new("TOOL_EXECUTION_FAILED", message.as_str()),
+        cause: Error::tool(message.as_str()),
         message,
         retryable: Some(false),
     })

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::{CallOutcome, Execution};
 use crate::runtime::agents::AgentKind;
-use crate::runtime::tool_endpoint;
 
 /// Why a call failed, before anybody has decided what becomes of that.
 pub(super) struct CallError {
@@ -19,6 +18,8 @@ pub(super) struct CallError {
 /// How a call ended: with a result, or with an error that the model reads.
 pub(super) enum Ended {
     Fine(Value),
+    /// Nobody approved; the model reads this.
+    Denied(Value),
     Failed(CallError, String),
 }
 
@@ -26,20 +27,23 @@ pub(super) enum Ended {
 
 impl Execution<'_> {
     pub(super) fn execution_error(&self, error: Error) -> CallError {
-        // A panic is the plugin's own business: the model reads that the tool failed.
-        let message = if error.is_panic() {
-            format!("The tool '{}' failed.", self.call.name)
-        } else {
+        // What was not said for others stays inside: it may be what a database said.
+        let code = error.code().filter(|_| !error.is_panic());
+        let message = if code.is_some() {
             error.message().to_owned()
+        } else {
+            tracing::warn!(
+                tool = self.call.name, run_id = &*self.run.id, %error,
+                "a tool failed; the model is not told why"
+            );
+            format!("The tool '{}' failed.", self.call.name)
         };
-        let retryable = error
-            .code()
-            .filter(|_| !error.is_panic())
-            .map(|_| error.is_retryable());
         CallError {
             kind: ToolErrorKind::Execution,
             message,
-            retryable,
+            retryable: code
+                .filter(|&code| code != Error::TOOL)
+                .map(|_| error.is_retryable()),
             cause: error,
         }
     }
@@ -56,7 +60,8 @@ impl Execution<'_> {
         let mode = own_mode.unwrap_or(self.run.agent.tool_error_mode);
         let thrown = |failed: CallError| match failed.cause.code() {
             // Whoever calls a tool itself reads what a model would.
-            None if is_endpoint => Error::new(tool_endpoint::FAILED, failed.message),
+            None if is_endpoint => Error::tool(failed.message),
+            Some(Error::TOOL) if !is_endpoint => Error::internal(failed.cause.message()),
             _ => failed.cause,
         };
         match answer {
@@ -77,6 +82,18 @@ impl Execution<'_> {
     }
 }
 
+// === impl CallError ===
+
+impl CallError {
+    /// The cause as others may know it.
+    fn shown(&self) -> Error {
+        if self.cause.code().is_none() || self.cause.is_panic() {
+            return Error::tool(self.message.as_str());
+        }
+        self.cause.clone().with_message(self.message.as_str())
+    }
+}
+
 // === impl Ended ===
 
 impl Ended {
@@ -84,6 +101,19 @@ impl Ended {
         match self {
             Self::Fine(result) => (
                 CallOutcome {
+                    result,
+                    is_error: false,
+                    error: None,
+                },
+                None,
+                None,
+            ),
+            Self::Denied(result) => (
+                CallOutcome {
+                    error: Some(Error::new(
+                        Error::DENIED,
+                        result.as_str().unwrap_or_default(),
+                    )),
                     result,
                     is_error: false,
                 },
@@ -104,6 +134,7 @@ impl Ended {
                     CallOutcome {
                         result,
                         is_error: true,
+                        error: Some(error.shown()),
                     },
                     Some(error.message),
                     Some(error.kind),

@@ -1,4 +1,4 @@
-//! `boom` and `boom_throw`: errors without a code, read by the model or ending the run.
+//! `boom` and `boom_throw`: errors that say no more than what happened, read by the model or ending the run.
 
 use mortise_plugin_api::prelude::*;
 
@@ -12,7 +12,7 @@ impl Tool for Boom {
     }
 
     async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
-        Err(Error::internal("tool exploded"))
+        Err(Error::tool("tool exploded"))
     }
 }
 
@@ -22,6 +22,6 @@ impl Tool for BoomThrow {
     }
 
     async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
-        Err(Error::internal("tool exploded hard"))
+        Err(Error::tool("tool exploded hard"))
     }
 }

@@ -5,6 +5,7 @@
 use integration_tests::{Ended, Reply, Server, ServerBuilder};
 
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::support::{SCRIPTED, SOON, assert_code, kinds, only, plain};
 
@@ -27,7 +28,7 @@ config = {{ {config} }}
 
 [agents.tooled]
 model = "scripted/fake-1"
-tools = ["misbehave", "bad_result"]
+tools = ["misbehave", "bad_result", "leaky"]
 
 [agents.modelled]
 model = "bad/panicky"
@@ -100,6 +101,48 @@ fn a_panic_in_a_tool_is_told_to_the_model() {
     assert_eq!(only(&frames, "TOOL_CALL_RESULT")["isError"], true);
     assert!(kinds(&frames).contains(&"RUN_FINISHED".to_owned()));
     assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn what_a_database_said_to_a_tool_is_for_the_log_alone() {
+    let server = misbehaving("").start();
+
+    let frames = server.stream("tooled", "call leaky").finish();
+
+    let told = only(&frames, "TOOL_CALL_RESULT");
+    assert_eq!(told["result"]["message"], "The tool 'leaky' failed.");
+    assert!(told["result"].get("retryable").is_none(), "{told}");
+    assert!(!format!("{frames:?}").contains("hunter2"), "{frames:?}");
+    assert!(server.log().contains("hunter2"), "{}", server.log());
+}
+
+#[test]
+fn a_coded_agent_is_told_why_a_call_had_no_result() {
+    let approved = plain(
+        "[[plugins.load]]\nname = \"bad\"\nlibrary = \"misbehaving\"\n\
+         [tools.misbehave.approval]\nrequired = true",
+    );
+    let server = approved.start();
+    let mut stream = server.stream("misbehaving", "go");
+    let asked = stream.wait_for("TOOL_APPROVAL_REQUIRED");
+    let denied = json!({
+        "runId": stream.run_id(), "toolCallId": asked["toolCallId"], "decision": "denied",
+    });
+    let path = "/api/misbehaving/run/tool-approval";
+    let _ = server.post(path).json(&denied).send().expect(204);
+    let frames = stream.finish();
+    assert!(only(&frames, "TOOL_CALL_RESULT").get("isError").is_none());
+    let said = only(&frames, "TEXT_MESSAGE_CONTENT");
+    let said = said["delta"].as_str().expect("it says something");
+    assert!(
+        said.ends_with(r#"was denied by the operator." Some("DENIED")"#),
+        "{said}"
+    );
+
+    let frames = panicking_in("tool").stream("misbehaving", "go").finish();
+    let said = only(&frames, "TEXT_MESSAGE_CONTENT");
+    let said = said["delta"].as_str().expect("it says something");
+    assert!(said.ends_with(r#"Some("TOOL_EXECUTION_FAILED")"#), "{said}");
 }
 
 #[test]

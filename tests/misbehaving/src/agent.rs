@@ -39,7 +39,8 @@ impl Agent for Misbehaving {
         self.config.panic_at(Place::Agent);
         self.config.hang_at(Spot::Agent).await;
         let outcome = run.call_tool("misbehave", json!({})).await?;
-        let said = outcome.result.to_string();
+        let code = outcome.error.as_ref().and_then(Error::code);
+        let said = format!("{} {code:?}", outcome.result);
         run.say(&said).await?;
         Ok(RunResult::text(said))
     }

@@ -57,6 +57,7 @@ impl Plugin for Misbehaving {
             .model(model::Panicky::new(config))
             .tool(tool::Misbehave::new(config))
             .tool(tool::BadResult)
+            .tool(tool::Leaky)
             .mount(endpoint::mount(config));
         if let Some(hook) = hook::Misplaced::new(config) {
             registrar.hook(hook);

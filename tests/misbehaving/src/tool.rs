@@ -14,6 +14,9 @@ pub(crate) struct Misbehave {
 
 pub(crate) struct BadResult;
 
+/// Fails with what nobody outside may read.
+pub(crate) struct Leaky;
+
 // === impl Misbehave ===
 
 impl Misbehave {
@@ -47,6 +50,16 @@ impl Tool for BadResult {
 
     async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
         Ok(nested())
+    }
+}
+
+impl Tool for Leaky {
+    fn info(&self) -> ToolInfo {
+        ToolInfo::without_arguments("leaky", "Fails with a secret")
+    }
+
+    async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
+        Err(std::io::Error::other("postgres://user:hunter2@db"))?
     }
 }
 

@@ -47,7 +47,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             prefix: "/api".into(),
-            visibility: VisibleTo::Tenant,
+            visibility: VisibleTo::Subject,
             inactive: Vec::new(),
             models: Vec::new(),
             followups: None,

@@ -75,6 +75,11 @@ impl Door {
         })
     }
 
+    /// Whether there is a secret.
+    pub(super) fn is_locked(&self) -> bool {
+        self.expected.is_some()
+    }
+
     fn authorization(&self, headers: &HeaderMap) -> Result<Authorization, Failure> {
         let Some(expected) = &self.expected else {
             return Ok(Authorization::Free);

@@ -8,9 +8,9 @@ use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 use crate::config;
 
@@ -98,6 +98,11 @@ impl Cors {
         }
     }
 
+    /// Whether pages of this origin may call the server.
+    pub(super) fn may_call(&self, origin: &HeaderValue) -> bool {
+        self.allowed(origin).is_some()
+    }
+
     /// What a page of this origin is told, if it may call.
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match &self.allowed {
@@ -108,6 +113,17 @@ impl Cors {
             }
         }
     }
+}
+
+/// Whether the page is of the server that it calls.
+pub(super) fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
+    let host = match headers.get(HOST) {
+        Some(host) => host.as_bytes(),
+        None => uri.authority().map_or("", |it| it.as_str()).as_bytes(),
+    };
+    let origin = origin.to_str().unwrap_or_default();
+    let of_page = origin.split_once("://").map(|(_, host)| host.as_bytes());
+    of_page.is_some_and(|of_page| of_page.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]

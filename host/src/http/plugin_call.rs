@@ -105,7 +105,7 @@ async fn let_in(
             Ok(())
         }
         Admission::Protected => {
-            let entry = state.door.check(&request.headers, &state.pipeline)?;
+            let entry = state.check(&request.uri, &request.headers)?;
             admit(state, request, entry).await
         }
         Admission::Own => {

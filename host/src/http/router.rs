@@ -256,7 +256,7 @@ async fn built_in(
     } = incoming;
     let (parts, body) = request.into_parts();
 
-    let entry = state.door.check(&parts.headers, &state.pipeline)?;
+    let entry = state.check(&parts.uri, &parts.headers)?;
     let (bytes, body) = handler
         .read(&parts.headers, body, state.body_limits)
         .await?;

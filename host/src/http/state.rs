@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
-use mortise_plugin_api::Principal;
+use http::header::ORIGIN;
+use http::{HeaderMap, HeaderValue, Uri};
+use mortise_plugin_api::{Error, Principal};
 
-use super::auth::Door;
+use super::auth::{Door, Entry};
 use super::body::BodyLimits;
-use super::cors::Cors;
+use super::cors::{self, Cors};
+use super::error::Failure;
 use super::layers;
 use super::meters::Meters;
 use super::openapi::{Document, DocumentError, Served};
@@ -160,5 +162,25 @@ impl HttpState {
             cors: Cors::new(&cors),
             hsts: hsts.map(layers::strict_transport_security),
         }))
+    }
+
+    /// Lets a request go on to the guards, unless none of them could let it in.
+    ///
+    /// Where nobody has to say who is asking, a page of another origin would act for whoever sits at
+    /// the browser: those come in that may call the server.
+    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Entry, Failure> {
+        let entry = self.door.check(headers, &self.pipeline)?;
+        let Some(origin) = headers.get(ORIGIN) else {
+            return Ok(entry);
+        };
+        let is_asked = self.door.is_locked() || self.pipeline.authenticate();
+        let may_call = || self.cors.as_ref().is_some_and(|cors| cors.may_call(origin));
+        if is_asked || may_call() || cors::is_own(origin, uri, headers) {
+            return Ok(entry);
+        }
+        Err(Failure::Thrown(Error::new(
+            "FORBIDDEN",
+            "Pages of this origin may not call the server; server.cors.origins names those that may.",
+        )))
     }
 }

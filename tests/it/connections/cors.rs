@@ -28,6 +28,31 @@ fn without_origins_nothing_is_said_and_options_is_a_method_like_others() {
 }
 
 #[test]
+fn without_credentials_pages_of_others_may_not_act() {
+    let run = |server: &Server, origin: &str| {
+        let run = server.anonymous("POST", "/api/plain/run");
+        run.header("content-type", "text/plain; application/json")
+            .header("origin", origin)
+            .body(r#"{"input":"hi"}"#)
+            .send()
+            .status()
+    };
+    let open = ServerBuilder::new(SCRIPTED).start();
+    let own = format!("http://{}", open.address());
+    let _ = open.run("plain", "hi").send().expect(200);
+    assert_eq!(run(&open, &own), 200);
+    for other in [PAGE, "null", "http://127.0.0.1:1", "https://", ""] {
+        assert_eq!(run(&open, other), 403, "{other}");
+    }
+    let named = format!("[server.cors]\norigins = [\"{PAGE}\"]\n{SCRIPTED}");
+    let named = ServerBuilder::new(&named).start();
+    assert_eq!(run(&named, PAGE), 200);
+    assert_eq!(run(&named, "https://evil.example"), 403);
+
+    assert_eq!(run(&start(""), PAGE), 401, "a secret is asked for anyway");
+}
+
+#[test]
 fn a_preflight_of_a_page_that_may_is_answered_without_the_secret() {
     let server = start("[server.cors]\norigins = [\"https://chat.example\"]");
     let reply = preflight(&server, PAGE).send().expect(204);

@@ -21,7 +21,7 @@ pub struct Http {
     /// The port, on `server.host`.
     pub port: u16,
     /// The bearer token that all requests carry. Unset means the variable `MORTISE_HTTP_TOKEN`;
-    /// without either, everybody may chat.
+    /// without either, everybody on this machine may chat, and with `server.insecure` everybody.
     pub token: Option<Secret>,
     /// The agent who answers. Unset means the only one that clients may run.
     pub agent: Option<AgentName>,
@@ -80,6 +80,15 @@ impl Http {
                 )
             })?,
         };
+        let has_token = |settings: &Value| settings.get("token").is_some_and(|it| !it.is_null());
+        if !host.is_loopback() && !config.server.insecure && !has_token(entry.config.value()) {
+            let message = format!("other machines reach {host}, and `http` has no token");
+            let help = format!(
+                "set http.token or the variable {TOKEN}, listen on \"127.0.0.1\", or accept it with \
+                 server.insecure = true"
+            );
+            return Err(Problem::new(message, Some(help)).into());
+        }
         config.server.listen.push(Listen {
             address: (host, http.port).into(),
             mounts: Some(vec![entry.name.clone()]),
@@ -142,6 +151,21 @@ mod tests {
         let config = load(text, variables).unwrap();
         assert_eq!(config.plugins.load.len(), 1);
         config.plugins.load[0].config.value().clone()
+    }
+
+    #[test]
+    fn nobody_chats_from_other_machines_without_a_token() {
+        let reached = |more: &str| {
+            let text = format!("[server]\nhost = \"0.0.0.0\"\nsecret = \"s3cret\"\n{more}");
+            load(&text, &[])
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        let error = reached("[http]").unwrap_err();
+        assert!(error.contains("`http` has no token"), "{error}");
+        for accepted in ["insecure = true\n[http]", "[http]\ntoken = \"t0ken\""] {
+            assert_eq!(reached(accepted), Ok(()));
+        }
     }
 
     #[test]

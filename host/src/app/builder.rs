@@ -309,6 +309,16 @@ fn settings(config: &Config, served: &Served) -> Settings {
 /// With `auth = "any"`, whether anybody has to say who is asking is known once the guards are.
 fn check_door(config: &Config, guards: &Pipeline) -> Result<(), StartCause> {
     let section = &config.server;
+    if section.auth == Auth::All && section.secret.is_some() {
+        for plugin in guards.beside_the_secret() {
+            tracing::warn!(
+                plugin,
+                "nobody can come in: server.auth is \"all\", and a request has one `authorization` \
+                 for server.secret and this plugin; give the plugin another header, or set \
+                 server.auth = \"any\""
+            );
+        }
+    }
     if section.auth == Auth::All || section.secret.is_some() || guards.authenticate() {
         return Ok(());
     }

@@ -101,6 +101,20 @@ impl Pipeline {
         self.authenticating().next().is_some()
     }
 
+    /// The instances whose credential is where the secret is, and nowhere else.
+    pub(crate) fn beside_the_secret(&self) -> impl Iterator<Item = &str> {
+        let beside = |hook: &&Arc<OfferedHook>| {
+            let credentials = &hook.capability.info().credentials;
+            !credentials.is_empty()
+                && credentials
+                    .iter()
+                    .all(|name| *name == AUTHORIZATION.as_str())
+        };
+        self.authenticating()
+            .filter(beside)
+            .map(|hook| &*hook.instance)
+    }
+
     /// Whether a request with these headers could be let in by the secret or by a guard that
     /// authenticates: what cannot is refused before its body is read.
     pub(crate) fn may_accept(&self, headers: &HeaderMap, authorization: Authorization) -> bool {

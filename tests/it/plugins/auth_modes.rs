@@ -186,6 +186,20 @@ config = {{ who = true }}
 }
 
 #[test]
+fn a_secret_and_a_guard_in_one_header_are_warned_of() {
+    let clashing = |auth: &str| {
+        let config = format!(
+            "[server]\nsecret = \"s3cret\"\nauth = \"{auth}\"\n{SCRIPTED}\n\
+             [[plugins.load]]\nname = \"auth\"\n\
+             config = {{ header = \"authorization\", keys = [{{ key = \"k3y\", subject = \"ann\" }}] }}"
+        );
+        ServerBuilder::new(&config).start().log()
+    };
+    assert!(clashing("all").contains("nobody can come in"));
+    assert!(!clashing("any").contains("nobody can come in"));
+}
+
+#[test]
 fn a_guard_that_finds_no_credential_refuses_where_all_are_asked() {
     let config = format!(
         r#"{SCRIPTED}

@@ -9,6 +9,7 @@ use mortise_plugin_api::ffi::convert;
 use mortise_plugin_api::{Event, EventVerdict, GuardVerdict, HookInfo, Result};
 
 use super::kept;
+use crate::config::nearest;
 use crate::plugin::capability::{BoxFuture, HookCapability, Observed, RunServices};
 use crate::plugin::error::LoadError;
 use crate::plugin::instance::Instance;
@@ -20,6 +21,16 @@ pub(in crate::plugin) struct HookAdapter {
     instance: Arc<Instance>,
 }
 
+/// What observers are told of beside requests and events.
+const PHASES: &[&str] = &[
+    "step.start",
+    "model.before",
+    "model.after",
+    "tool.before",
+    "tool.after",
+    "save.before",
+];
+
 // === impl HookAdapter ===
 
 impl HookAdapter {
@@ -27,8 +38,10 @@ impl HookAdapter {
         object: HookObject,
         instance: Arc<Instance>,
     ) -> Result<Self, LoadError> {
+        let info = super::info(instance.name(), "a hook", &object.info())?;
+        warn_of_misspelt(instance.name(), &info);
         Ok(Self {
-            info: super::info(instance.name(), "a hook", &object.info())?,
+            info,
             object,
             instance,
         })
@@ -112,6 +125,22 @@ impl HookCapability for HookAdapter {
             },
             |_, answer| Ok(answer.into_bytes()),
         )
+    }
+}
+
+/// What a hook waits for in vain: any other name may be an event of a plugin's own.
+fn warn_of_misspelt(plugin: &str, hook: &HookInfo) {
+    let told: Vec<&str> = [Event::KINDS, PHASES, &["request"]].concat();
+    let wants = hook.events.iter().map(|name| (name, Event::KINDS));
+    let wants = wants.chain(hook.observes.iter().map(|name| (name, told.as_slice())));
+    for (name, known) in wants.filter(|(name, known)| !known.contains(&name.as_str())) {
+        if let Some(near) = nearest(name, known) {
+            tracing::warn!(
+                plugin,
+                "the hook '{}' wants {name:?}, of which the server knows nothing; did you mean                  {near:?}?",
+                hook.name
+            );
+        }
     }
 }
 

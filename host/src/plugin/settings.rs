@@ -29,10 +29,10 @@ pub(super) fn check(
     };
     let issues = issues.iter().filter(|issue| {
         // What the branches of a choice say is in the list of what may be chosen.
-        let same_place = issues
+        let mut same_place = issues
             .iter()
             .filter(|it| it.instance_path == issue.instance_path);
-        let widest = same_place.filter(|it| choices(it, schema).is_some()).last();
+        let widest = same_place.rfind(|it| choices(it, schema).is_some());
         widest.is_none_or(|widest| std::ptr::eq(widest, *issue))
     });
     let mistakes = issues.map(|issue| mistake(instance, issue, schema));

@@ -21,8 +21,9 @@ pub(in crate::plugin) struct HookAdapter {
     instance: Arc<Instance>,
 }
 
-/// What observers are told of beside requests and events.
+/// What observers are told of beside events.
 const PHASES: &[&str] = &[
+    "request",
     "step.start",
     "model.before",
     "model.after",
@@ -128,20 +129,27 @@ impl HookCapability for HookAdapter {
     }
 }
 
-/// What a hook waits for in vain: any other name may be an event of a plugin's own.
+/// Warns of what a hook would wait for in vain.
 fn warn_of_misspelt(plugin: &str, hook: &HookInfo) {
-    let told: Vec<&str> = [Event::KINDS, PHASES, &["request"]].concat();
-    let wants = hook.events.iter().map(|name| (name, Event::KINDS));
-    let wants = wants.chain(hook.observes.iter().map(|name| (name, told.as_slice())));
-    for (name, known) in wants.filter(|(name, known)| !known.contains(&name.as_str())) {
-        if let Some(near) = nearest(name, known) {
-            tracing::warn!(
-                plugin,
-                "the hook '{}' wants {name:?}, of which the server knows nothing; did you mean                  {near:?}?",
-                hook.name
-            );
-        }
+    for (name, near) in misspelt(hook) {
+        tracing::warn!(
+            plugin,
+            "the hook '{}' wants {name:?}, of which the server knows nothing; did you mean {near:?}?",
+            hook.name
+        );
     }
+}
+
+/// The names that are nearly one that the server knows. Any other may be an event of a plugin.
+fn misspelt(hook: &HookInfo) -> Vec<(&str, &'static str)> {
+    let told = [Event::KINDS, PHASES].concat();
+    let filtered = hook.events.iter().map(|name| (name, Event::KINDS));
+    let observed = hook.observes.iter().map(|name| (name, told.as_slice()));
+    filtered
+        .chain(observed)
+        .filter(|(name, known)| !known.contains(&name.as_str()))
+        .filter_map(|(name, known)| Some((name.as_str(), nearest(name, known)?)))
+        .collect()
 }
 
 /// The name of a call in the log; the prefix tells hooks from other calls.
@@ -163,5 +171,22 @@ fn logged_name(stage: &'static str) -> &'static str {
         "completed" => "hook.completed",
         "on_job" => "hook.on_job",
         _ => "hook.stage",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_nearly_an_event_is_misspelt_and_another_is_a_plugins_own() {
+        let hook = HookInfo::new("watcher")
+            .events(&["TEXT_MESSAGE_END", "RUN_FINISH", "INVOICE_PAID"])
+            .observes(&["request", "model.after", "models.after", "STEP_START"]);
+        let expected = [
+            ("RUN_FINISH", "RUN_FINISHED"),
+            ("models.after", "model.after"),
+        ];
+        assert_eq!(misspelt(&hook), expected);
     }
 }

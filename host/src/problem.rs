@@ -2,7 +2,7 @@
 //!
 //! A leaf, since the same numbers stand in responses and inside `RUN_ERROR` events.
 
-use mortise_plugin_api::Error;
+use mortise_plugin_api::{Error, Problem};
 use serde_json::{Map, Value, json};
 
 /// The status, the title and the retryability of a code.
@@ -23,26 +23,7 @@ pub(crate) const MASKED: &str = "Server request failed.";
 
 /// What a code means; one that is not listed is a failure of the server.
 pub(crate) fn code_info(code: &str) -> CodeInfo {
-    let (status, title) = match code {
-        "BAD_REQUEST" => (400, "Bad Request"),
-        "UNAUTHORIZED" => (401, "Unauthorized"),
-        "FORBIDDEN" => (403, "Forbidden"),
-        "NOT_FOUND" => (404, "Not Found"),
-        "METHOD_NOT_ALLOWED" => (405, "Method Not Allowed"),
-        "REQUEST_TIMEOUT" => (408, "Request Timeout"),
-        "CONFLICT" => (409, "Conflict"),
-        "PAYLOAD_TOO_LARGE" => (413, "Payload Too Large"),
-        "UNSUPPORTED_MEDIA_TYPE" => (415, "Unsupported Media Type"),
-        "VALIDATION_FAILED" => (422, "Unprocessable Entity"),
-        "GUARDRAIL_INPUT_BLOCKED" => (422, "Input Blocked"),
-        "GUARDRAIL_OUTPUT_BLOCKED" => (422, "Output Blocked"),
-        "RATE_LIMITED" => (429, "Too Many Requests"),
-        "ABORTED" => (499, "Client Closed Request"),
-        "UPSTREAM_FAILED" => (502, "Upstream Failed"),
-        "UNAVAILABLE" => (503, "Service Unavailable"),
-        "TIMEOUT" => (504, "Gateway Timeout"),
-        _ => (500, "Internal Server Error"),
-    };
+    let (status, title) = Problem::meaning(code);
     CodeInfo { status, title }
 }
 

@@ -103,6 +103,24 @@ impl Endpoint {
         Self::new(&["POST"], path, handle)
     }
 
+    /// An endpoint for PUT.
+    pub fn put<H, F>(path: impl Into<String>, handle: H) -> Self
+    where
+        H: Fn(EndpointCall) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Response>> + Send + 'static,
+    {
+        Self::new(&["PUT"], path, handle)
+    }
+
+    /// An endpoint for PATCH.
+    pub fn patch<H, F>(path: impl Into<String>, handle: H) -> Self
+    where
+        H: Fn(EndpointCall) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Response>> + Send + 'static,
+    {
+        Self::new(&["PATCH"], path, handle)
+    }
+
     /// Open to everybody: exactly these methods of exactly this path.
     #[must_use]
     pub fn public(mut self) -> Self {
@@ -115,6 +133,8 @@ impl Endpoint {
     /// The server adds what it does itself: path parameters that are missing, what it may refuse
     /// with, and `security` where it asks for credentials. A mount that authenticates by itself
     /// names one of its own `securitySchemes`.
+    ///
+    /// It documents and checks nothing: a body that its schema does not allow reaches the endpoint.
     ///
     /// ```
     /// # use mortise_plugin_api::prelude::*;
@@ -154,7 +174,9 @@ impl EndpointCall {
         Self { request, body }
     }
 
-    /// A path parameter, as it was sent; empty where the path has none of this name.
+    /// A path parameter, as it was sent: of `/a%20b` it is `a%20b`, and
+    /// [`decoded_param`](Request::decoded_param) is `a b`. Empty where the path has none of this
+    /// name.
     pub fn param(&self, name: &str) -> &str {
         self.request.param(name).unwrap_or_default()
     }
@@ -166,19 +188,20 @@ impl EndpointCall {
 
     /// The body as JSON of this form, of a client that says that it is JSON.
     ///
-    /// The server's limit of bodies holds, and no other.
+    /// The server's limit of bodies holds, and no other. The body is read once: what is left of the
+    /// call is the request.
     ///
     /// # Errors
     /// `UNSUPPORTED_MEDIA_TYPE` for another content type, `BAD_REQUEST` without an issue for what
     /// is no JSON, and `BAD_REQUEST` with an issue that names the place for what does not fit `T`.
-    pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
+    pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T> {
         let kind = self.request.header("content-type").unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
             let message = "Content-Type must be application/json.";
             return Err(Error::new("UNSUPPORTED_MEDIA_TYPE", message));
         }
-        let bytes = self.body.bytes(usize::MAX).await?;
+        let bytes = self.take_body().bytes(usize::MAX).await?;
         let body: Value = serde_json::from_slice(&bytes)
             .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")))?;
         fitting(body)
@@ -189,13 +212,13 @@ impl EndpointCall {
     ///
     /// # Errors
     /// `BAD_REQUEST` for another content type, and for what is not of this kind.
-    pub async fn content(self, wanted: &str) -> Result<Value> {
+    pub async fn content(&mut self, wanted: &str) -> Result<Value> {
         let kind = self.request.header("content-type").unwrap_or_default();
         if !kind.to_ascii_lowercase().contains(wanted) {
             let message = format!("The content type is '{kind}', and must contain '{wanted}'.");
             return Err(Error::bad_request(message));
         }
-        let bytes = self.body.bytes(usize::MAX).await?;
+        let bytes = self.take_body().bytes(usize::MAX).await?;
         if wanted.contains("json") {
             return serde_json::from_slice(&bytes)
                 .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")));
@@ -207,6 +230,10 @@ impl EndpointCall {
             return Ok(Value::Object(fields.collect()));
         }
         Ok(text.into())
+    }
+
+    fn take_body(&mut self) -> Body {
+        std::mem::replace(&mut self.body, Body::empty())
     }
 }
 

@@ -368,6 +368,30 @@ pub struct RunResult {
 // === impl Event ===
 
 impl Event {
+    /// The wire names of all events that are not a plugin's own.
+    pub const KINDS: &'static [&'static str] = &[
+        "RUN_STARTED",
+        "RUN_FINISHED",
+        "RUN_ERROR",
+        "RUN_ABORTED",
+        "STEP_START",
+        "STEP_FINISH",
+        "STEP_ERROR",
+        "TOOL_CALL_START",
+        "TOOL_CALL_ARGS",
+        "TOOL_CALL_END",
+        "TOOL_CALL_RESULT",
+        "TOOL_APPROVAL_REQUIRED",
+        "TOOL_APPROVAL_UPDATED",
+        "TEXT_MESSAGE_START",
+        "TEXT_MESSAGE_CONTENT",
+        "TEXT_MESSAGE_END",
+        "REASONING_MESSAGE_START",
+        "REASONING_MESSAGE_CONTENT",
+        "REASONING_MESSAGE_END",
+        "DATA_PART",
+    ];
+
     /// The wire name, such as `TEXT_MESSAGE_CONTENT`.
     pub fn kind(&self) -> &str {
         match self {

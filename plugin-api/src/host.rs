@@ -151,7 +151,7 @@ pub enum Decided {
 }
 
 /// Which runs are wanted; of everybody and of all agents, unless it says otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RunQuery {
     /// Of this tenant.
@@ -169,7 +169,7 @@ pub struct RunQuery {
     /// After this one in the list: the last of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// How many, at most 1000.
+    /// How many: 100 unless it says otherwise, at most 1000.
     pub limit: u32,
 }
 
@@ -197,6 +197,25 @@ pub struct ToolSummary {
     pub name: String,
     /// What it does.
     pub description: String,
+}
+
+// Two that change a value at once need one retry; whoever loses this often meets a storm.
+const UPDATES: usize = 16;
+
+// === impl RunQuery ===
+
+/// The latest hundred.
+impl Default for RunQuery {
+    fn default() -> Self {
+        Self {
+            tenant: None,
+            subject: None,
+            agent: None,
+            conversation_id: None,
+            before: None,
+            limit: 100,
+        }
+    }
 }
 
 // === impl Host ===
@@ -497,6 +516,9 @@ impl Host {
     }
 
     /// A value of this instance's state, `None` where there is none.
+    ///
+    /// Keys are any text, values any JSON, of any size; all plugins together may keep 100,000 keys.
+    /// Without a database the state lasts as long as the process.
     pub async fn state_get(&self, key: &str) -> Result<Option<Value>> {
         self.typed("state.get", json!({ "key": key })).await
     }
@@ -516,6 +538,29 @@ impl Host {
     ) -> Result<bool> {
         let payload = json!({ "key": key, "expected": expected, "value": value });
         self.typed("state.compare_and_set", payload).await
+    }
+
+    /// Changes a value of this instance's state: what `change` makes of the present one takes its
+    /// place. Where another call was faster, `change` is asked again. Returns what was set.
+    ///
+    /// # Errors
+    /// Whatever `change` fails with, and `CONFLICT`, which is retryable, where others were faster
+    /// sixteen times.
+    pub async fn state_update(
+        &self,
+        key: &str,
+        mut change: impl FnMut(Option<Value>) -> Result<Value>,
+    ) -> Result<Value> {
+        for _ in 0..UPDATES {
+            let present = self.state_get(key).await?;
+            let changed = change(present.clone())?;
+            let set = self.state_compare_and_set(key, present, changed.clone());
+            if set.await? {
+                return Ok(changed);
+            }
+        }
+        let message = format!("'{key}' is changed too often at once");
+        Err(Error::new("CONFLICT", message).with_retryable(true))
     }
 
     /// Takes `count` of what a key of this instance may take. The server counts, exactly whoever

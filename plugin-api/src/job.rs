@@ -155,7 +155,7 @@ pub struct JobError {
 }
 
 /// Which jobs are wanted; of everybody and of all agents, unless it says otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct JobQuery {
     /// Of this tenant.
@@ -173,8 +173,22 @@ pub struct JobQuery {
     /// After this one in the list: the last of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// How many, at most 1000.
+    /// How many: 100 unless it says otherwise, at most 1000.
     pub limit: u32,
+}
+
+/// The latest hundred.
+impl Default for JobQuery {
+    fn default() -> Self {
+        Self {
+            tenant: None,
+            subject: None,
+            agent: None,
+            state: None,
+            before: None,
+            limit: 100,
+        }
+    }
 }
 
 /// What hooks are told of a job.

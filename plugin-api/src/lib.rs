@@ -101,9 +101,10 @@
 //! and `reqwest` just work. A panic is contained: the call fails, the server goes on; so build
 //! with `panic = "unwind"`, the default. `tracing` events become log lines of the server.
 //!
-//! The feature `fetch` adds [`Fetcher`], for addresses that clients name, the feature `schema` JSON
+//! The feature `fetch` adds `Fetcher`, for addresses that clients name, the feature `schema` JSON
 //! Schema, and the feature `template` texts with values filled in. The feature `testing` adds a fake
-//! host, so that a plugin can be tested without a server: see the module `testing`.
+//! host, so that a plugin can be tested without a server: see the module `testing`. This page shows
+//! all of them when it is built with `--all-features`.
 
 // `unsafe` stands in `ffi` and in what `export_plugin!` expands to, nowhere else.
 #![deny(unsafe_code)]
@@ -224,15 +225,15 @@ pub mod prelude {
     pub use crate::{
         Access, Agent, AgentInfo, ApprovalDecision, BeforeTool, Body, BodyWriter, Chunk,
         ChunkStream, Completed, Content, Endpoint, EndpointCall, Error, Event, EventVerdict,
-        FinishReason, GuardVerdict, Hook, HookInfo, Host, Issue, Item, Job, JobEvent, JobRequest,
-        JobState, Limit, Message, MethodMismatch, Model, ModelCapabilities, ModelInfo,
-        ModelRequest, ModelResponse, Mount, NoConfig, Observation, ObservedPhase, ObservedRequest,
-        OnError, OutputErrorAnswer, OutputFailed, Part, Plugin, Prefix, Principal, Registrar,
-        Request, RequestKind, Response, ResponseHead, Result, RouteError, RunContext, RunInfo,
-        RunInput, RunRequest, RunResult, Slashes, Stage, StepChange, StepEndAnswer, StepEnded,
-        StepInput, StructuredOutput, Taken, Tool, ToolCall, ToolCallEnded, ToolCallFailed,
-        ToolCallItem, ToolChoice, ToolErrorAnswer, ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec,
-        Toolset, Usage, export_plugin,
+        EventWriter, FinishReason, GuardVerdict, Hook, HookInfo, Host, Issue, Item, Job, JobEvent,
+        JobQuery, JobRequest, JobState, Limit, Message, MethodMismatch, Model, ModelCapabilities,
+        ModelInfo, ModelRequest, ModelResponse, Mount, NoConfig, Observation, ObservedPhase,
+        ObservedRequest, OnError, OutputErrorAnswer, OutputFailed, Part, Plugin, Prefix, Principal,
+        Problem, Registrar, Request, RequestKind, Response, ResponseHead, Result, RouteError,
+        RunContext, RunEvents, RunInfo, RunInput, RunQuery, RunRequest, RunResult, Secret, Slashes,
+        Stage, StepChange, StepEndAnswer, StepEnded, StepInput, StructuredOutput, Taken, Tool,
+        ToolCall, ToolCallEnded, ToolCallFailed, ToolCallItem, ToolChoice, ToolErrorAnswer,
+        ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec, Toolset, Usage, export_plugin,
     };
 }
 

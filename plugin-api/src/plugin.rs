@@ -26,7 +26,9 @@ use crate::toolset::Toolset;
 pub trait Plugin: Sized + Send + Sync + 'static {
     /// The configuration: the `config` table of its entry. The host checks it against the schema
     /// before `create` is called. Say `#[serde(deny_unknown_fields, default)]`, so that a
-    /// misspelt key is an error, and document each field: `mortise config` shows it.
+    /// misspelt key is an error. The comments of its fields are the descriptions in the schema.
+    ///
+    /// Take what must not be shown as a [`Secret`](crate::Secret): its `Debug` prints no value.
     type Config: DeserializeOwned + JsonSchema;
 
     /// The plugin's name.

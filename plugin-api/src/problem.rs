@@ -35,6 +35,31 @@ impl Problem {
     /// The media type of its body.
     pub const CONTENT_TYPE: &'static str = "application/problem+json";
 
+    /// The status that the server answers with for a code, and what it calls it. A code that it does
+    /// not know is a failure of the server.
+    pub fn meaning(code: &str) -> (u16, &'static str) {
+        match code {
+            "BAD_REQUEST" => (400, "Bad Request"),
+            "UNAUTHORIZED" => (401, "Unauthorized"),
+            "FORBIDDEN" => (403, "Forbidden"),
+            "NOT_FOUND" => (404, "Not Found"),
+            "METHOD_NOT_ALLOWED" => (405, "Method Not Allowed"),
+            "REQUEST_TIMEOUT" => (408, "Request Timeout"),
+            "CONFLICT" => (409, "Conflict"),
+            "PAYLOAD_TOO_LARGE" => (413, "Payload Too Large"),
+            "UNSUPPORTED_MEDIA_TYPE" => (415, "Unsupported Media Type"),
+            "VALIDATION_FAILED" => (422, "Unprocessable Entity"),
+            "GUARDRAIL_INPUT_BLOCKED" => (422, "Input Blocked"),
+            "GUARDRAIL_OUTPUT_BLOCKED" => (422, "Output Blocked"),
+            "RATE_LIMITED" => (429, "Too Many Requests"),
+            "ABORTED" => (499, "Client Closed Request"),
+            "UPSTREAM_FAILED" => (502, "Upstream Failed"),
+            "UNAVAILABLE" => (503, "Service Unavailable"),
+            "TIMEOUT" => (504, "Gateway Timeout"),
+            _ => (500, "Internal Server Error"),
+        }
+    }
+
     /// A problem of the type `about:blank`, with what HTTP calls the status as its title.
     pub fn new(status: u16) -> Self {
         let known = http::StatusCode::from_u16(status).ok();

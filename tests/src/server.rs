@@ -29,6 +29,7 @@ pub struct ServerBuilder {
     folder: TempDir,
     config: String,
     binary: PathBuf,
+    has_file: bool,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
 }
@@ -68,6 +69,7 @@ impl ServerBuilder {
                 .expect("there is room for a folder"),
             config: config.to_owned(),
             binary: binary(),
+            has_file: true,
             arguments: Vec::new(),
             variables: vec![
                 ("MORTISE__SERVER__PORT".into(), "0".into()),
@@ -106,6 +108,12 @@ impl ServerBuilder {
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.retain(|(own, _)| own != name);
         self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Starts it without `--config`, in a folder without a configuration.
+    pub fn without_file(mut self) -> Self {
+        self.has_file = false;
         self
     }
 
@@ -153,14 +161,15 @@ impl ServerBuilder {
 
     #[track_caller]
     fn spawn(&self) -> Child {
-        let config = self.folder.path().join("config.toml");
-        fs::write(&config, &self.config).expect("there is room for a file");
         let log = File::create(log_file(self.folder.path())).expect("there is room for a file");
         let mut command = Command::new(&self.binary);
+        command.arg("serve");
+        if self.has_file {
+            let config = self.folder.path().join("config.toml");
+            fs::write(&config, &self.config).expect("there is room for a file");
+            command.arg("--config").arg(config);
+        }
         command
-            .arg("serve")
-            .arg("--config")
-            .arg(config)
             .args(&self.arguments)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())

@@ -66,7 +66,9 @@ struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Also load this library, wherever it is, under its own name and with its default
-    /// configuration. In development mode only; may be given several times.
+    /// configuration. In development mode only; may be given several times. Where there is no
+    /// configuration file, the server listens on this machine alone, keeps everything in memory, and
+    /// lets clients call every tool.
     #[arg(long = "plugin", value_name = "FILE")]
     plugins: Vec<PathBuf>,
     #[command(flatten)]

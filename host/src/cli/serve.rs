@@ -1,12 +1,12 @@
 //! `mortise serve`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::mem::ManuallyDrop;
 
 use super::exit::{self, Failure};
-use super::{ConfigArgs, HttpArgs, ServeArgs};
+use super::{HttpArgs, ServeArgs};
 use crate::app::{App, AppBuilder, StartCause, StartError};
-use crate::config::{self, Config, ConfigSource, Environment, ProcessEnvironment};
+use crate::config::{self, Config, ConfigError, ConfigSource, Environment, ProcessEnvironment};
 
 /// The variables of this process, and what the command line says as variables: it is laid over the
 /// file like them, and errors name it.
@@ -14,14 +14,16 @@ struct WithArguments(Vec<(OsString, OsString)>);
 
 pub(super) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
     let environment = arguments.http.environment()?;
-    let (_, config) = load_config(&arguments.config, &environment)?;
+    let config = load_config(source(arguments, &environment)?, &environment)?;
     if arguments.http.http_token.is_some() {
         tracing::warn!(
             "--http-token is shown to whoever lists the processes of this machine; set \
              MORTISE_HTTP_TOKEN or give --http-token-file instead"
         );
     }
-    let runtime = runtime()?;
+    // Never dropped: a plugin may hold a blocking thread for ever, and the process does not wait for
+    // it; and the tasks of libraries, which nobody ends, may go on asking for timers of this one.
+    let runtime = ManuallyDrop::new(runtime()?);
     let served = runtime.block_on(async {
         let builder = App::builder(config);
         let builder = arguments.plugins.iter().fold(builder, AppBuilder::library);
@@ -35,25 +37,39 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
         server.serve().await;
         Ok::<(), StartError>(())
     });
-    // A plugin may hold a blocking thread for ever: the process does not wait for it.
-    runtime.shutdown_background();
     Ok(served?)
 }
 
-/// Finds and reads the configuration, and starts the log that it asks for.
-pub(super) fn load_config(
-    arguments: &ConfigArgs,
+/// What is served where there is no file: enough to try a library.
+const WITHOUT_FILE: &str = "tools.endpoints = [\"*\"]";
+
+/// The configuration file, or one for the libraries that are tried without any.
+fn source(
+    arguments: &ServeArgs,
     environment: &dyn Environment,
-) -> Result<(PathBuf, Config), Failure> {
-    let path = config::find(arguments.config.clone(), environment)?;
-    let config = Config::load(ConfigSource::File(path.clone()), environment)?;
+) -> Result<ConfigSource, ConfigError> {
+    match config::find(arguments.config.config.clone(), environment) {
+        Ok(path) => Ok(ConfigSource::File(path)),
+        Err(ConfigError::NotFound { .. }) if !arguments.plugins.is_empty() => {
+            Ok(ConfigSource::text(WITHOUT_FILE))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the configuration, and starts the log that it asks for.
+pub(super) fn load_config(
+    source: ConfigSource,
+    environment: &dyn Environment,
+) -> Result<Config, Failure> {
+    let config = Config::load(source, environment)?;
     let overriding = std::env::var(super::log::LOG_VARIABLE).ok();
     super::log::start(&config.log, overriding.as_deref())
         .map_err(|error| StartError::from(StartCause::Log(error)))?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    Ok((path, config))
+    Ok(config)
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, StartError> {

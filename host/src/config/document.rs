@@ -51,6 +51,8 @@ pub(super) struct Places(BTreeMap<String, Place>);
 struct Place {
     key: Range<usize>,
     value: Range<usize>,
+    /// Whether it says where a secret is read from.
+    is_reference: bool,
 }
 
 /// Understands a text, its overlay and its secrets.
@@ -114,6 +116,15 @@ impl Document {
     /// Whether a value was written down, rather than left to its default.
     pub(super) fn has(&self, pointer: &str) -> bool {
         self.places.get(pointer).is_some()
+    }
+
+    /// The places below `pointer` whose text is read from a variable or a file.
+    pub(super) fn references_below(&self, pointer: &str) -> impl Iterator<Item = &str> {
+        let below = format!("{pointer}/");
+        let places = self.places.0.iter();
+        places
+            .filter(move |(place, it)| it.is_reference && place.starts_with(&below))
+            .map(|(place, _)| place.as_str())
     }
 
     /// A mistake in the value at `pointer`, or in the nearest table above it.
@@ -216,8 +227,12 @@ impl Places {
             }
             _ => {}
         }
-        let value = value.span();
-        self.0.insert(pointer, Place { key, value });
+        let place = Place {
+            key,
+            value: value.span(),
+            is_reference: secret::is_reference(value.get_ref()),
+        };
+        self.0.insert(pointer, place);
     }
 
     fn get(&self, pointer: &str) -> Option<&Place> {

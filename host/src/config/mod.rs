@@ -70,7 +70,7 @@ pub use source::{ConfigSource, find};
 pub use store::{Durability, Store, StoreUrl};
 pub use table::FreeTable;
 pub use tools::{Approval, Tool, ToolErrorMode, Tools};
-pub(crate) use translate::did_you_mean;
+pub(crate) use translate::{did_you_mean, nearest};
 pub use units::{Deadline, Period, Size};
 
 /// Everything an operator may say about a deployment.
@@ -184,6 +184,11 @@ impl Config {
             ));
         }
         warnings
+    }
+
+    /// The places below a JSON pointer whose text is read from a variable or a file.
+    pub(crate) fn references_below(&self, pointer: &str) -> impl Iterator<Item = &str> {
+        self.document.references_below(pointer)
     }
 
     /// An error that points at the place where a value was written.

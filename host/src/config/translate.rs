@@ -81,16 +81,21 @@ fn unknown(rest: &str) -> (&str, Vec<&str>) {
 
 /// The known word that is meant, or all of them.
 pub(crate) fn did_you_mean(word: &str, known: &[&str], else_list: &str) -> Option<String> {
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::osa_distance(word, candidate), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3);
-    match nearest {
-        Some((_, candidate)) => Some(format!("did you mean `{candidate}`?")),
+    match nearest(word, known) {
+        Some(candidate) => Some(format!("did you mean `{candidate}`?")),
         None if known.is_empty() => None,
         None => Some(format!("{else_list} {}", known.join(", "))),
     }
+}
+
+/// The known word that is meant, if one is near enough.
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|&candidate| (strsim::osa_distance(word, candidate), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
+        .map(|(_, candidate)| candidate)
 }
 
 fn plain(expected: &str) -> &str {

@@ -102,11 +102,8 @@ fn streamed(read: Option<Vec<Result<Bytes, Error>>>, body: mortise_plugin_api::B
         };
         match chunk {
             Ok(chunk) => Some((Ok(chunk), Some((read, body)))),
-            Err(error) => {
-                // The head was sent: a broken connection is all that can still tell.
-                tracing::error!(%error, "the plugin's body failed");
-                Some((Err(BodyFailed), None))
-            }
+            // Who kept the body has logged why.
+            Err(_) => Some((Err(BodyFailed), None)),
         }
     });
     Body::from_stream(chunks)

@@ -449,12 +449,19 @@ impl Loader<'_> {
 
     /// Why an instance was not created, as the plugin has said it.
     fn not_created(&self, wanted: &Wanted, name: &str, error: &Error) -> LoadError {
-        let (instance, message) = (name.to_owned(), error.message().to_owned());
+        let Wanted {
+            entry, settings, ..
+        } = wanted;
+        let message = settings::unshown(self.config, *entry, settings, error.message());
+        let instance = name.to_owned();
         match error.code() {
-            Some(Error::CONFIG) => settings::refused(self.config, wanted.entry, name, error),
+            Some(Error::CONFIG) => {
+                let error = error.clone().with_message(message);
+                settings::refused(self.config, *entry, name, &error)
+            }
             Some(Error::PANIC) => LoadError::Panicked {
                 instance,
-                place: "create".to_owned(),
+                place: panicked_in(error).to_owned(),
                 message,
             },
             _ => LoadError::Create { instance, message },
@@ -526,6 +533,12 @@ fn log_loaded(instance: &Instance, offer: &Offer) {
         mounts = offer.mounts.len(),
         "plugin loaded"
     );
+}
+
+/// Which call of a library panicked while an instance was made; older libraries do not tell.
+fn panicked_in(error: &Error) -> &str {
+    let call = error.context().and_then(|context| context.get("call"));
+    call.and_then(Value::as_str).unwrap_or("create")
 }
 
 fn one(error: LoadError) -> Vec<LoadError> {

@@ -5,7 +5,7 @@ use mortise_plugin_api::Error;
 use serde_json::Value;
 
 use super::error::LoadError;
-use crate::config::Config;
+use crate::config::{Config, did_you_mean};
 use crate::schema::{Issue, Schema, escaped};
 
 /// Checks the configuration of an instance against the plugin's schema.
@@ -27,7 +27,15 @@ pub(super) fn check(
     let Err(issues) = compiled.validate(settings) else {
         return Ok(());
     };
-    let mistakes = issues.iter().map(|issue| mistake(instance, issue, schema));
+    let issues = issues.iter().filter(|issue| {
+        // What the branches of a choice say is in the list of what may be chosen.
+        let mut same_place = issues
+            .iter()
+            .filter(|it| it.instance_path == issue.instance_path);
+        let widest = same_place.rfind(|it| choices(it, schema).is_some());
+        widest.is_none_or(|widest| std::ptr::eq(widest, *issue))
+    });
+    let mistakes = issues.map(|issue| mistake(instance, issue, schema));
     Err(mistakes
         .map(|mistake| mistake.into_error(config, entry, instance))
         .collect())
@@ -50,6 +58,29 @@ pub(super) fn refused(
     };
     mistake.into_error(config, entry, instance)
 }
+
+/// What a plugin said of its settings, without those that come from a variable or a file.
+pub(super) fn unshown(
+    config: &Config,
+    entry: Option<usize>,
+    settings: &Value,
+    said: &str,
+) -> String {
+    let Some(entry) = entry else {
+        return said.to_owned();
+    };
+    let above = format!("/plugins/load/{entry}/config");
+    let places = config.references_below(&above);
+    let secrets = places.filter_map(|place| settings.pointer(&place[above.len()..])?.as_str());
+    secrets.fold(said.to_owned(), |said, secret| {
+        // Quoted as serde quotes it, and plain.
+        let quoted = format!("{secret:?}");
+        said.replace(&quoted[1..quoted.len() - 1], REDACTED)
+            .replace(secret, REDACTED)
+    })
+}
+
+const REDACTED: &str = "[redacted]";
 
 /// What is wrong with a value.
 struct Mistake {
@@ -104,12 +135,56 @@ fn mistake(instance: &str, issue: &Issue, schema: &Value) -> Mistake {
             help: Some(likely_key(key, &known)),
         };
     }
-    let message = sentence(instance, &place, &issue.message);
+    let message = match choices(issue, schema) {
+        Some(choices) => sentence(instance, &place, &format!("must be one of {choices}")),
+        None => sentence(instance, &place, &issue.message),
+    };
     Mistake {
         pointer: issue.instance_path.clone(),
         message,
         help: None,
     }
+}
+
+/// How deep the lists of a choice may stand in each other: a schema may refer to itself.
+const DEEPEST: usize = 8;
+
+/// The values that a setting may have, where an issue is about them and they can be listed.
+fn choices(issue: &Issue, schema: &Value) -> Option<String> {
+    let keyword = issue.keyword.as_str();
+    if !matches!(keyword, "enum" | "oneOf" | "anyOf") {
+        return None;
+    }
+    let place = issue.schema_path.trim_start_matches('#');
+    let choice = schema.pointer(place.strip_suffix(keyword)?.strip_suffix('/')?)?;
+    let values: Vec<String> = values(schema, choice, DEEPEST)?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    Some(values.join(", "))
+}
+
+/// Every value that a schema allows, where it lists them; TOML has no null.
+fn values<'a>(root: &'a Value, schema: &'a Value, depth: usize) -> Option<Vec<&'a Value>> {
+    let depth = depth.checked_sub(1)?;
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        let target = root.pointer(reference.strip_prefix('#')?)?;
+        return values(root, target, depth);
+    }
+    if let Some(only) = schema.get("const") {
+        return Some(vec![only]);
+    }
+    let is_null = schema.get("type").is_some_and(|kind| kind == "null");
+    if is_null {
+        return Some(Vec::new());
+    }
+    let list = |key| schema.get(key).and_then(Value::as_array);
+    if let Some(values) = list("enum") {
+        return Some(values.iter().filter(|value| !value.is_null()).collect());
+    }
+    let branches = list("oneOf").or_else(|| list("anyOf"))?.iter();
+    let listed: Option<Vec<_>> = branches.map(|branch| values(root, branch, depth)).collect();
+    Some(listed?.concat())
 }
 
 fn unknown_key(issue: &Issue) -> Option<&str> {
@@ -135,16 +210,7 @@ fn known_keys<'a>(issue: &Issue, schema: &'a Value) -> Vec<&'a str> {
 }
 
 fn likely_key(key: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::osa_distance(key, candidate), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3);
-    match nearest {
-        Some((_, candidate)) => format!("did you mean `{candidate}`?"),
-        None if known.is_empty() => "it takes no settings there".to_owned(),
-        None => format!("it has {}", known.join(", ")),
-    }
+    did_you_mean(key, known, "it has").unwrap_or_else(|| "it takes no settings there".to_owned())
 }
 
 /// A JSON pointer as people write it.

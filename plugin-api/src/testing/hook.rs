@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::FakeRequest;
 use super::run::FakeRun;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, RunResult};
 use crate::ffi::{DynHook, convert};
 use crate::hook::{
@@ -52,10 +52,21 @@ impl LoadedHook {
     pub async fn guard(&self, request: FakeRequest) -> Result<GuardVerdict> {
         self.needs(Stage::Guard);
         let request = request.request();
-        if self.info.at_once {
-            return self.hook.guard_now(&request);
+        let said = if self.info.at_once {
+            self.hook.guard_now(&request)?
+        } else {
+            Arc::clone(&self.hook).guard(request).await?
+        };
+        match said {
+            GuardVerdict::Authenticated(_) | GuardVerdict::NoCredentials
+                if !self.info.authenticates =>
+            {
+                Err(Error::internal(
+                    "a guard that does not authenticate spoke of credentials",
+                ))
+            }
+            said => Ok(said),
         }
-        Arc::clone(&self.hook).guard(request).await
     }
 
     /// [`Stage::BeforeRun`].
@@ -106,7 +117,7 @@ impl LoadedHook {
     /// [`Stage::Event`]. An event of a type that the hook does not want is kept unasked.
     pub async fn event(&self, event: Event) -> Result<EventVerdict> {
         self.needs(Stage::Event);
-        if !self.wants(&event) {
+        if !is_among(&self.info.events, &event) {
             return Ok(EventVerdict::Keep);
         }
         Arc::clone(&self.hook)
@@ -157,16 +168,11 @@ impl LoadedHook {
 
     /// [`Stage::Observe`], of an event. One of a type that the hook does not want is not told.
     pub async fn observe_event(&self, event: Event) -> Result<()> {
-        if !self.wants(&event) {
+        if !is_among(&self.info.observes, &event) {
             return Ok(());
         }
         let run = self.run.context();
         self.observe(Observation::Event { run, event }).await
-    }
-
-    fn wants(&self, event: &Event) -> bool {
-        let wanted = &self.info.events;
-        wanted.is_empty() || wanted.iter().any(|kind| kind == event.kind())
     }
 
     fn needs(&self, stage: Stage) {
@@ -200,6 +206,11 @@ impl LoadedHook {
         let answer = hook.stage(stage.to_owned(), run, payload).await?;
         convert::from_json(&answer)
     }
+}
+
+/// Whether an event is of these types; none stand for all.
+fn is_among(wanted: &[String], event: &Event) -> bool {
+    wanted.is_empty() || wanted.iter().any(|kind| kind == event.kind())
 }
 
 impl fmt::Debug for LoadedHook {

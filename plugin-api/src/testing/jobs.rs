@@ -116,11 +116,13 @@ mod tests {
         let request = JobRequest::new(RunRequest::new("echo", "hi"));
         let job = host.enqueue_job(&request).await.unwrap();
         assert_eq!((&*job.run_id, &*job.service), ("run:job_1", "clerk"));
-        let query = JobQuery {
-            limit: 10,
+        let all = host.jobs(&JobQuery::default()).await.unwrap();
+        assert_eq!(all, fake.jobs());
+        let none = JobQuery {
+            limit: 0,
             ..JobQuery::default()
         };
-        assert_eq!(host.jobs(&query).await.unwrap(), fake.jobs());
+        assert_eq!(host.jobs(&none).await.unwrap(), []);
 
         let told = fake.settle_job("job_1", JobState::Succeeded, json!("hi"));
         assert_eq!(told.name, "clerk.echo.completed");

@@ -22,6 +22,7 @@ use crate::mount::Access;
 use crate::plugin::{Plugin, Registrar, read_config, schema_of};
 use crate::response::Response;
 use crate::run::{RunContext, RunInfo};
+use crate::schema::Schema;
 use crate::tool::{ApprovalDecision, ToolInfo};
 
 /// An instance of a plugin under test.
@@ -51,6 +52,7 @@ impl<P: Plugin> DynPlugin for P {
 pub(super) fn load<P: Plugin>(fake: &FakeHost, config: Value) -> Result<Loaded> {
     let schema = schema_of::<P::Config>();
     refuse_unknown_keys(&schema, &schema, &config, "")?;
+    check("the configuration", &schema, &config)?;
     let config: P::Config = read_config(config)?;
     let created = Arc::new(AtomicBool::new(false));
     let host = fake.host_after(Arc::clone(&created));
@@ -64,6 +66,23 @@ pub(super) fn load<P: Plugin>(fake: &FakeHost, config: Value) -> Result<Loaded> 
         plugin: Arc::new(plugin),
         registrar: Arc::new(registrar),
     })
+}
+
+/// A value that its schema does not allow is an error, as it is on the server.
+fn check(what: &str, schema: &Value, value: &Value) -> Result<()> {
+    let schema = Schema::compile(schema)?;
+    let Err(issues) = schema.validate(value) else {
+        return Ok(());
+    };
+    let said: Vec<String> = issues
+        .iter()
+        .map(|issue| format!("{} {}", issue.instance_path, issue.message))
+        .collect();
+    let message = format!("{what} does not fit its schema: {}", said.join("; "));
+    let refused = Error::invalid(message);
+    Err(issues.into_iter().fold(refused, |refused, issue| {
+        refused.with_issue(issue.instance_path, issue.message)
+    }))
 }
 
 /// A key that the schema does not name is an error, as it is on the server.
@@ -161,6 +180,13 @@ impl Loaded {
         info.principal = request.principal.unwrap_or_default();
         let run = self.fake_run(info);
         let result = Arc::clone(agent).run(run.context(), input).await;
+        let result = result.and_then(|result| {
+            let (schema, structured) = (agent.info().output_schema, &result.structured);
+            if let (Some(schema), Some(value)) = (schema, structured) {
+                check("the structured result", &schema, value)?;
+            }
+            Ok(result)
+        });
         Ran {
             events: run.events(),
             result,

@@ -4,8 +4,56 @@
 //! instance offers: its agents, tools, models, hooks and endpoints. Nothing crosses a boundary, so
 //! a panic in the plugin is a panic of the test, with its backtrace.
 //!
-//! What the fake leaves out: validation of tool arguments against their schemas, approvals, the
-//! loop of declared agents, and the order of several hooks.
+//! What the fake does not check, and the server does: tool arguments against their schemas, the
+//! input and the context of an agent, approvals, whether an agent that is named in a job or a run of
+//! the host exists, grants, names that two plugins take, deadlines and sizes. It has no loop of
+//! declared agents, no order of several hooks, and no `retry-after` header.
+//!
+//! # Services
+//!
+//! [`FakeHost::with_service`] answers what a [`Host`](crate::Host) or [`RunContext`](crate::RunContext)
+//! asks of the server, by the name of the service. The payload is what the method was given, with
+//! camel case keys; [`FakeHost::calls`] shows each. What the test answers is read as the server's:
+//!
+//! | service | asked by | payload | answer |
+//! |---|---|---|---|
+//! | `agents.list`, `agents.get` | [`agents`](crate::Host::agents), [`agent`](crate::Host::agent) | `agent` | [`AgentSummary`](crate::AgentSummary), all or one |
+//! | `agents.run` | [`run_agent`](crate::Host::run_agent) | a [`RunRequest`](crate::RunRequest) | a [`RunResult`](crate::RunResult) |
+//! | `agents.start` | [`start_agent`](crate::Host::start_agent) | a [`RunRequest`](crate::RunRequest) | the id of the run |
+//! | `runs.events` | [`events`](crate::Host::events), [`outcome`](crate::Host::outcome) | `runId`, `after` | `{ events, ended }`, each event with its `seq`, from 0; asked again until `ended` |
+//! | `runs.status`, `runs.list` | [`run_status`](crate::Host::run_status), [`runs`](crate::Host::runs) | `runId`; a [`RunQuery`](crate::RunQuery) | [`RunStatus`](crate::RunStatus), one or a list |
+//! | `runs.abort`, `runs.leave` | [`abort_run`](crate::Host::abort_run), [`leave_run`](crate::Host::leave_run) | `runId`, `principal` | whether it was running; nothing |
+//! | `runs.of_conversation` | [`run_of_conversation`](crate::Host::run_of_conversation) | `agent`, `conversationId`, `principal` | a [`RunStatus`](crate::RunStatus) or null |
+//! | `runs.tool_result`, `runs.approval` | [`submit_tool_result`](crate::Host::submit_tool_result), [`submit_approval`](crate::Host::submit_approval) | `runId`, `toolCallId` and the answer | whether it was awaited |
+//! | `conversations.load`, `conversations.delete` | [`conversation`](crate::Host::conversation), [`delete_conversation`](crate::Host::delete_conversation) | `agent`, `conversationId`, `principal` | a list of [`Item`](crate::Item) or null; whether there was one |
+//! | `run.agent` | [`RunContext::run_agent`](crate::RunContext::run_agent) | `agent`, `input`, `context` | a [`RunResult`](crate::RunResult) |
+//! | `run.history` | [`RunContext::history`](crate::RunContext::history) | null | a list of [`Item`](crate::Item) |
+//!
+//! A run that another agent does:
+//!
+//! ```
+//! use mortise_plugin_api::prelude::*;
+//! use mortise_plugin_api::testing::FakeHost;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! let host = FakeHost::new("desk")
+//!     .with_service("agents.start", |asked| Ok(json!(format!("run of {}", asked["agent"]))))
+//!     .with_service("runs.events", |_| Ok(json!({
+//!         "events": [{ "seq": 0, "type": "NOTED" }],
+//!         "ended": true,
+//!     })));
+//! let desk = host.host();
+//! let run = desk.start_agent(&RunRequest::new("writer", "Hello")).await?;
+//! let mut events = desk.events(&run, None);
+//! assert_eq!(events.next().await.unwrap()?.event.kind(), "NOTED");
+//! assert!(events.next().await.is_none());
+//! assert_eq!(host.calls()[0].0, "agents.start");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # An example
 //!
 //! ```
 //! use mortise_plugin_api::prelude::*;
@@ -33,8 +81,8 @@
 //!             .mount(Mount::at_base().endpoint(Endpoint::get("/books/:title", move |call| {
 //!                 let host = host.clone();
 //!                 async move {
-//!                     let title = call.request.param("title").unwrap_or_default();
-//!                     let lent = host.state_get(title).await?.is_some();
+//!                     let title = call.request.decoded_param("title").unwrap_or_default();
+//!                     let lent = host.state_get(&title).await?.is_some();
 //!                     Response::json(&json!({ "title": title, "lent": lent }))
 //!                 }
 //!             })));
@@ -109,6 +157,8 @@ mod loaded;
 mod request;
 mod routes;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use self::hook::LoadedHook;
 pub use self::host::{FakeHost, RecordedMetric};

@@ -226,3 +226,31 @@ impl RequestBackend for FakeRequest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::endpoint::EndpointCall;
+
+    #[tokio::test]
+    async fn what_was_asked_is_still_there_when_the_body_was_read() {
+        let call = || {
+            let request = FakeRequest::post("/books/7")
+                .with_param("id", "7")
+                .with_json(&json!({ "pages": 3 }));
+            let body = request.to_body();
+            EndpointCall::new(request.request(), body)
+        };
+        let mut read = call();
+        assert_eq!(
+            read.json::<serde_json::Value>().await,
+            Ok(json!({ "pages": 3 }))
+        );
+        assert_eq!(read.param("id"), "7");
+        let mut read = call();
+        assert_eq!(read.content("json").await, Ok(json!({ "pages": 3 })));
+        assert_eq!(read.param("id"), "7");
+    }
+}

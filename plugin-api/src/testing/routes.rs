@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::FakeRequest;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::mount::{MethodMismatch, Mount, Prefix, Slashes};
+use crate::problem::Problem;
 use crate::response::Response;
 use crate::route_error::RouteError;
 
@@ -55,10 +58,7 @@ pub(super) fn find<'a>(
                 answer(mount, &error)
             }
             Some(mount) => answer(mount, &Error::not_found("there is no such path")),
-            None => plain(&RouteError::new(
-                404,
-                &Error::not_found("no mount of the plugin has such a path"),
-            )),
+            None => plain(&Error::not_found("no mount of the plugin has such a path")),
         };
         Box::new(refusal)
     })
@@ -66,49 +66,40 @@ pub(super) fn find<'a>(
 
 /// An error as a client of this mount reads it.
 pub(super) fn answer(mount: &Mount, error: &Error) -> Response {
-    let status = status_of(error.code());
-    let route_error = if error.code().is_some_and(|code| code != Error::PANIC) {
-        RouteError::new(status, error)
-    } else {
-        // What has no code is nobody's business outside.
-        let masked = Error::new("INTERNAL", "internal server error");
-        RouteError::new(500, &masked)
+    // What has no code is nobody's business outside.
+    let masked = Error::new("INTERNAL", "Server request failed.");
+    let shown = match error.code() {
+        Some(code) if code != Error::PANIC => error,
+        _ => &masked,
     };
     match &mount.render_error {
-        Some(render) => render(&route_error),
-        None => plain(&route_error),
+        Some(render) => render(&route_error(shown)),
+        None => plain(shown),
     }
 }
 
-fn plain(error: &RouteError) -> Response {
-    let body = serde_json::json!({
-        "code": error.code,
-        "message": error.message,
-        "status": error.status,
+fn route_error(error: &Error) -> RouteError {
+    let (status, _) = Problem::meaning(error.code().unwrap_or_default());
+    RouteError::new(status, error)
+}
+
+fn plain(error: &Error) -> Response {
+    let shown = route_error(error);
+    let mut body = json!({
+        "code": shown.code,
+        "message": shown.message,
+        "status": shown.status,
+        "retryable": error.is_retryable(),
     });
-    Response::new(error.status)
+    if shown.code == "VALIDATION_FAILED" {
+        body["issues"] = json!(shown.issues);
+    }
+    if let Some(context) = shown.context {
+        body["context"] = context;
+    }
+    Response::new(shown.status)
         .with_header("content-type", "application/json")
         .with_body(body.to_string())
-}
-
-fn status_of(code: Option<&str>) -> u16 {
-    match code {
-        Some("BAD_REQUEST") => 400,
-        Some("UNAUTHORIZED") => 401,
-        Some("FORBIDDEN") => 403,
-        Some("NOT_FOUND") => 404,
-        Some("METHOD_NOT_ALLOWED") => 405,
-        Some("CONFLICT") => 409,
-        Some("PAYLOAD_TOO_LARGE") => 413,
-        Some("UNSUPPORTED_MEDIA_TYPE") => 415,
-        Some("VALIDATION_FAILED") => 422,
-        Some("RATE_LIMITED") => 429,
-        Some("ABORTED") => 499,
-        Some("UPSTREAM_FAILED") => 502,
-        Some("UNAVAILABLE") => 503,
-        Some("TIMEOUT") => 504,
-        _ => 500,
-    }
 }
 
 fn params_of(pattern: &str, path: &str, slashes: Slashes) -> Option<Vec<(String, String)>> {
@@ -145,6 +136,24 @@ fn params_of(pattern: &str, path: &str, slashes: Slashes) -> Option<Vec<(String,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_error_is_answered_as_the_server_does() {
+        let error = Error::upstream("the archive is down").with_context("archive", "a1");
+        let response = answer(&Mount::at_base(), &error);
+        assert_eq!(response.status(), 502);
+        let body: serde_json::Value = response.into_body().json().await.unwrap();
+        let expected = json!({
+            "code": "UPSTREAM_FAILED", "message": "the archive is down", "status": 502,
+            "retryable": true, "context": { "archive": "a1" },
+        });
+        assert_eq!(body, expected);
+        let blocked = Error::new("GUARDRAIL_INPUT_BLOCKED", "not that");
+        assert_eq!(answer(&Mount::at_base(), &blocked).status(), 422);
+        let hidden = answer(&Mount::at_base(), &Error::internal("hunter2"));
+        assert_eq!(hidden.status(), 500);
+        assert!(!hidden.into_body().text().await.unwrap().contains("hunter2"));
+    }
 
     #[test]
     fn patterns_match_segment_by_segment() {

@@ -15,6 +15,7 @@ use crate::message::{Item, ModelResponse, Part, ToolCallItem, Visibility};
 use crate::model::{Chunk, ChunkStream, ModelRequest};
 use crate::plugin::Registrar;
 use crate::run::{RunContext, RunInfo, ToolOutcome};
+use crate::tool::ToolErrorMode;
 
 /// What came of a run of an agent.
 #[derive(Debug)]
@@ -110,6 +111,26 @@ impl FakeRun {
             .push(event);
     }
 
+    fn emit_checked(&self, mut event: Event) -> Result<()> {
+        match &mut event {
+            Event::RunStarted { .. }
+            | Event::RunFinished { .. }
+            | Event::RunError { .. }
+            | Event::RunAborted { .. } => {
+                let message = format!("only the host emits {}", event.kind());
+                return Err(Error::bad_request(message));
+            }
+            Event::Custom(value) if !value["type"].is_string() => {
+                let message = "an event is an object with a text `type`";
+                return Err(Error::bad_request(message));
+            }
+            Event::DataPart { timestamp, .. } => *timestamp = self.shared.now_millis(),
+            _ => {}
+        }
+        self.push(event);
+        Ok(())
+    }
+
     fn say(&self, text: &str) {
         let message_id = self.shared.id("msg");
         let timestamp = self.shared.now_millis();
@@ -137,6 +158,12 @@ impl FakeRun {
             .into_iter()
             .find(|tool| tool.info().name == name);
         let scripted = self.shared.tool(&name);
+        if !self.may_call(&name) {
+            let agent = &self.info.agent;
+            return Err(Error::not_found(format!(
+                "the agent '{agent}' has no tool '{name}': AgentInfo::with_tool names it"
+            )));
+        }
         if own.is_none() && scripted.is_none() {
             return Err(Error::not_found(format!(
                 "there is no tool '{name}': FakeHost::with_tool offers one"
@@ -148,6 +175,7 @@ impl FakeRun {
                 .map_or(ToolTarget::Server, |own| own.info().target),
         );
         self.show_call(&call, arguments.to_string());
+        let mode = own.as_ref().and_then(|own| own.info().error_mode);
         let result = match (own, scripted) {
             (_, Some(scripted)) => scripted(arguments),
             (Some(own), None) => {
@@ -162,11 +190,19 @@ impl FakeRun {
             }
             (None, None) => Err(Error::not_found("there is no such tool")),
         };
+        let fails_run = mode == Some(ToolErrorMode::Throw);
+        let thrown = result.as_ref().err().filter(|_| fails_run).cloned();
         let outcome = result.map_or_else(
-            |error| ToolOutcome {
-                result: tool_error(&name, &error),
-                is_error: true,
-                error: Some(error),
+            |error| {
+                let error = match error.code() {
+                    Some(_) => error,
+                    None => Error::tool(format!("The tool '{name}' failed.")),
+                };
+                ToolOutcome {
+                    result: tool_error(&name, &error),
+                    is_error: true,
+                    error: Some(error),
+                }
             },
             |result| ToolOutcome {
                 result,
@@ -181,7 +217,26 @@ impl FakeRun {
             error_kind: outcome.is_error.then_some(ToolErrorKind::Execution),
             timestamp: self.shared.now_millis(),
         });
-        Ok(serde_json::to_value(outcome)?)
+        match thrown {
+            Some(error) => Err(error),
+            None => Ok(serde_json::to_value(outcome)?),
+        }
+    }
+
+    /// Whether the agent of the run lists the tool; what is no agent of the plugin may call all.
+    fn may_call(&self, name: &str) -> bool {
+        let mut agents = self.own.agents.iter().map(|agent| agent.info());
+        let Some(agent) = agents.find(|agent| agent.name == self.info.agent) else {
+            return true;
+        };
+        agent
+            .tools
+            .iter()
+            .any(|listed| match listed.rsplit_once('.') {
+                Some((_, "*")) => true,
+                Some((_, tool)) => tool == name,
+                None => listed == name,
+            })
     }
 
     fn call_ref(&self, name: &str, target: ToolTarget) -> ToolCallRef {
@@ -259,7 +314,7 @@ fn tool_error(name: &str, error: &Error) -> Value {
         "errorKind": "execution",
         "message": error.message(),
     });
-    if error.code().is_some() {
+    if error.code() != Some(Error::TOOL) {
         object["retryable"] = error.is_retryable().into();
     }
     object
@@ -270,12 +325,8 @@ impl RunBackend for FakeRun {
         RunInfo::clone(&self.info)
     }
 
-    fn emit(&self, mut event: Event) -> BoxFuture<'_, Result<()>> {
-        if let Event::DataPart { timestamp, .. } = &mut event {
-            *timestamp = self.shared.now_millis();
-        }
-        self.push(event);
-        Box::pin(std::future::ready(Ok(())))
+    fn emit(&self, event: Event) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(self.emit_checked(event)))
     }
 
     fn is_cancelled(&self) -> bool {

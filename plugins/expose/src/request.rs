@@ -20,7 +20,7 @@ fn no_parameter() -> Value {
 }
 
 impl Asked {
-    pub(crate) async fn read(exposed: &Exposed, call: EndpointCall) -> Result<Self> {
+    pub(crate) async fn read(exposed: &Exposed, mut call: EndpointCall) -> Result<Self> {
         let parameter = parameter(&exposed.path, &call.request);
         let payload = if exposed.has_body() {
             call.content(&exposed.request_content_type).await?

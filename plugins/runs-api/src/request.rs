@@ -44,7 +44,7 @@ pub(crate) struct Options {
 
 impl RunBody {
     /// Reads and checks it.
-    pub(crate) async fn read(api: &Api, call: EndpointCall) -> Result<Self> {
+    pub(crate) async fn read(api: &Api, mut call: EndpointCall) -> Result<Self> {
         let body: Self = call.json().await.map_err(of_body)?;
         if body.message.trim().is_empty() {
             return Err(invalid("message", "must not be blank"));

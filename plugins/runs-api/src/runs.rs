@@ -111,7 +111,7 @@ async fn cancel(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     Ok(Response::new(204))
 }
 
-async fn decide(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
+async fn decide(api: Arc<Api>, mut call: EndpointCall) -> Result<Response> {
     let run = api.find(&call).await?;
     let by = call.principal().acting_for(&run.principal);
     let Decision { action } = call.json().await.map_err(problem::of_body)?;

@@ -3,8 +3,6 @@
 use mortise_plugin_api::prelude::*;
 
 const KEY: &str = "notes";
-// Two runs that note something at once need one retry; whoever loses this often meets a storm.
-const ATTEMPTS: usize = 16;
 
 /// The notes of one instance, shared by all its runs.
 #[derive(Debug, Clone)]
@@ -38,20 +36,12 @@ impl Notebook {
 
     /// Adds a note and says how many there are now.
     async fn add(&self, note: &str) -> Result<usize> {
-        for _ in 0..ATTEMPTS {
-            let present = self.notes().await?;
-            let mut notes = listed(present.clone());
+        let noted = self.host.state_update(KEY, |present| {
+            let mut notes = listed(present);
             notes.push(note.into());
-            let count = notes.len();
-            if self
-                .host
-                .state_compare_and_set(KEY, present, Value::Array(notes))
-                .await?
-            {
-                return Ok(count);
-            }
-        }
-        Err(Error::new("CONFLICT", "too many notes at once").with_retryable(true))
+            Ok(Value::Array(notes))
+        });
+        Ok(listed(Some(noted.await?)).len())
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use integration_tests::{Ended, ServerBuilder, plugin_dir};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{SCRIPTED, plain};
@@ -283,4 +284,39 @@ fn a_library_may_be_tried_without_a_line_in_the_configuration() {
         .start();
 
     let _ = server.run("echo", "hello").send().expect(200);
+}
+
+#[test]
+fn a_library_may_be_tried_without_a_configuration() {
+    let library = plugin_dir().join("libtoolbox.so");
+    let server = ServerBuilder::new("")
+        .without_file()
+        .argument("--plugin")
+        .argument(library.display().to_string())
+        .start();
+
+    let added = server
+        .post("/api/tools/add/execute")
+        .json(&json!({ "input": { "a": 1, "b": 2 } }))
+        .send()
+        .expect(200);
+    assert_eq!(added.json()["result"], json!({ "sum": 3 }));
+    assert!(!server.folder().join("data").exists(), "nothing is kept");
+}
+
+#[test]
+fn a_setting_from_a_variable_is_not_shown_when_the_plugin_refuses_it() {
+    let ended = plain(
+        "[[plugins.load]]\nname = \"chat-api\"\nconfig = { answer_timeout = { env = \"HUNTER\" } }",
+    )
+    .variable("HUNTER", "hunter2-\"secret\"")
+    .fail();
+
+    let said = &ended.log;
+    assert!(
+        said.contains("`answer_timeout` of plugin 'chat-api'"),
+        "{said}"
+    );
+    assert!(said.contains("[redacted]"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
 }

@@ -89,6 +89,48 @@ fn a_panic_in_the_middle_of_a_response_cuts_that_response_alone() {
 
     assert!(cut.is_err(), "a cut response must not look complete");
     assert_unharmed(&mut server, pid);
+    let log = server.wait_for_log("the plugin's body failed");
+    for said in [
+        "misbehaving while it writes",
+        "misbehaving has written",
+        "the plugin's body failed",
+    ] {
+        let line = log.lines().find(|line| line.contains(said));
+        let line = line.unwrap_or_else(|| panic!("no {said:?} in {log}"));
+        assert!(
+            line.contains("\"request_id\":\"req_"),
+            "of which request? {line}"
+        );
+    }
+    let failed = log.lines().find(|line| line.contains("body failed"));
+    assert!(
+        failed.is_some_and(|line| line.contains("\"plugin\":\"bad\"")),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_panic_while_a_plugin_says_what_it_offers_is_told_as_such() {
+    let ended = misbehaving("panic_in = \"register\"").fail();
+
+    assert!(ended.log.contains("panicked in register"), "{}", ended.log);
+}
+
+#[test]
+fn a_wrong_choice_is_answered_with_all_that_there_are() {
+    let ended = misbehaving("hang = \"never\", hang_in = \"bed\"").fail();
+
+    let said = ended.log.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "`hang` of plugin 'bad' must be one of \"wait\", \"spin\", \"block\"",
+        "`hang_in` of plugin 'bad' must be one of \"tool\", \"agent\", \"model_stream\"",
+    ] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    assert!(
+        !said.contains("exactly one schema"),
+        "once is enough: {said}"
+    );
 }
 
 #[test]

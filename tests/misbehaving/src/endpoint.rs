@@ -21,7 +21,22 @@ async fn misbehave(config: Config) -> Result<Response> {
     config.hang_at(Spot::Endpoint).await;
     Ok(Response::stream("text/plain", move |writer| async move {
         writer.write("part").await?;
+        let _last_words = LastWords;
+        // The server looks twice whether the body is whole before it sends the head.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        tracing::info!("misbehaving while it writes");
         config.panic_at(Place::EndpointStream);
         writer.write(" whole").await
     }))
+}
+
+/// Logs when it is dropped.
+struct LastWords;
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        tracing::info!("misbehaving has written");
+    }
 }

@@ -9,6 +9,7 @@ use mortise_plugin_api::ffi::convert;
 use mortise_plugin_api::{Event, EventVerdict, GuardVerdict, HookInfo, Result};
 
 use super::kept;
+use crate::config::nearest;
 use crate::plugin::capability::{BoxFuture, HookCapability, Observed, RunServices};
 use crate::plugin::error::LoadError;
 use crate::plugin::instance::Instance;
@@ -20,6 +21,17 @@ pub(in crate::plugin) struct HookAdapter {
     instance: Arc<Instance>,
 }
 
+/// What observers are told of beside events.
+const PHASES: &[&str] = &[
+    "request",
+    "step.start",
+    "model.before",
+    "model.after",
+    "tool.before",
+    "tool.after",
+    "save.before",
+];
+
 // === impl HookAdapter ===
 
 impl HookAdapter {
@@ -27,8 +39,10 @@ impl HookAdapter {
         object: HookObject,
         instance: Arc<Instance>,
     ) -> Result<Self, LoadError> {
+        let info = super::info(instance.name(), "a hook", &object.info())?;
+        warn_of_misspelt(instance.name(), &info);
         Ok(Self {
-            info: super::info(instance.name(), "a hook", &object.info())?,
+            info,
             object,
             instance,
         })
@@ -115,6 +129,29 @@ impl HookCapability for HookAdapter {
     }
 }
 
+/// Warns of what a hook would wait for in vain.
+fn warn_of_misspelt(plugin: &str, hook: &HookInfo) {
+    for (name, near) in misspelt(hook) {
+        tracing::warn!(
+            plugin,
+            "the hook '{}' wants {name:?}, of which the server knows nothing; did you mean {near:?}?",
+            hook.name
+        );
+    }
+}
+
+/// The names that are nearly one that the server knows. Any other may be an event of a plugin.
+fn misspelt(hook: &HookInfo) -> Vec<(&str, &'static str)> {
+    let told = [Event::KINDS, PHASES].concat();
+    let filtered = hook.events.iter().map(|name| (name, Event::KINDS));
+    let observed = hook.observes.iter().map(|name| (name, told.as_slice()));
+    filtered
+        .chain(observed)
+        .filter(|(name, known)| !known.contains(&name.as_str()))
+        .filter_map(|(name, known)| Some((name.as_str(), nearest(name, known)?)))
+        .collect()
+}
+
 /// The name of a call in the log; the prefix tells hooks from other calls.
 fn logged_name(stage: &'static str) -> &'static str {
     match stage {
@@ -134,5 +171,22 @@ fn logged_name(stage: &'static str) -> &'static str {
         "completed" => "hook.completed",
         "on_job" => "hook.on_job",
         _ => "hook.stage",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_nearly_an_event_is_misspelt_and_another_is_a_plugins_own() {
+        let hook = HookInfo::new("watcher")
+            .events(&["TEXT_MESSAGE_END", "RUN_FINISH", "INVOICE_PAID"])
+            .observes(&["request", "model.after", "models.after", "STEP_START"]);
+        let expected = [
+            ("RUN_FINISH", "RUN_FINISHED"),
+            ("models.after", "model.after"),
+        ];
+        assert_eq!(misspelt(&hook), expected);
     }
 }

@@ -1,15 +1,17 @@
 //! Streams of an instance: they keep it alive and their panics count.
 
-use std::pin::Pin;
+use std::future::Future as _;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::stream::unfold;
 use mortise_plugin_abi::stable::{RBox, ROption};
 use mortise_plugin_abi::{self as abi, Verdict, Verdict_NE};
 use mortise_plugin_api::ffi::{convert, stream};
 use mortise_plugin_api::{Body, ChunkStream, GuardVerdict, Response, Result};
+use tracing::Span;
 
 use crate::plugin::instance::Instance;
 
@@ -17,6 +19,15 @@ use crate::plugin::instance::Instance;
 struct Kept<S> {
     // Dropped before the instance: its drop is code of the library.
     stream: S,
+    instance: Arc<Instance>,
+}
+
+/// A body that is written while it is sent: in the span of its request, also when it is dropped, so
+/// that what the plugin logs names the request.
+struct KeptBody {
+    /// `None` only while it is dropped.
+    body: Option<Body>,
+    span: Span,
     instance: Arc<Instance>,
 }
 
@@ -34,10 +45,11 @@ pub(super) fn response(instance: &Arc<Instance>, mut response: abi::Response) ->
     let response = convert::response_from_abi(response);
     match streamed {
         ROption::RNone => response,
-        ROption::RSome(body) => response.with_stream(body_chunks(Kept {
-            stream: stream::body_from_abi(body),
+        ROption::RSome(body) => response.with_stream(KeptBody {
+            body: Some(stream::body_from_abi(body)),
+            span: Span::current(),
             instance: Arc::clone(instance),
-        })),
+        }),
     }
 }
 
@@ -53,14 +65,6 @@ pub(super) fn verdict(instance: &Arc<Instance>, verdict: Verdict_NE) -> Result<G
     }
 }
 
-fn body_chunks(kept: Kept<Body>) -> impl Stream<Item = Result<bytes::Bytes>> + Send + 'static {
-    unfold(kept, |mut kept| async move {
-        let chunk = kept.stream.next().await?;
-        kept.instance.note("body", &chunk);
-        Some((chunk, kept))
-    })
-}
-
 // === impl Kept ===
 
 impl<T, S: Stream<Item = Result<T>> + Unpin> Stream for Kept<S> {
@@ -74,5 +78,37 @@ impl<T, S: Stream<Item = Result<T>> + Unpin> Stream for Kept<S> {
             self.instance.note("stream", chunk);
         }
         polled
+    }
+}
+
+// === impl KeptBody ===
+
+impl Stream for KeptBody {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        let _in_request = this.span.enter();
+        let inside = this.instance.enter();
+        let polled = pin!(body.next()).poll(context);
+        drop(inside);
+        if let Poll::Ready(Some(chunk)) = &polled {
+            this.instance.note("body", chunk);
+            if let Err(error) = chunk {
+                // The head was sent: a broken connection is all that can still tell.
+                tracing::error!(plugin = %this.instance.name(), %error, "the plugin's body failed");
+            }
+        }
+        polled
+    }
+}
+
+impl Drop for KeptBody {
+    fn drop(&mut self) {
+        let _in_request = self.span.enter();
+        drop(self.body.take());
     }
 }

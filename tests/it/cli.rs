@@ -61,6 +61,30 @@ fn the_version_and_the_help_are_printed() {
 }
 
 #[test]
+fn what_cannot_be_printed_changes_nothing_of_how_a_command_ends() {
+    let full = || {
+        let file = fs::File::options().write(true).open("/dev/full");
+        file.expect("it is there")
+    };
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&[], 0),
+        (&["config", "reference"], 0),
+        (&["sevre"], 2),
+        (&["check", "--config", "/nowhere/mortise.toml"], 2),
+    ] {
+        let status = Command::new(binary())
+            .args(arguments)
+            .stdout(full())
+            .stderr(full())
+            .status()
+            .expect("the server can be run");
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_unknown_command_is_a_mistake_of_the_caller() {
     assert_eq!(mortise(&["sevre"]).status.code(), Some(2));
     assert_eq!(mortise(&["serve", "--no-such-flag"]).status.code(), Some(2));

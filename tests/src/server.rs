@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
     net::SocketAddr,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, mpsc},
@@ -31,6 +32,8 @@ pub struct ServerBuilder {
     binary: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    /// Its standard error; a file in its folder without it.
+    log: Option<File>,
 }
 
 /// A server that answers. Killed when it is dropped.
@@ -76,6 +79,7 @@ impl ServerBuilder {
                     plugin_dir().display().to_string(),
                 ),
             ],
+            log: None,
         }
     }
 
@@ -102,6 +106,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Has it write its log there, where the test sees to what becomes of it.
+    pub fn log_to(mut self, log: impl Into<OwnedFd>) -> Self {
+        self.log = Some(File::from(log.into()));
+        self
+    }
+
     /// Sets an environment variable.
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.retain(|(own, _)| own != name);
@@ -121,7 +131,7 @@ impl ServerBuilder {
     /// # Panics
     /// When it does not; with its log.
     #[track_caller]
-    pub fn start(self) -> Server {
+    pub fn start(mut self) -> Server {
         let mut child = self.spawn();
         let addresses = addresses(&mut child);
         let Some(address) = addresses.recv_timeout(PATIENCE).ok() else {
@@ -142,7 +152,7 @@ impl ServerBuilder {
     /// # Panics
     /// When it starts after all.
     #[track_caller]
-    pub fn fail(self) -> Ended {
+    pub fn fail(mut self) -> Ended {
         let mut child = self.spawn();
         if let Ok(address) = addresses(&mut child).recv_timeout(PATIENCE) {
             let _ = child.kill();
@@ -152,10 +162,12 @@ impl ServerBuilder {
     }
 
     #[track_caller]
-    fn spawn(&self) -> Child {
+    fn spawn(&mut self) -> Child {
         let config = self.folder.path().join("config.toml");
         fs::write(&config, &self.config).expect("there is room for a file");
-        let log = File::create(log_file(self.folder.path())).expect("there is room for a file");
+        let log = self.log.take().unwrap_or_else(|| {
+            File::create(log_file(self.folder.path())).expect("there is room for a file")
+        });
         let mut command = Command::new(&self.binary);
         command
             .arg("serve")

@@ -185,7 +185,11 @@ impl Texts {
         };
         let start = span.start - part.range.start;
         let end = span.end.clamp(span.start, part.range.end) - part.range.start;
-        let text = secret::masked(&self.whole[part.range.clone()]);
+        let text = &self.whole[part.range.clone()];
+        let text = match &part.variable {
+            Some(_) => secret::masked_variable(text),
+            None => secret::masked(text),
+        };
         Problem::new(message, help).at(&part.name, &text, start..end)
     }
 }

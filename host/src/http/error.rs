@@ -229,6 +229,11 @@ impl Failure {
         };
         match rendered {
             Ok(mut response) => {
+                if is_failure(response.status().as_u16()) && !is_failure(error.status) {
+                    // The client does not read what is behind it.
+                    let (instance, code) = (&mount.instance, &*error.code);
+                    tracing::warn!(%instance, code, error = &*error.message, "the request failed");
+                }
                 for (name, value) in kept {
                     response.headers_mut().entry(name).or_insert(value);
                 }
@@ -382,9 +387,16 @@ fn log(error: &Error) {
     let code = problem::public_code(error);
     if code == INTERNAL {
         tracing::error!(%error, "the request failed");
+    } else if is_failure(problem::code_info(code).status) {
+        tracing::warn!(code, error = error.message(), "the request failed");
     } else {
         tracing::debug!(code, error = error.message(), "the request failed");
     }
+}
+
+/// Whether something does not work. That there is no room is said elsewhere, and would be said often.
+fn is_failure(status: u16) -> bool {
+    status >= 500 && status != 503
 }
 
 fn refuses(response: &Response) -> bool {

@@ -155,6 +155,12 @@ impl Failure {
         }])
     }
 
+    /// The body has a field that is not known there.
+    pub(super) fn unknown_field(key: &str) -> Self {
+        let pointer = format!("/{}", schema::escaped(key));
+        Self::invalid_at(&shortened(&pointer), "is not known here")
+    }
+
     /// A key of the body is there twice, at this pointer.
     pub(super) fn twice(pointer: &str) -> Self {
         let pointer = shortened(pointer);

@@ -191,7 +191,7 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             2,
             9,
             "`agents.a.model`: \"g p t\" names no model; write \"instance/model\", such as \
-             \"llm/gpt-4.1\", or an alias of [models]",
+             \"llm/openai/gpt-4.1\", or an alias of [models]",
             "",
         ),
         (
@@ -199,7 +199,7 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             2,
             9,
             "`models.primary.model`: \"gpt\" does not name a plugin; write \"instance/name\", such \
-             as \"llm/gpt-4.1\"",
+             as \"llm/openai/gpt-4.1\"",
             "",
         ),
         (

@@ -25,9 +25,8 @@ pub(super) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseErro
     };
     let looks = match log.format {
         LogFormat::Pretty => Looks::Pretty,
-        LogFormat::Json => Looks::Json,
         LogFormat::Auto if std::io::stderr().is_terminal() => Looks::Pretty,
-        LogFormat::Auto => Looks::Json,
+        LogFormat::Auto | LogFormat::Json => Looks::Json,
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -168,14 +168,14 @@ mod tests {
         for _ in 0..100 {
             log.line(line.as_bytes());
         }
-        let lost = log.missing.lock().unwrap().lines;
-        assert!((1..100).contains(&lost), "{lost}");
+        let count = log.missing.lock().unwrap().lines;
+        assert!((1..100).contains(&count), "{count}");
         let mut room = vec![0; 16 * 1024];
         reader.read_exact(&mut room).unwrap();
         log.line(b"again\n");
         log.line(b"and again\n");
         let text = read(reader, log);
-        let notice = format!("lines that are missing here: {lost}");
+        let notice = format!("lines that are missing here: {count}");
         let mut last = text.lines().rev();
         assert_eq!(last.next(), Some("and again"));
         assert_eq!(last.next(), Some("again"));

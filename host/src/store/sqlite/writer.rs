@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -283,7 +284,7 @@ impl Writer {
 fn is_damage(error: &sqlx::Error) -> bool {
     const CORRUPT: i32 = 11;
     const NO_DATABASE: i32 = 26;
-    let code = error.as_database_error().and_then(|it| it.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     let code = code.and_then(|code| code.parse::<i32>().ok());
     // What is above the first byte says more of the same.
     code.is_some_and(|code| [CORRUPT, NO_DATABASE].contains(&(code & 0xff)))

@@ -52,7 +52,8 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// What is wrong with it, and in which line.
+    /// What is wrong with it, and in which line. A filter, test or function that does not exist is
+    /// found where it is reached without values; elsewhere, the first rendering finds it.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
             return Ok(Self(Parsed::Plain(source.to_owned())));
@@ -70,6 +71,12 @@ impl Template {
         );
         environment.set_fuel(Some(FUEL));
         environment.add_template_owned(NAME, source.to_owned())?;
+        let known = environment.get_template(NAME)?.render(Known::UNDEFINED);
+        if let Err(error) = known
+            && is_misspelt(&error)
+        {
+            return Err(error.into());
+        }
         Ok(Self(Parsed::Compiled(Box::new(environment))))
     }
 
@@ -136,6 +143,14 @@ fn write_value(
     let json = serde_json::to_string(value)
         .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))?;
     Ok(output.write_str(&json)?)
+}
+
+/// Whether a name is wrong whatever the values are.
+fn is_misspelt(error: &minijinja::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction
+    )
 }
 
 /// What is wrong, and in which line of the template.
@@ -225,6 +240,28 @@ mod tests {
         ] {
             let error = render(template, None).unwrap_err().to_string();
             assert!(error.contains(expected), "{template}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_is_no_template() {
+        for (template, expected) in [
+            ("{{ context.x | shell }}", "unknown filter"),
+            (
+                "{% if context.x is nothing_such %}a{% endif %}",
+                "unknown test",
+            ),
+            ("one\n{{ nothing_such() }}", "line 2"),
+        ] {
+            let error = Template::parse(template).unwrap_err().to_string();
+            assert!(error.contains(expected), "{template}: {error}");
+        }
+        for needs_values in [
+            "{{ context.x + 1 }}",
+            "{{ context.x.items() }}",
+            "{{ context.x | items }}",
+        ] {
+            assert!(Template::parse(needs_values).is_ok(), "{needs_values}");
         }
     }
 

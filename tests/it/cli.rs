@@ -61,6 +61,30 @@ fn the_version_and_the_help_are_printed() {
 }
 
 #[test]
+fn what_cannot_be_printed_changes_nothing_of_how_a_command_ends() {
+    let full = || {
+        let file = fs::File::options().write(true).open("/dev/full");
+        file.expect("it is there")
+    };
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&[], 0),
+        (&["config", "reference"], 0),
+        (&["sevre"], 2),
+        (&["check", "--config", "/nowhere/mortise.toml"], 2),
+    ] {
+        let status = Command::new(binary())
+            .args(arguments)
+            .stdout(full())
+            .stderr(full())
+            .status()
+            .expect("the server can be run");
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_unknown_command_is_a_mistake_of_the_caller() {
     assert_eq!(mortise(&["sevre"]).status.code(), Some(2));
     assert_eq!(mortise(&["serve", "--no-such-flag"]).status.code(), Some(2));
@@ -146,6 +170,88 @@ config = { keys = [{ key = "k", subject = "ann" }] }
             "{said}"
         );
     }
+}
+
+#[test]
+fn instructions_with_a_filter_that_does_not_exist_are_a_mistake() {
+    let plugins = "[plugins]\ndir = \"PLUGIN_DIR\"\n";
+    let instructions = "instructions = \"{{ context.x | nofilter }}\"\n";
+    assert_invalid(
+        &check(&format!("{plugins}{SCRIPTED}{instructions}")),
+        &["unknown filter", "nofilter", "'plain'"],
+    );
+}
+
+#[test]
+fn a_mistake_in_an_argument_names_the_argument() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("config.toml");
+    fs::write(&file, "").expect("there is room for a file");
+    let file = file.display().to_string();
+    for (argument, value, said) in [
+        ("--http-token-file", "/nowhere/token", "/nowhere/token"),
+        ("--http-token", "", "it is empty"),
+    ] {
+        let output = mortise(&["serve", "--config", &file, "--http", argument, value]);
+        assert_invalid(&output, &[said, &format!("the argument {argument})")]);
+    }
+}
+
+#[test]
+fn two_tools_of_one_name_are_named_with_their_instances() {
+    let tools = |name: &str| {
+        format!(
+            "[[plugins.load]]\nname = \"{name}\"\nlibrary = \"fixture_plugin\"\n\
+             config = {{ tools = true }}\n"
+        )
+    };
+    let (one, other) = (tools("one"), tools("other"));
+    let config =
+        format!("[plugins]\ndir = \"PLUGIN_DIR\"\n{one}{other}{SCRIPTED}tools = [\"slow_tool\"]\n");
+    assert_invalid(
+        &check(&config),
+        &["two tools 'slow_tool'", "one.slow_tool", "other.slow_tool"],
+    );
+}
+
+#[test]
+fn two_addresses_that_are_one_are_a_mistake() {
+    let server = "[server]\nport = 3999\n";
+    assert_invalid(
+        &check(&format!("{server}[http]\nport = 3999\n")),
+        &[
+            "`http.port` is 127.0.0.1:3999",
+            "server.port",
+            "config.toml:4",
+        ],
+    );
+    let listen = "listen = [{ address = \"127.0.0.1:3999\" }]\n";
+    assert_invalid(
+        &check(&format!("{server}{listen}")),
+        &["`server.listen` is 127.0.0.1:3999", "config.toml:3"],
+    );
+    let elsewhere = "listen = [{ address = \"127.0.0.2:3999\" }]\n";
+    let output = check(&format!(
+        "{server}{elsewhere}[plugins]\ndir = \"PLUGIN_DIR\"\n"
+    ));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_filter_of_the_log_that_is_none_is_named() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("config.toml");
+    fs::write(&file, "").expect("there is room for a file");
+    let output = Command::new(binary())
+        .args(["check", "--config"])
+        .arg(&file)
+        .env("MORTISE_LOG", "info,=")
+        .output()
+        .expect("the server can be run");
+    assert_invalid(
+        &output,
+        &["the variable MORTISE_LOG", "mortise_host::runtime=debug"],
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod embedding;
 mod harness;
 mod jobs;
 mod layers;
+mod log;
 mod metrics;
 mod openapi;
 mod plugins;

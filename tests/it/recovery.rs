@@ -3,7 +3,7 @@
 use integration_tests::{Frame, Server, ServerBuilder, SseReader};
 use serde_json::{Value, json};
 
-use crate::support::{kinds, only, text_of};
+use crate::support::{eventually, kinds, only, plain, text_of};
 
 const CONFIG: &str = r#"
 [[plugins.load]]
@@ -270,4 +270,30 @@ fn a_second_server_on_the_same_database_is_refused() {
         "{}",
         second.log
     );
+}
+
+#[test]
+fn the_key_of_a_json_run_that_a_crash_ended_answers_with_that() {
+    let server = plain("").start();
+    let ask = |server: &Server| server.run("plain", "slow").header("idempotency-key", "k");
+    let first = ask(&server);
+    let waiting = std::thread::spawn(move || first.try_send().is_ok());
+    let run = eventually(|| {
+        let runs = server.get("/api/-/runs").send().expect(200).json();
+        runs["runs"].get(0).cloned()
+    });
+    let under_way = ask(&server).send().expect(409).json();
+    assert!(under_way["message"].to_string().contains("under way"));
+
+    let server = server.crash_and_restart();
+    assert!(!waiting.join().expect("it was answered or cut off"));
+
+    for _ in 0..2 {
+        let interrupted = ask(&server).send().expect(500).json();
+        assert_eq!(interrupted["code"], "INTERRUPTED", "{interrupted}");
+    }
+    let runs = server.get("/api/-/runs").send().expect(200).json();
+    assert_eq!(runs["runs"].as_array().map(Vec::len), Some(1), "{runs}");
+    assert_eq!(runs["runs"][0]["runId"], run["runId"]);
+    assert_eq!(runs["runs"][0]["state"], "failed");
 }

@@ -20,6 +20,19 @@ fn a_signal_ends_an_idle_server_in_success() {
 }
 
 #[test]
+fn a_hangup_is_told_and_the_server_goes_on() {
+    let mut server = plain("").start();
+
+    server.signal(Signal::HUP);
+
+    let log = server.wait_for_log("SIGHUP");
+    assert!(log.contains("restart the server"), "{log}");
+    server.assert_alive();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(SOON).status.code(), Some(0));
+}
+
+#[test]
 fn a_run_at_hand_is_finished_before_the_end() {
     let server = plain("").start();
     let mut stream = server.stream("plain", "slow");

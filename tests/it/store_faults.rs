@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use integration_tests::{Server, ServerBuilder, SseReader};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -135,6 +138,57 @@ fn a_file_that_may_not_grow_fails_what_is_stored_and_heals() {
     let server = server.crash_and_restart();
     assert_eq!(state(&server, &before), "finished");
     assert_eq!(state(&server, &aborted), "aborted");
+}
+
+#[test]
+fn a_database_that_is_found_damaged_is_not_ready_until_the_next_start() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let _ = run(&server, "before");
+    let path = database(&server);
+    let stopped = server.stop();
+    let mut bytes = fs::read(&path).unwrap();
+    // The tables of events and runs are behind their description, which is whole.
+    bytes[4096..4096 * 3].fill(0xff);
+    fs::write(&path, &bytes).unwrap();
+    let server = stopped.start();
+    let _ = ready(&server, 200);
+
+    let body = json!({ "input": "hi", "conversationId": "after" });
+    let frames = server.post("/api/plain/run").json(&body).open().finish();
+    assert!(kinds(&frames).contains(&"RUN_ERROR".to_owned()));
+
+    assert!(ready(&server, 503).contains("store"));
+    let log = server.wait_for_log("is damaged");
+    assert!(log.contains("backup"), "{log}");
+    // The server tries every second whether it can write.
+    for _ in 0..15 {
+        thread::sleep(Duration::from_millis(100));
+        let _ = server.anonymous("GET", "/readyz").send().expect(503);
+    }
+}
+
+#[test]
+fn what_people_say_is_for_nobody_else_to_read() {
+    let url = "[store]\nurl = \"sqlite:beside.db\"";
+    let server = ServerBuilder::new(&format!("{url}\n{CONFIG}")).start();
+    let _ = run(&server, "before");
+    let file = |name: &str| server.folder().join(name);
+    for name in [
+        "beside.db",
+        "beside.db-wal",
+        "beside.db-shm",
+        "beside.db.lock",
+    ] {
+        let mode = fs::metadata(file(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let path = file("beside.db");
+    let stopped = server.stop();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let server = stopped.start();
+    let _ = run(&server, "after");
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640, "it was chosen");
 }
 
 /// Another program that holds the database until it is told to let go.

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
     net::SocketAddr,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, mpsc},
@@ -32,6 +33,8 @@ pub struct ServerBuilder {
     has_file: bool,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    /// Its standard error; a file in its folder without it.
+    log: Option<File>,
 }
 
 /// A server that answers. Killed when it is dropped.
@@ -78,6 +81,7 @@ impl ServerBuilder {
                     plugin_dir().display().to_string(),
                 ),
             ],
+            log: None,
         }
     }
 
@@ -101,6 +105,12 @@ impl ServerBuilder {
     /// Adds an argument behind `serve --config FILE`.
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Has it write its log there, where the test sees to what becomes of it.
+    pub fn log_to(mut self, log: impl Into<OwnedFd>) -> Self {
+        self.log = Some(File::from(log.into()));
         self
     }
 
@@ -129,7 +139,7 @@ impl ServerBuilder {
     /// # Panics
     /// When it does not; with its log.
     #[track_caller]
-    pub fn start(self) -> Server {
+    pub fn start(mut self) -> Server {
         let mut child = self.spawn();
         let addresses = addresses(&mut child);
         let Some(address) = addresses.recv_timeout(PATIENCE).ok() else {
@@ -150,7 +160,7 @@ impl ServerBuilder {
     /// # Panics
     /// When it starts after all.
     #[track_caller]
-    pub fn fail(self) -> Ended {
+    pub fn fail(mut self) -> Ended {
         let mut child = self.spawn();
         if let Ok(address) = addresses(&mut child).recv_timeout(PATIENCE) {
             let _ = child.kill();
@@ -160,8 +170,10 @@ impl ServerBuilder {
     }
 
     #[track_caller]
-    fn spawn(&self) -> Child {
-        let log = File::create(log_file(self.folder.path())).expect("there is room for a file");
+    fn spawn(&mut self) -> Child {
+        let log = self.log.take().unwrap_or_else(|| {
+            File::create(log_file(self.folder.path())).expect("there is room for a file")
+        });
         let mut command = Command::new(&self.binary);
         command.arg("serve");
         if self.has_file {

@@ -13,8 +13,13 @@ pub struct StartError(#[from] StartCause);
 /// What kept the app from starting.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartCause {
-    #[error("the log filter is invalid: {0}")]
-    Log(#[source] tracing_subscriber::filter::ParseError),
+    #[error("{place} is no filter of the log: {cause}")]
+    Log {
+        /// Where it is written.
+        place: &'static str,
+        #[source]
+        cause: tracing_subscriber::filter::ParseError,
+    },
     #[error("no threads can be started: {0}")]
     Runtime(#[source] std::io::Error),
     #[error(
@@ -58,7 +63,7 @@ impl StartError {
     /// Whether the configuration is to blame.
     pub(crate) fn is_configuration(&self) -> bool {
         match &self.0 {
-            StartCause::Log(_)
+            StartCause::Log { .. }
             | StartCause::Open(_)
             | StartCause::Agents(_)
             | StartCause::Entrances(_) => true,
@@ -87,6 +92,10 @@ impl StartError {
             StartCause::Bind(error) => {
                 let help = "stop the other program, or set another port: server.port, server.ports, \
                             server.listen or admin.listen";
+                vec![miette::miette!(help = help, "{error}")]
+            }
+            error @ StartCause::Log { .. } => {
+                let help = "write levels and targets, such as info,mortise_host::runtime=debug";
                 vec![miette::miette!(help = help, "{error}")]
             }
             other => vec![miette::miette!("{other}")],

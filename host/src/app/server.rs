@@ -19,12 +19,13 @@ pub struct Server {
     pub(super) signals: Signals,
 }
 
-/// The signals that end the server, and one that would: a file at the limit of its size is an
-/// error of whoever writes it.
+/// The signals that end the server, and two that would: a hangup, and a file at the limit of its size,
+/// which is an error of whoever writes it.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
     _file_size: Signal,
 }
 
@@ -115,14 +116,22 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
             _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 
+    /// Waits for one that ends the server. Many send a hangup to have the configuration read again.
     async fn heard(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hangup.recv() => tracing::warn!(
+                    "SIGHUP changes nothing: the configuration is read at the start; restart the \
+                     server to apply it"
+                ),
+            }
         }
     }
 }

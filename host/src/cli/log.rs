@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+use super::standard_error::{Looks, StandardError};
 use crate::config::{Level, Log, LogFormat};
 
 /// The variable that overrides the configured levels.
@@ -22,16 +23,16 @@ pub(super) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseErro
         Some(directives) => EnvFilter::builder().parse(directives)?,
         None => EnvFilter::builder().parse(directives(log))?,
     };
+    let looks = match log.format {
+        LogFormat::Pretty => Looks::Pretty,
+        LogFormat::Auto if std::io::stderr().is_terminal() => Looks::Pretty,
+        LogFormat::Auto | LogFormat::Json => Looks::Json,
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let pretty = match log.format {
-        LogFormat::Pretty => true,
-        LogFormat::Json => false,
-        LogFormat::Auto => std::io::stderr().is_terminal(),
-    };
+        .with_writer(StandardError::new(looks));
     // An embedding program may have a subscriber of its own: it is kept.
-    let _ = if pretty {
+    let _ = if looks == Looks::Pretty {
         builder
             .with_ansi(std::io::stderr().is_terminal())
             .try_init()

@@ -5,6 +5,7 @@ mod config;
 mod exit;
 mod log;
 mod serve;
+mod standard_error;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -10,7 +10,13 @@ use crate::config::{self, Config, ConfigError, ConfigSource, Environment, Proces
 
 /// The variables of this process, and what the command line says as variables: it is laid over the
 /// file like them, and errors name it.
-struct WithArguments(Vec<(OsString, OsString)>);
+struct WithArguments(Vec<Argument>);
+
+struct Argument {
+    name: &'static str,
+    variable: &'static str,
+    value: OsString,
+}
 
 pub(super) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
     let environment = arguments.http.environment()?;
@@ -64,8 +70,13 @@ pub(super) fn load_config(
 ) -> Result<Config, Failure> {
     let config = Config::load(source, environment)?;
     let overriding = std::env::var(super::log::LOG_VARIABLE).ok();
-    super::log::start(&config.log, overriding.as_deref())
-        .map_err(|error| StartError::from(StartCause::Log(error)))?;
+    super::log::start(&config.log, overriding.as_deref()).map_err(|cause| {
+        let place = match overriding {
+            Some(_) => "the variable MORTISE_LOG",
+            None => "log.targets",
+        };
+        StartError::from(StartCause::Log { place, cause })
+    })?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -84,15 +95,25 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
 impl HttpArgs {
     fn environment(&self) -> Result<WithArguments, Failure> {
         let mut laid_over = Vec::new();
-        let mut lay = |name: &str, value: OsString| laid_over.push((name.into(), value));
+        let mut lay = |name, variable, value| {
+            laid_over.push(Argument {
+                name,
+                variable,
+                value,
+            });
+        };
         if self.http {
-            lay("MORTISE__HTTP__ENABLED", "true".into());
+            lay("--http", "MORTISE__HTTP__ENABLED", "true".into());
         }
         if let Some(port) = self.http_port {
-            lay("MORTISE__HTTP__PORT", port.to_string().into());
+            lay(
+                "--http-port",
+                "MORTISE__HTTP__PORT",
+                port.to_string().into(),
+            );
         }
         if let Some(token) = &self.http_token {
-            lay("MORTISE__HTTP__TOKEN", token.into());
+            lay("--http-token", "MORTISE__HTTP__TOKEN", token.into());
         }
         if let Some(file) = &self.http_token_file {
             // Relative to where the command is given, not to the configuration file.
@@ -100,6 +121,7 @@ impl HttpArgs {
             let file = file.map_err(StartError::from)?;
             let file = serde_json::json!(file.to_string_lossy());
             lay(
+                "--http-token-file",
                 "MORTISE__HTTP__TOKEN",
                 format!("{{ file = {file} }}").into(),
             );
@@ -110,17 +132,30 @@ impl HttpArgs {
 
 // === impl WithArguments ===
 
+impl WithArguments {
+    fn argument(&self, variable: &str) -> Option<&Argument> {
+        self.0.iter().find(|own| own.variable == variable)
+    }
+}
+
 impl Environment for WithArguments {
     fn get(&self, name: &str) -> Option<OsString> {
-        let own = self.0.iter().find(|(own, _)| own == name);
-        own.map(|(_, value)| value.clone())
-            .or_else(|| ProcessEnvironment.get(name))
+        let own = self.argument(name).map(|own| own.value.clone());
+        own.or_else(|| ProcessEnvironment.get(name))
     }
 
     fn vars(&self) -> Vec<(OsString, OsString)> {
         let mut vars = ProcessEnvironment.vars();
-        vars.retain(|(name, _)| self.0.iter().all(|(own, _)| own != name));
-        vars.extend(self.0.iter().cloned());
+        vars.retain(|(name, _)| self.0.iter().all(|own| own.variable != name));
+        let own = |own: &Argument| (own.variable.into(), own.value.clone());
+        vars.extend(self.0.iter().map(own));
         vars
+    }
+
+    fn source(&self, name: &str) -> String {
+        match self.argument(name) {
+            Some(own) => format!("the argument {}", own.name),
+            None => ProcessEnvironment.source(name),
+        }
     }
 }

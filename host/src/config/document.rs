@@ -41,7 +41,13 @@ struct Part {
     name: String,
     range: Range<usize>,
     /// The variable, if the text is `NAME=value`.
-    variable: Option<String>,
+    variable: Option<Variable>,
+}
+
+struct Variable {
+    name: String,
+    /// What errors call it.
+    source: String,
 }
 
 /// Where every key and value stands, by JSON pointer.
@@ -63,7 +69,8 @@ pub(super) fn parse(
     let mut texts = Texts::default();
     texts.push_file(read.name, &read.text);
     for (name, value) in overlay::variables(environment)? {
-        texts.push_variable(name, &value);
+        let source = environment.source(&name);
+        texts.push_variable(Variable { name, source }, &value);
     }
 
     let file = texts.parts[0].range.clone();
@@ -154,12 +161,12 @@ impl Texts {
         self.push(name, text, None);
     }
 
-    fn push_variable(&mut self, name: String, value: &str) {
-        let text = format!("{name}={value}");
-        self.push("environment".to_owned(), &text, Some(name));
+    fn push_variable(&mut self, variable: Variable, value: &str) {
+        let text = format!("{}={value}", variable.name);
+        self.push("environment".to_owned(), &text, Some(variable));
     }
 
-    fn push(&mut self, name: String, text: &str, variable: Option<String>) {
+    fn push(&mut self, name: String, text: &str, variable: Option<Variable>) {
         let start = self.whole.len();
         self.whole.push_str(text);
         self.parts.push(Part {
@@ -174,7 +181,7 @@ impl Texts {
     /// The variables: name, where the text `NAME=value` begins, and the value.
     pub(super) fn variables(&self) -> impl Iterator<Item = (&str, usize, &str)> {
         self.parts.iter().filter_map(|part| {
-            let name = part.variable.as_deref()?;
+            let name = &*part.variable.as_ref()?.name;
             let value = &self.whole[part.range.clone()][name.len() + 1..];
             Some((name, part.range.start, value))
         })
@@ -191,12 +198,16 @@ impl Texts {
             return Problem::new(message, help);
         };
         let message = match &part.variable {
-            Some(variable) => format!("{message} (from the variable {variable})"),
+            Some(variable) => format!("{message} (from {})", variable.source),
             None => message,
         };
         let start = span.start - part.range.start;
         let end = span.end.clamp(span.start, part.range.end) - part.range.start;
-        let text = secret::masked(&self.whole[part.range.clone()]);
+        let text = &self.whole[part.range.clone()];
+        let text = match &part.variable {
+            Some(_) => secret::masked_variable(text),
+            None => secret::masked(text),
+        };
         Problem::new(message, help).at(&part.name, &text, start..end)
     }
 }

@@ -9,6 +9,11 @@ pub trait Environment {
 
     /// All variables.
     fn vars(&self) -> Vec<(OsString, OsString)>;
+
+    /// What errors call a variable: where its value was said.
+    fn source(&self, name: &str) -> String {
+        format!("the variable {name}")
+    }
 }
 
 /// The variables of this process.

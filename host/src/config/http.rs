@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     AgentName, Config, ConfigError, Environment, FreeTable, InstanceName, LibraryName, Listen,
-    PluginEntry, Problem, Secret,
+    PluginEntry, Problem, Secret, secret,
 };
 
 /// The chat API on a port of its own: the plugin `chat-api` and an address for it.
@@ -105,14 +105,16 @@ impl Http {
         match variable.filter(|_| environment.get(OVERLAID_TOKEN).is_none()) {
             None => Ok(own),
             // Nobody who has set it means that everybody may chat.
-            Some(token) => match token.into_string() {
-                Ok(token) if !token.is_empty() => Ok(Some(token)),
-                _ => {
-                    let message = format!("the variable {TOKEN} is empty, or not UTF-8 text");
+            Some(token) => {
+                let token = token.into_string().map(secret::without_line_end);
+                let token = token.map_err(|_| "it is not UTF-8 text");
+                let valid = token.and_then(|it| Secret::try_from(it.clone()).map(|_| it));
+                valid.map(Some).map_err(|error| {
+                    let message = format!("the variable {TOKEN}: {error}");
                     let help = Some("give it a token, or unset it".to_owned());
-                    Err(Problem::new(message, help).into())
-                }
-            },
+                    Problem::new(message, help).into()
+                })
+            }
         }
     }
 }

@@ -204,7 +204,8 @@ impl TryFrom<String> for CapabilityName {
                 name: name.to_owned(),
             }),
             _ => Err(format!(
-                "{text:?} does not name a plugin; write \"instance/name\", such as \"llm/gpt-4.1\""
+                "{text:?} does not name a plugin; write \"instance/name\", such as \
+                 \"llm/openai/gpt-4.1\""
             )),
         }
     }
@@ -253,8 +254,8 @@ impl TryFrom<String> for ModelName {
             CapabilityName::try_from(text.clone())?;
         } else if !is_name(&text) {
             return Err(format!(
-                "{text:?} names no model; write \"instance/model\", such as \"llm/gpt-4.1\", or an \
-                 alias of [models]"
+                "{text:?} names no model; write \"instance/model\", such as \"llm/openai/gpt-4.1\", \
+                 or an alias of [models]"
             ));
         }
         Ok(Self(text))

@@ -23,7 +23,7 @@ pub(super) fn variables(environment: &dyn Environment) -> Result<Vec<(String, St
             let message = format!("the value of the variable {name} is not UTF-8 text");
             return Err(Problem::new(message, None));
         };
-        variables.push((name.to_owned(), value));
+        variables.push((name.to_owned(), secret::without_line_end(value)));
     }
     variables.sort();
     Ok(variables)

@@ -44,7 +44,20 @@ impl TryFrom<String> for Secret {
 
     fn try_from(text: String) -> Result<Self, &'static str> {
         if text.is_empty() {
-            return Err("the secret is empty");
+            return Err("it is empty");
+        }
+        if text.trim().is_empty() {
+            return Err("it is blank");
+        }
+        if text.contains(char::is_control) {
+            return Err(
+                "it has a control character in it, such as a line end, which no header carries",
+            );
+        }
+        if text.trim() != text || text.starts_with('\u{feff}') {
+            return Err(
+                "it begins or ends with a space or a byte order mark, which no header carries",
+            );
         }
         Ok(Self(text.into_bytes().into()))
     }
@@ -182,7 +195,7 @@ impl Resolver<'_> {
                     return Err(format!("{source} is not set, and a secret is read from it"));
                 };
                 let text = value.into_string().ok();
-                (source, text)
+                (source, text.map(without_line_end))
             }
             Reference::File(path) => {
                 let path = self.folder.join(path);
@@ -210,7 +223,7 @@ impl Resolver<'_> {
     }
 }
 
-/// The text of a file without its last newline; `None` if it is no text.
+/// The text of a file; `None` if it is no text.
 fn read_file(path: &Path) -> std::io::Result<Option<String>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
@@ -220,13 +233,18 @@ fn read_file(path: &Path) -> std::io::Result<Option<String>> {
     if bytes.len() as u64 > LONGEST {
         return Err(std::io::Error::other("it is too large for a secret"));
     }
-    if bytes.ends_with(b"\n") {
-        bytes.pop();
-        if bytes.ends_with(b"\r") {
-            bytes.pop();
+    Ok(String::from_utf8(bytes).ok().map(without_line_end))
+}
+
+/// The text without the one line end that editors and shells put behind it.
+pub(super) fn without_line_end(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
         }
     }
-    Ok(String::from_utf8(bytes).ok())
+    text
 }
 
 /// Whether a value says where a secret is, rather than what it is.
@@ -248,58 +266,135 @@ fn reference(table: &DeTable<'_>) -> Option<Reference> {
 
 // === masking ===
 
-const SECRET_WORDS: [&str; 7] = [
+/// How the name of a value ends that nobody may read, in a file and in a variable.
+const SECRET_WORDS: [&str; 14] = [
     "secret",
+    "secrets",
     "token",
     "password",
+    "passwords",
+    "passwd",
+    "pwd",
     "passphrase",
-    "apikey",
-    "api_key",
-    "private_key",
+    "key",
+    "keys",
+    "authorization",
+    "credential",
+    "credentials",
+    "cookie",
 ];
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.ends_with(word))
+}
 
 /// The text with stars for every value whose key sounds like a secret, byte for byte, so that
 /// places stay where they are. Works on broken text, which is when it is shown.
 pub(super) fn masked(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        mask_line(line, &mut masked);
-    }
+    mask(text, &mut masked);
     masked
 }
 
-fn mask_line(mut line: &str, masked: &mut String) {
-    while let Some(equals) = line.find('=') {
-        let (key, rest) = line.split_at(equals + 1);
-        masked.push_str(key);
-        let key = key[..equals].trim_end().trim_end_matches(['"', '\'']);
-        let key = key.to_ascii_lowercase();
-        line = rest;
-        if !SECRET_WORDS.iter().any(|word| key.ends_with(word)) {
-            continue;
-        }
-        let value = rest.trim_start();
-        masked.push_str(&rest[..rest.len() - value.len()]);
-        let end = end_of_value(value);
-        masked.extend(std::iter::repeat_n('*', end));
-        line = &value[end..];
+/// The text `NAME=value` of a variable, likewise. A secret there may look like anything.
+pub(super) fn masked_variable(text: &str) -> String {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    let is_told = DeValue::parse(value).is_ok_and(|value| is_reference(value.get_ref()));
+    if is_secret(name) && !is_told {
+        return format!("{name}={}", stars(value));
     }
-    masked.push_str(line);
+    masked(text)
 }
 
-/// Where a value ends that is text or a bare word; 0 for a table or an array.
-fn end_of_value(value: &str) -> usize {
-    let line_end = value.trim_end().len();
+fn mask(mut text: &str, masked: &mut String) {
+    while let Some(equals) = text.find('=') {
+        let (before, value) = text.split_at(equals + 1);
+        masked.push_str(before);
+        text = value;
+        let key = before[..equals].trim_end().trim_end_matches(['"', '\'']);
+        if is_secret(key) {
+            let blank = value.len() - value.trim_start_matches([' ', '\t']).len();
+            masked.push_str(&value[..blank]);
+            text = mask_value(&value[blank..], masked);
+        }
+    }
+    masked.push_str(text);
+}
+
+/// Masks a value, and returns what comes behind it. Of a table, each key speaks for itself.
+fn mask_value<'t>(value: &'t str, masked: &mut String) -> &'t str {
     match value.chars().next() {
-        Some('{' | '[') => 0,
-        Some(quote @ ('"' | '\'')) => value[1..]
+        Some('{') => value,
+        Some('[') => mask_list(value, masked),
+        _ => {
+            let (secret, rest) = value.split_at(end_of_value(value));
+            masked.push_str(&stars(secret));
+            rest
+        }
+    }
+}
+
+/// Masks what is in a list, and in the lists in it.
+fn mask_list<'t>(mut list: &'t str, masked: &mut String) -> &'t str {
+    let mut depth = 0_usize;
+    while let Some(first) = list.chars().next() {
+        let end = match first {
+            '[' | ']' | ',' => 1,
+            '#' => list.find('\n').unwrap_or(list.len()),
+            '{' => list.find('}').map_or(list.len(), |brace| brace + 1),
+            blank if blank.is_whitespace() => blank.len_utf8(),
+            _ => {
+                list = mask_value(list, masked);
+                continue;
+            }
+        };
+        let (part, rest) = list.split_at(end);
+        mask(part, masked);
+        list = rest;
+        match first {
+            '[' => depth += 1,
+            ']' if depth == 1 => break,
+            ']' => depth -= 1,
+            _ => {}
+        }
+    }
+    list
+}
+
+/// As many stars as bytes; lines stay lines.
+fn stars(secret: &str) -> String {
+    let star = |byte| if byte == b'\n' { '\n' } else { '*' };
+    secret.bytes().map(star).collect()
+}
+
+/// Where a value ends that is text or a bare word; behind its first character at least.
+fn end_of_value(value: &str) -> usize {
+    for quotes in ["\"\"\"", "'''"] {
+        if let Some(text) = value.strip_prefix(quotes) {
+            let Some(end) = text.find(quotes) else {
+                return value.len();
+            };
+            // Of more than three, the first belong to the text.
+            let end = end + 2 * quotes.len();
+            let more = value[end..]
+                .chars()
+                .take_while(|it| quotes.starts_with(*it));
+            return end + more.count();
+        }
+    }
+    let line = value.lines().next().unwrap_or_default().trim_end();
+    match value.chars().next() {
+        Some(quote @ ('"' | '\'')) => line
             .match_indices(quote)
-            .map(|(index, _)| index + 1)
-            .find(|&index| !value[..index].ends_with('\\'))
-            // Three quotes open text that goes on: everything on this line belongs to it.
-            .filter(|&index| index > 1)
-            .map_or(line_end, |index| index + 1),
-        _ => value[..line_end].find([',', '}', '#']).unwrap_or(line_end),
+            .skip(1)
+            .map(|(index, _)| index)
+            .find(|&index| quote == '\'' || !line[..index].ends_with('\\'))
+            .map_or(line.len(), |index| index + 1),
+        first => {
+            let end = line.find([',', '}', ']', '#']).unwrap_or(line.len());
+            end.max(first.map_or(0, char::len_utf8))
+        }
     }
 }
 

@@ -191,7 +191,7 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             2,
             9,
             "`agents.a.model`: \"g p t\" names no model; write \"instance/model\", such as \
-             \"llm/gpt-4.1\", or an alias of [models]",
+             \"llm/openai/gpt-4.1\", or an alias of [models]",
             "",
         ),
         (
@@ -199,7 +199,7 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             2,
             9,
             "`models.primary.model`: \"gpt\" does not name a plugin; write \"instance/name\", such \
-             as \"llm/gpt-4.1\"",
+             as \"llm/openai/gpt-4.1\"",
             "",
         ),
         (
@@ -242,7 +242,7 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             2,
             13,
             "`agents.a.max_steps` must be at least 1",
-            "remove the key for the server's limit",
+            "remove the key for no limit",
         ),
         (
             "[agents.a]\noutput_schema = { type = \"text\" }",
@@ -313,7 +313,7 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             "[server]\nsecret = \"\"",
             2,
             10,
-            "`server.secret`: the secret is empty",
+            "`server.secret`: it is empty",
             "",
         ),
         (
@@ -522,10 +522,15 @@ fn secrets_are_read_and_never_shown() {
          model_options = {{ key = {{ env = \"TOKEN\" }} }}\n[models.m]\nmodel = \"x/y\"\n\
          defaults = {{ key = {{ env = \"TOKEN\" }} }}"
     );
-    let config = load_with(&text, &[("TOKEN", "env-canary\"\n{}")]).unwrap();
+    let text = text.replacen("TOKEN", "SECRET", 1);
+    let environment = [
+        ("SECRET", "server-canary\"{}\n"),
+        ("TOKEN", "env-canary\"\n{}"),
+    ];
+    let config = load_with(&text, &environment).unwrap();
     assert_eq!(
         config.server.secret.as_ref().unwrap().as_bytes(),
-        b"env-canary\"\n{}"
+        b"server-canary\"{}"
     );
     let plugin = config.plugins.load[0].config.value();
     assert_eq!(plugin.pointer("/deep/0/key").unwrap(), "file-canary");
@@ -551,10 +556,56 @@ fn an_error_shows_no_secret_that_stands_near() {
         "[[plugins.load]]\nname = \"x\"\nconfig = { api_key = 'canary', port = }",
         "[[plugins.load]]\nname = \"x\"\nconfigg = { \"Access-Token\" = \"can\\\"ary canary\" }",
         "server = { secret = canary }",
+        "server = { key = \"canary\", keys = ['canary', { key = 'canary' }, \"canary\"], prot = 1 }",
+        "server = { secret = \"\"\"canary\n canary\"\"\"\", token = '''canary''', prot = 1 }",
+        "[server]\nsecret = { x = { authorization = \"Bearer canary\" }, Cookie = 'canary\\' }",
+        "[server]\nport = [{ password = [\n'canary', # of a friend\n[\"canary]\"]] }]",
+        "[server]\nport = { credentials = canary",
     ] {
         let report = report(&load(text).expect_err(text));
         assert!(!report.contains("canary"), "{report}");
     }
+    for (name, value) in [
+        ("MORTISE__SERVER__SECRETS", "canary, canary"),
+        ("MORTISE__SERVER__API_KEY", "{ canary"),
+        ("MORTISE__SERVER__PORT", "{ key = \"canary\" }"),
+        ("MORTISE__SERVER__KEYS", "[\"canary\", \"canary\"]"),
+    ] {
+        let report = report(&load_with("", &[(name, value)]).expect_err(name));
+        assert!(report.contains(name), "{report}");
+        assert!(!report.contains("canary"), "{report}");
+    }
+}
+
+#[test]
+fn a_secret_that_nobody_could_present_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    for (secret, said) in [
+        (" ", "is blank"),
+        ("\n", "is empty"),
+        (" s", "begins or ends with a space"),
+        ("s\u{a0}", "begins or ends with a space"),
+        ("\u{feff}s", "byte order mark"),
+        ("s\n\n", "control character"),
+        ("s\u{1}t", "control character"),
+    ] {
+        fs::write(&file, secret).unwrap();
+        let from_file = format!("[server]\nsecret = {{ file = {file:?} }}");
+        let environment = |name| vec![(name, secret)];
+        for (text, environment) in [
+            (&*from_file, vec![]),
+            ("[server]\nsecret = { env = \"S\" }", environment("S")),
+            ("", environment("MORTISE__SERVER__SECRET")),
+            ("[http]", environment("MORTISE_HTTP_TOKEN")),
+        ] {
+            let error = load_with(text, &environment).expect_err(text);
+            let message = error.to_string();
+            assert!(message.contains(said), "{text} {secret:?}: {message}");
+        }
+    }
+    let written = "[server]\nsecret = \" s\"";
+    assert!(report(&load(written).unwrap_err()).contains("begins or ends"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What needs more than one key to judge, and the limits of single values. All of it is reported
 //! at once.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -141,9 +142,25 @@ impl Checks<'_> {
         if let Some(tls) = &server.tls {
             self.period("server.tls.refresh", tls.refresh);
         }
+        // Of several ports a free one is taken.
+        let main = server.address().filter(|_| server.ports.is_empty());
+        let main = main.map(|host| SocketAddr::from((host, server.port)));
         for (index, listen) in server.listen.iter().enumerate() {
             let pointer = format!("/server/listen/{index}");
             let address = listen.address;
+            if address.port() != 0 && main == Some(address) {
+                // What `http` says was put there, and is written nowhere.
+                let (pointer, key) = if self.document.has(&pointer) {
+                    (format!("{pointer}/address"), "server.listen")
+                } else {
+                    ("/http/port".to_owned(), "http.port")
+                };
+                self.report(
+                    &pointer,
+                    format!("`{key}` is {address}, which is `server.host` and `server.port`"),
+                    "give each a port of its own",
+                );
+            }
             let further = server.listen[..index].iter().map(|it| it.address);
             if address.port() != 0 && further.into_iter().any(|it| it == address) {
                 self.report(
@@ -296,7 +313,7 @@ impl Checks<'_> {
                 self.report(
                     &format!("/quota{place}/cost_per_day"),
                     "`cost_per_day` is set, but no model has a price",
-                    "say what the models cost, such as [prices.\"llm/gpt-4.1-mini\"] input = \
+                    "say what the models cost, such as [prices.\"llm/openai/gpt-4.1-mini\"] input = \
                      \"0.40\", output = \"1.60\"",
                 );
             }
@@ -417,7 +434,7 @@ impl Checks<'_> {
             self.report(
                 &format!("{pointer}/max_steps"),
                 format!("`{path}.max_steps` must be at least 1"),
-                "remove the key for the server's limit",
+                "remove the key for no limit",
             );
         }
         for (index, rule) in agent.rules.iter().enumerate() {

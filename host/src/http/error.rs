@@ -155,6 +155,12 @@ impl Failure {
         }])
     }
 
+    /// The body has a field that is not known there.
+    pub(super) fn unknown_field(key: &str) -> Self {
+        let pointer = format!("/{}", schema::escaped(key));
+        Self::invalid_at(&shortened(&pointer), "is not known here")
+    }
+
     /// A key of the body is there twice, at this pointer.
     pub(super) fn twice(pointer: &str) -> Self {
         let pointer = shortened(pointer);
@@ -229,6 +235,11 @@ impl Failure {
         };
         match rendered {
             Ok(mut response) => {
+                if is_failure(response.status().as_u16()) && !is_failure(error.status) {
+                    // The client does not read what is behind it.
+                    let (instance, code) = (&mount.instance, &*error.code);
+                    tracing::warn!(%instance, code, error = &*error.message, "the request failed");
+                }
                 for (name, value) in kept {
                     response.headers_mut().entry(name).or_insert(value);
                 }
@@ -382,9 +393,16 @@ fn log(error: &Error) {
     let code = problem::public_code(error);
     if code == INTERNAL {
         tracing::error!(%error, "the request failed");
+    } else if is_failure(problem::code_info(code).status) {
+        tracing::warn!(code, error = error.message(), "the request failed");
     } else {
         tracing::debug!(code, error = error.message(), "the request failed");
     }
+}
+
+/// Whether something does not work. That there is no room is said elsewhere, and would be said often.
+fn is_failure(status: u16) -> bool {
+    status >= 500 && status != 503
 }
 
 fn refuses(response: &Response) -> bool {

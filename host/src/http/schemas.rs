@@ -7,7 +7,12 @@ use serde_json::{Value, json};
 use crate::schema::Schema;
 
 pub(super) static RUN: LazyLock<Schema> = LazyLock::new(|| compile(&run()));
-pub(super) static JOB: LazyLock<Schema> = LazyLock::new(|| compile(&job()));
+/// The schema would not name a field that is not known: whoever reads the body does.
+pub(super) static JOB: LazyLock<Schema> = LazyLock::new(|| {
+    let mut schema = job();
+    schema["additionalProperties"] = true.into();
+    compile(&schema)
+});
 pub(super) static TOOL_RESULT: LazyLock<Schema> = LazyLock::new(|| compile(&tool_result()));
 pub(super) static TOOL_INPUT: LazyLock<Schema> = LazyLock::new(|| compile(&tool_input()));
 pub(super) static TOOL_APPROVAL: LazyLock<Schema> = LazyLock::new(|| compile(&tool_approval()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mortise_plugin_api::{Error, Event, Principal, RunResult};
 
 use super::api::RunOutcome;
+use super::failure;
 use super::service::{Runtime, internal};
 use crate::store::{IdempotencyKey, KeyedRun};
 
@@ -65,16 +66,28 @@ impl Runtime {
     /// The answer of a run that answered with JSON, for whoever repeats its request.
     ///
     /// # Errors
-    /// What the run failed with; `CONFLICT` as long as it is under way.
+    /// What the run failed with; `CONFLICT` as long as it is under way, and for one that is not
+    /// known.
     pub(crate) async fn repeated_answer(&self, run_id: &str) -> RunOutcome<RunResult> {
+        // Before its answer is looked for, which is stored with its end.
+        let run = self.engine.store.run(run_id).await.map_err(internal)?;
         let last_words = self.engine.store.events(run_id, 0, 1).await;
         let batches = last_words.map_err(internal)?;
-        let Some((_, json)) = batches.iter().find_map(|batch| batch.peek()) else {
-            return Err(conflict(
+        if let Some((_, json)) = batches.iter().find_map(|batch| batch.peek()) {
+            return answer(json, run_id);
+        }
+        match run {
+            // It has no last words: the server ended before it did.
+            Some(run) if run.ended_at.is_some() => Err(failure::of_run(&failure::interrupted())),
+            Some(_) => Err(conflict(
                 "The request with this Idempotency-Key is still under way.",
-            ));
-        };
-        answer(json, run_id)
+            )),
+            // Whether it was done before it was forgotten, nobody knows: it is not begun again.
+            None => Err(conflict(
+                "The run of this Idempotency-Key has not begun yet, or is not known any more: ask \
+                 again soon, or with another key.",
+            )),
+        }
     }
 }
 

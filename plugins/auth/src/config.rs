@@ -39,6 +39,11 @@ pub(crate) enum ConfigError {
     NoKeys,
     #[error("config.keys[{0}].key is blank")]
     BlankKey(usize),
+    #[error(
+        "config.keys[{0}].key has a control character or a byte order mark in it, which no header \
+         carries"
+    )]
+    UnpresentableKey(usize),
     #[error("config.keys[{0}].subject is blank")]
     BlankSubject(usize),
     #[error("config.keys[{second}].key is the same as config.keys[{first}].key")]

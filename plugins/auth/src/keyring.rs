@@ -35,6 +35,9 @@ impl Keyring {
             if text.is_empty() {
                 return Err(ConfigError::BlankKey(place));
             }
+            if text.contains(|it: char| it.is_control() || it == '\u{feff}') {
+                return Err(ConfigError::UnpresentableKey(place));
+            }
             if key.subject.trim().is_empty() {
                 return Err(ConfigError::BlankSubject(place));
             }
@@ -127,6 +130,17 @@ mod tests {
                 second: 2
             }
         );
+    }
+
+    #[test]
+    fn a_key_that_no_header_carries_is_refused() {
+        for text in ["a\nb", "a\u{1}", "\u{feff}a"] {
+            let keys = vec![key("k", "ann"), key(text, "bob")];
+            assert_eq!(
+                Keyring::new(keys).unwrap_err(),
+                ConfigError::UnpresentableKey(1)
+            );
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub struct Exposed {
     /// Where the result of a job is to be found: `state`, `event`, `state-and-event`, `none`.
     #[serde(default)]
     pub result_policy: ResultPolicy,
-    /// How often a job is tried.
+    /// How often a job is tried: 1 to 100 times.
     #[serde(default = "attempts")]
     pub max_attempts: u32,
     /// Jobs with a higher one come first.
@@ -86,6 +86,9 @@ pub enum Mode {
     /// With a job, at once.
     Accepted,
 }
+
+/// More attempts are none that the server makes.
+const MOST_ATTEMPTS: u32 = 100;
 
 fn post() -> String {
     "POST".to_owned()
@@ -124,6 +127,8 @@ impl Config {
                 ("payload", "is given, and the method has no body")
             } else if !states.contains("/:jobId") {
                 ("status_url", "names no `:jobId`")
+            } else if !(1..=MOST_ATTEMPTS).contains(&exposed.max_attempts) {
+                ("max_attempts", "is not between 1 and 100")
             } else {
                 continue;
             };

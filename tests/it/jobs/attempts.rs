@@ -116,6 +116,10 @@ fn what_cannot_be_done_is_refused_and_not_enqueued() {
         (json!({}), "/"),
         (json!({ "input": "hi", "maxAttempts": 0 }), "/maxAttempts"),
         (
+            json!({ "input": "hi", "max/attempts": 2 }),
+            "/max~1attempts",
+        ),
+        (
             json!({ "input": "hi", "resultPolicy": "x" }),
             "/resultPolicy",
         ),

@@ -239,10 +239,10 @@ fn an_error_of_the_agent_is_told_and_any_other_is_masked() {
         )
     );
 
-    for body in [
-        ticket("boom"),
-        ticket("badout"),
-        json!({ "text": "say [500]" }),
+    for (body, cause) in [
+        (ticket("boom"), "secret internals"),
+        (ticket("badout"), "does not fit `output`"),
+        (json!({ "text": "say [500]" }), "UPSTREAM_FAILED"),
     ] {
         let problem = assert_problem(&asks(&server, TRIAGE, &body), 500);
         assert_eq!(problem["detail"], "Internal Server Error");
@@ -253,6 +253,7 @@ fn an_error_of_the_agent_is_told_and_any_other_is_masked() {
         for inside in ["secret internals", "urgent", "upstream exploded"] {
             assert!(!problem.to_string().contains(inside), "{problem}");
         }
+        let _ = server.wait_for_log(cause);
     }
 
     let markdown = server.post(TRIAGE).header("accept", "text/markdown");
@@ -566,6 +567,11 @@ fn a_mistake_in_the_configuration_ends_the_start_with_its_place() {
         &["endpoints.8.payload", "has no"],
     );
     fails("runs/:jobId", "runs", &["status_url", ":jobId"]);
+    for attempts in ["0", "101"] {
+        let wrong = format!("max_attempts = {attempts}\nmethod = \"GET\"");
+        let said = ["endpoints.8.max_attempts", "between 1 and 100"];
+        fails(r#"method = "GET""#, &wrong, &said);
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ use crate::http::{json, params, schemas};
 const OF_RUN: [&str; 4] = ["input", "context", "conversationId", "modelOptions"];
 /// The whole numbers that are said of the job.
 const NUMBERS: [&str; 4] = ["priority", "delay", "maxAttempts", "backoff"];
+/// What else is said of the job.
+const OTHERS: [&str; 4] = ["resultPolicy", "outputSchema", "service", "name"];
 
 pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
     let principal = call.principal();
@@ -27,6 +29,10 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
         body,
     } = call;
     let body = body.checked(&request.headers, &schemas::JOB)?;
+    let is_known = |key: &str| [OF_RUN, NUMBERS, OTHERS].as_flattened().contains(&key);
+    if let Some(key) = body.keys().find(|key| !is_known(key)) {
+        return Err(Failure::unknown_field(key));
+    }
     let conversation_id = body.get("conversationId").and_then(Value::as_str);
     if !conversation_id.is_none_or(params::is_plain) {
         return Err(Failure::invalid_at(

@@ -169,6 +169,17 @@ impl ToolTable {
         open.into_iter().map(named).collect()
     }
 
+    /// The names of the tools, each as it is and with its instance.
+    fn full_names(&self) -> impl Iterator<Item = (&str, String)> {
+        self.entries.iter().map(|(instance, tool)| {
+            let name = &*tool.info.name;
+            let full = instance
+                .as_ref()
+                .map_or_else(|| name.to_owned(), |it| full_name(it, &tool.info));
+            (name, full)
+        })
+    }
+
     /// The tools that any of the patterns means; `whose` says for what.
     fn matching<'p>(
         &self,
@@ -189,22 +200,22 @@ impl ToolTable {
                 }
                 matched = true;
                 match chosen.iter().find(|other| other.info.name == *name) {
-                    Some(other) if !Arc::ptr_eq(other, tool) => errors.push(AgentError {
-                        pointer: pointer.clone(),
-                        message: format!("{whose} would have two tools '{name}'"),
-                        help: Some("name the instance: `\"instance.tool\"`".into()),
-                    }),
+                    Some(other) if !Arc::ptr_eq(other, tool) => {
+                        let same = self.full_names().filter(|(own, _)| own == name);
+                        let same: Vec<String> = same.map(|(_, full)| full).collect();
+                        errors.push(AgentError {
+                            pointer: pointer.clone(),
+                            message: format!("{whose} would have two tools '{name}'"),
+                            help: Some(listed("name one of them with its instance", same.iter())),
+                        });
+                    }
                     Some(_) => {}
                     None => chosen.push(Arc::clone(tool)),
                 }
             }
             let may_come = may_come(&self.toolsets, pattern.as_str());
             if !matched && pattern.is_exact() && !may_come {
-                let names: Vec<String> = self
-                    .entries
-                    .iter()
-                    .map(|(_, tool)| tool.info.name.clone())
-                    .collect();
+                let names: Vec<String> = self.full_names().map(|(_, full)| full).collect();
                 errors.push(AgentError {
                     pointer,
                     message: format!("{whose} names a tool '{pattern}' that does not exist"),

@@ -73,6 +73,8 @@ enum OpenCause {
         #[source]
         source: std::io::Error,
     },
+    #[error("the file cannot be made: {0}")]
+    File(#[source] std::io::Error),
     #[error("the file is not a database of Mortise")]
     Foreign,
     #[error("the database has version {found}, and this server knows versions up to {known}")]
@@ -113,6 +115,7 @@ impl SqliteStore {
     async fn connect(&self) -> Result<Writer, OpenCause> {
         make_folder(&self.path)?;
         let lock = DatabaseLock::take(&self.path)?;
+        make_file(&self.path)?;
         let options = options(&self.path, &self.limits);
         let mut connection = options.connect().await?;
         schema::prepare(&mut connection).await?;
@@ -171,6 +174,23 @@ fn make_folder(database: &Path) -> Result<(), OpenCause> {
             path: folder.to_owned(),
             source,
         })
+}
+
+/// SQLite would let everybody read what people have said; the files that it makes beside this one
+/// have the mode of this one.
+fn make_file(database: &Path) -> Result<(), OpenCause> {
+    use std::io::ErrorKind;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(database);
+    match made {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(OpenCause::File(error)),
+        _ => Ok(()),
+    }
 }
 
 fn options(path: &Path, limits: &Limits) -> SqliteConnectOptions {
@@ -380,7 +400,7 @@ impl OpenError {
             OpenCause::InUse { .. } => {
                 "stop the other server, or give this one another file in store.url"
             }
-            OpenCause::Lock { .. } | OpenCause::Folder { .. } => {
+            OpenCause::Lock { .. } | OpenCause::Folder { .. } | OpenCause::File(_) => {
                 "the folder of the database must be writable for the user of the server"
             }
             OpenCause::Foreign => "name another file in store.url; this one was not touched",

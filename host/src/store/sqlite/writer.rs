@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -104,6 +105,8 @@ pub(super) struct Writer {
     limits: Limits,
     clock: Clock,
     health: Health,
+    /// What was found to be damaged; not before the next start is the database used again.
+    damage: Option<StoreError>,
     /// When it is tried again whether the database can be written.
     try_again: Instant,
     forgot_at: u64,
@@ -127,6 +130,7 @@ impl Writer {
             limits,
             clock,
             health,
+            damage: None,
             try_again: Instant::now(),
             forgot_at: 0,
         }
@@ -204,6 +208,13 @@ impl Writer {
                     // Until it is closed, it holds the database. What it says was said before.
                     let _ = connection.close().await;
                 }
+                if is_damage(&error) {
+                    tracing::error!(
+                        "the database is damaged: stop the server, and put a backup in its place; \
+                         until then nothing is stored"
+                    );
+                    self.damage = Some(StoreError(error.to_string()));
+                }
                 self.try_to_write().await;
                 Err(StoreError::from(error))
             }
@@ -221,6 +232,12 @@ impl Writer {
 
     /// Finds out whether the database can be written, without waiting for who holds it.
     async fn try_to_write(&mut self) {
+        if let Some(damage) = &self.damage {
+            // A page that can be written says nothing of the others.
+            self.health.set(Some(damage.clone()));
+            self.try_again = Instant::now() + TRY_AGAIN;
+            return;
+        }
         let options = self.options.clone().busy_timeout(Duration::ZERO);
         let tried = async {
             let mut connection = options.connect().await?;
@@ -261,6 +278,16 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Whether SQLite has found what is in the file to be wrong.
+fn is_damage(error: &sqlx::Error) -> bool {
+    const CORRUPT: i32 = 11;
+    const NO_DATABASE: i32 = 26;
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    let code = code.and_then(|code| code.parse::<i32>().ok());
+    // What is above the first byte says more of the same.
+    code.is_some_and(|code| [CORRUPT, NO_DATABASE].contains(&(code & 0xff)))
 }
 
 // === impl Command ===

@@ -1,5 +1,6 @@
 //! An app at its own port, until the process is told to stop.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    /// A hangup means that its window was closed.
+    is_in_terminal: bool,
     _file_size: Signal,
 }
 
@@ -117,6 +120,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            is_in_terminal: std::io::stdin().is_terminal(),
             _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
@@ -127,10 +131,15 @@ impl Signals {
             tokio::select! {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
-                _ = self.hangup.recv() => tracing::warn!(
-                    "SIGHUP changes nothing: the configuration is read at the start; restart the \
-                     server to apply it"
-                ),
+                _ = self.hangup.recv() => {
+                    if self.is_in_terminal {
+                        return;
+                    }
+                    tracing::warn!(
+                        "SIGHUP changes nothing: the configuration is read at the start; restart the \
+                         server to apply it"
+                    );
+                }
             }
         }
     }

@@ -29,11 +29,7 @@ fn a_configuration_that_makes_no_sense_says_where_and_why() {
             "/rules/0/pattern",
             "size limit",
         ),
-        (
-            json!({ "max_chars": 0 }),
-            "/rules/0/max_chars",
-            "at least 1",
-        ),
+        (json!({ "max_chars": 0 }), "/rules/0/max_chars", ">= 1"),
         (
             json!({ "max_chars": 9, "action": "redact" }),
             "/rules/0/action",

@@ -264,7 +264,7 @@ fn a_configuration_that_makes_no_sense_says_why() {
         ),
         (rule(&json!({ "window": "1s" })), "max"),
         (rule(&json!({ "max": 0, "window": "1s" })), "max"),
-        (rule(&json!({ "max": -1, "window": "1s" })), "-1"),
+        (rule(&json!({ "max": -1, "window": "1s" })), "/rules/0/max"),
         (
             rule(&json!({ "max": 1, "window": "1s", "kinds": ["walk"] })),
             "walk",

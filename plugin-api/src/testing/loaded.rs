@@ -76,7 +76,13 @@ fn check(what: &str, schema: &Value, value: &Value) -> Result<()> {
     };
     let said: Vec<String> = issues
         .iter()
-        .map(|issue| format!("{} {}", issue.instance_path, issue.message))
+        .map(|issue| {
+            let at = &issue.instance_path;
+            match issue.params["additionalProperty"].as_str() {
+                Some(key) => format!("{at} has no `{key}`"),
+                None => format!("{at} {}", issue.message),
+            }
+        })
         .collect();
     let message = format!("{what} does not fit its schema: {}", said.join("; "));
     let refused = Error::invalid(message);

@@ -279,7 +279,7 @@ fn a_configuration_that_makes_no_sense_says_why() {
         ),
         (
             json!({ "rules": [same], "on_store_error": "ignore" }),
-            "ignore",
+            "/on_store_error",
         ),
     ] {
         let refused = host().load::<RateLimit>(config.clone()).map(drop);

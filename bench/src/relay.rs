@@ -9,14 +9,12 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::post,
-    serve::ListenerExt as _,
 };
 use futures_util::stream::unfold;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use crate::{
-    say,
+    rival::serve_routes,
     wire::{Connection, Request},
 };
 
@@ -51,13 +49,7 @@ async fn listen(provider: Provider) -> io::Result<()> {
             }
         }),
     );
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    say(&format!("listening on http://{}", listener.local_addr()?));
-    let listener = listener.tap_io(|stream| {
-        // Without it both would wait for delayed acknowledgements; an error leaves it slow.
-        let _ = stream.set_nodelay(true);
-    });
-    axum::serve(listener, routes).await
+    serve_routes(routes).await
 }
 
 // === impl Provider ===

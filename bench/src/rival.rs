@@ -55,6 +55,11 @@ async fn serve_files(folder: &Path, writes: Writes) -> io::Result<()> {
             async move { answer }
         }),
     );
+    serve_routes(routes).await
+}
+
+/// Serves at a free port, and prints the address.
+pub(crate) async fn serve_routes(routes: Router) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     say(&format!("listening on http://{}", listener.local_addr()?));
     let listener = listener.tap_io(|stream| {

@@ -79,6 +79,32 @@ fn yes() -> bool {
     true
 }
 
+/// An agent that clients may run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct AgentSummary {
+    /// The name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// What it thinks with, as the configuration says it; absent where its loop is Rust.
+    pub model: Option<String>,
+    /// The tools that it may call.
+    pub tools: Vec<ToolSummary>,
+}
+
+/// A tool of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct ToolSummary {
+    /// The name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+}
+
 // === impl AgentInfo ===
 
 impl AgentInfo {

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::error::Result;
 use crate::event::Event;
-use crate::host::Metric;
 use crate::limit::{Limit, Taken};
+use crate::metric::Metric;
 use crate::model::{ChunkStream, ModelRequest};
 use crate::request::Request;
 use crate::run::RunInfo;

@@ -422,6 +422,29 @@ impl Event {
         }
     }
 
+    /// Whether it ends the run.
+    pub fn ends_run(&self) -> bool {
+        matches!(
+            self,
+            Self::RunFinished { .. } | Self::RunError { .. } | Self::RunAborted { .. }
+        )
+    }
+
+    /// The event as a plugin may emit it: with a time, where its maker left that to the server.
+    #[doc(hidden)]
+    pub fn emitted(mut self, now: u64) -> Result<Self> {
+        if matches!(self, Self::RunStarted { .. }) || self.ends_run() {
+            let message = format!("only the host emits {}", self.kind());
+            return Err(Error::bad_request(message));
+        }
+        if matches!(&self, Self::Custom(value) if !value["type"].is_string()) {
+            let message = "an event is an object with a text `type`";
+            return Err(Error::bad_request(message));
+        }
+        self.stamp(now);
+        Ok(self)
+    }
+
     /// What the run came to, where this is its end: `ABORTED` for one that was aborted.
     pub fn outcome(&self) -> Option<Result<RunResult>> {
         match self {

@@ -8,9 +8,10 @@ use futures_util::future::{Either, select};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::host::{Host, NumberedEvent};
+use crate::host::Host;
 use crate::response::{BodyWriter, Response};
 use crate::run_events::RunEvents;
+use crate::run_status::NumberedEvent;
 
 /// Where a stream of events is written to; see [`Response::events`].
 #[derive(Debug)]

@@ -5,218 +5,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::agent::AgentSummary;
 use crate::backend::HostBackend;
 use crate::error::{Error, Result};
-use crate::event::{Event, RunResult};
+use crate::event::RunResult;
 use crate::job::{Job, JobQuery, JobRequest};
 use crate::limit::{Limit, Taken};
-use crate::message::{Item, TotalUsage};
+use crate::message::Item;
+use crate::metric::{Metric, MetricKind};
 use crate::principal::Principal;
 use crate::request::Request;
-use crate::tool::ToolErrorMode;
+use crate::run_request::RunRequest;
+use crate::run_status::{Decided, RunQuery, RunStatus};
 use crate::transcript::Transcript;
 
 /// The host, for one plugin instance. Cheap to clone.
 ///
-/// Everything but the clock, metrics, and what guards need at once is async, since the host may be another process. During
-/// [`Plugin::create`](crate::Plugin::create) the services answer `UNAVAILABLE`; so do those that
-/// a host does not have.
+/// Everything but the clock, metrics, and what guards need at once is async, since the host may be
+/// another process. During [`Plugin::create`](crate::Plugin::create) the services answer
+/// `UNAVAILABLE`; so do those that a host does not have.
 #[derive(Clone)]
 pub struct Host {
     backend: Arc<dyn HostBackend>,
 }
 
-/// A number that a plugin reports.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Metric<'a> {
-    /// What kind of number.
-    pub kind: MetricKind,
-    /// The name, such as `books_lent_total`.
-    pub name: &'a str,
-    /// The number.
-    pub value: f64,
-    /// What tells one series of this name from another.
-    pub labels: &'a [(&'a str, &'a str)],
-}
-
-/// What kind of number a metric is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricKind {
-    /// Added up.
-    Counter,
-    /// Replaced.
-    Gauge,
-    /// Put into a histogram.
-    Histogram,
-}
-
-/// A run that a plugin asks for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct RunRequest {
-    /// The agent.
-    pub agent: String,
-    /// A text or a list of items, as clients send it.
-    pub input: Value,
-    /// The context, validated against the agent's schema.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<Value>,
-    /// The conversation to continue.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conversation_id: Option<String>,
-    /// Generation options for this run, laid over those of the agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model_options: Option<Map<String, Value>>,
-    /// The JSON Schema of a structured result, in place of that of a declared agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output_schema: Option<Value>,
-    /// Whose run it is; the default principal where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub principal: Option<Principal>,
-    /// What becomes of a call of a tool that the agent does not have; the run fails where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unknown_tool_mode: Option<ToolErrorMode>,
-}
-
-/// An event of a run with its number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NumberedEvent {
-    /// From 0, without gaps.
-    pub seq: u64,
-    /// The event.
-    #[serde(flatten)]
-    pub event: Event,
-}
-
-/// Where a run stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct RunStatus {
-    /// The run.
-    pub run_id: String,
-    /// Its agent.
-    pub agent: String,
-    /// `running`, `finished`, `failed` or `aborted`; `queued` for that of a job that has not begun.
-    pub state: String,
-    /// The number of the last event of a run that is alive, `None` while there is none.
-    #[serde(default)]
-    pub last_seq: Option<u64>,
-    /// What it has used so far, `None` where that is nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<TotalUsage>,
-    /// Whose run it is.
-    #[serde(default)]
-    pub principal: Principal,
-    /// The conversation that it continues.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conversation_id: Option<String>,
-    /// When it began, in milliseconds since 1970.
-    #[serde(default)]
-    pub created_at: u64,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<u64>,
-    /// The calls that wait for somebody's approval.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub approvals: Vec<WaitingApproval>,
-}
-
-/// A tool call that waits for somebody's approval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WaitingApproval {
-    /// The call.
-    pub tool_call_id: String,
-    /// The tool.
-    pub tool_name: String,
-    /// The exact arguments that are to be approved.
-    pub tool_input: Value,
-}
-
-/// What came of a decision; see [`Host::decide`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decided {
-    /// It counts, for this call.
-    Done(String),
-    /// No call waits, or somebody else was faster.
-    NothingWaits,
-    /// The call waits, and this principal may not decide on it.
-    NotAllowed,
-}
-
-/// Which runs are wanted; of everybody and of all agents, unless it says otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RunQuery {
-    /// Of this tenant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
-    /// Of this subject of the tenant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    /// Of this agent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent: Option<String>,
-    /// In this conversation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub conversation_id: Option<String>,
-    /// After this one in the list: the last of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<String>,
-    /// How many: 100 unless it says otherwise, at most 1000.
-    pub limit: u32,
-}
-
-/// An agent that clients may run.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[non_exhaustive]
-pub struct AgentSummary {
-    /// The name.
-    pub name: String,
-    /// What it does.
-    pub description: String,
-    /// What it thinks with, as the configuration says it; absent where its loop is Rust.
-    pub model: Option<String>,
-    /// The tools that it may call.
-    pub tools: Vec<ToolSummary>,
-}
-
-/// A tool of an agent.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[non_exhaustive]
-pub struct ToolSummary {
-    /// The name.
-    pub name: String,
-    /// What it does.
-    pub description: String,
-}
-
 // Two that change a value at once need one retry; whoever loses this often meets a storm.
 const UPDATES: usize = 16;
-
-// === impl RunQuery ===
-
-/// The latest hundred.
-impl Default for RunQuery {
-    fn default() -> Self {
-        Self {
-            tenant: None,
-            subject: None,
-            agent: None,
-            conversation_id: None,
-            before: None,
-            limit: 100,
-        }
-    }
-}
 
 // === impl Host ===
 
@@ -627,86 +443,5 @@ impl fmt::Debug for Host {
         f.debug_struct("Host")
             .field("instance", &self.instance())
             .finish_non_exhaustive()
-    }
-}
-
-// === impl RunRequest ===
-
-impl RunRequest {
-    /// A run of this agent with a text or a list of items.
-    pub fn new(agent: impl Into<String>, input: impl Into<Value>) -> Self {
-        Self {
-            agent: agent.into(),
-            input: input.into(),
-            context: None,
-            conversation_id: None,
-            model_options: None,
-            output_schema: None,
-            principal: None,
-            unknown_tool_mode: None,
-        }
-    }
-
-    /// The context, validated against the agent's schema.
-    #[must_use]
-    pub fn with_context(mut self, context: Value) -> Self {
-        self.context = Some(context);
-        self
-    }
-
-    /// The conversation to continue.
-    #[must_use]
-    pub fn with_conversation(mut self, id: impl Into<String>) -> Self {
-        self.conversation_id = Some(id.into());
-        self
-    }
-
-    /// Generation options for this run, such as `temperature`.
-    #[must_use]
-    pub fn with_model_options(mut self, options: Map<String, Value>) -> Self {
-        self.model_options = Some(options);
-        self
-    }
-
-    /// The JSON Schema of a structured result, in place of that of a declared agent. An agent whose
-    /// loop is Rust has its own alone.
-    #[must_use]
-    pub fn with_output_schema(mut self, schema: Value) -> Self {
-        self.output_schema = Some(schema);
-        self
-    }
-
-    /// What becomes of a call of a tool that the agent does not have.
-    #[must_use]
-    pub fn with_unknown_tool_mode(mut self, mode: ToolErrorMode) -> Self {
-        self.unknown_tool_mode = Some(mode);
-        self
-    }
-
-    /// Whose run it is.
-    #[must_use]
-    pub fn with_principal(mut self, principal: Principal) -> Self {
-        self.principal = Some(principal);
-        self
-    }
-}
-
-// === impl RunStatus ===
-
-impl RunStatus {
-    /// Where a run stands.
-    pub fn new(run_id: String, agent: String, state: &str, last_seq: Option<u64>) -> Self {
-        Self {
-            run_id,
-            agent,
-            state: state.into(),
-            last_seq,
-            principal: Principal::default(),
-            conversation_id: None,
-            created_at: 0,
-            ended_at: None,
-            approvals: Vec::new(),
-            usage: None,
-        }
     }
 }

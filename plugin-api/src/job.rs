@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::host::RunRequest;
 use crate::principal::Principal;
+use crate::run_request::RunRequest;
 use crate::time::millis;
 
 /// A run to be done later.

@@ -127,6 +127,7 @@ mod host;
 mod job;
 mod limit;
 mod message;
+mod metric;
 mod model;
 mod mount;
 mod openapi;
@@ -141,6 +142,8 @@ mod route_error;
 mod run;
 mod run_events;
 mod run_guard;
+mod run_request;
+mod run_status;
 mod runtime;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -157,7 +160,7 @@ mod toolset;
 mod transcript;
 mod version;
 
-pub use self::agent::{Agent, AgentInfo};
+pub use self::agent::{Agent, AgentInfo, AgentSummary, ToolSummary};
 pub use self::body::Body;
 pub use self::door::{Door, PrincipalConfig, Secret};
 pub use self::endpoint::{Endpoint, EndpointCall, EndpointInfo, with_state};
@@ -175,16 +178,14 @@ pub use self::hook::{
     StepChange, StepEndAnswer, StepEnded, StepInput, ToolCall, ToolCallEnded, ToolCallFailed,
     ToolErrorAnswer,
 };
-pub use self::host::{
-    AgentSummary, Decided, Host, Metric, MetricKind, NumberedEvent, RunQuery, RunRequest,
-    RunStatus, ToolSummary, WaitingApproval,
-};
+pub use self::host::Host;
 pub use self::job::{Job, JobError, JobEvent, JobQuery, JobRequest, JobState, ResultPolicy};
 pub use self::limit::{Limit, Taken};
 pub use self::message::{
     Content, FinishReason, Item, Message, ModelResponse, Part, ToolCallItem, TotalUsage, Usage,
     Visibility,
 };
+pub use self::metric::{Metric, MetricKind};
 pub use self::model::{
     Chunk, ChunkStream, Model, ModelCapabilities, ModelInfo, ModelRequest, StructuredOutput,
     ToolChoice, ToolSpec,
@@ -202,6 +203,8 @@ pub use self::route_error::{RouteError, RouteRequest};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};
 pub use self::run_events::RunEvents;
 pub use self::run_guard::RunGuard;
+pub use self::run_request::RunRequest;
+pub use self::run_status::{Decided, NumberedEvent, RunQuery, RunStatus, WaitingApproval};
 pub use self::session::{Session, SessionOwner, VisibleTo};
 pub use self::sub_agent::SubAgentEvent;
 #[cfg(feature = "template")]

@@ -5,11 +5,12 @@ use serde_json::json;
 use crate::agent::{Agent, AgentInfo};
 use crate::error::Result;
 use crate::event::RunResult;
-use crate::host::{Host, RunRequest};
+use crate::host::Host;
 use crate::message::Item;
 use crate::model::ModelRequest;
 use crate::principal::Principal;
 use crate::run::RunContext;
+use crate::run_request::RunRequest;
 
 /// A model behind instructions, for a plugin that asks it outside of a run: an agent that clients
 /// cannot run. What it costs counts for whom it is asked.

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::event::Event;
-use crate::host::{Host, NumberedEvent};
+use crate::host::Host;
+use crate::run_status::NumberedEvent;
 
 /// The events of a run as they come.
 #[derive(Debug)]

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::error::Result;
-use crate::host::{Host, RunQuery, RunStatus};
+use crate::host::Host;
 use crate::principal::Principal;
+use crate::run_status::{RunQuery, RunStatus};
 
 /// A conversation of an agent with somebody, as the runs in it tell of it.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::event::{ApprovalStatus, Event, ToolTarget};
-use crate::host::{Host, RunStatus};
+use crate::host::Host;
 use crate::message::{Item, Usage};
+use crate::run_status::RunStatus;
 
 /// What a run has said and done so far.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,8 @@ use http::Method;
 use http::header::CONTENT_TYPE;
 use tokio::time::Instant;
 
-use super::router::{self, DOCUMENT, Handler, PROBES, Seen};
+use super::handlers::{self, DOCUMENT, Handler, PROBES};
+use super::router::Seen;
 use crate::metrics::{Metrics, OpenStream, RequestMeters, RouteMeters, UnderWay};
 
 /// What is counted of the requests at one address.
@@ -34,7 +35,7 @@ const EVENTS: &[u8] = b"text/event-stream";
 impl Meters {
     pub(super) fn new(metrics: &Metrics, base_path: &str) -> Self {
         let mut built_in = vec![RouteMeters::default(); Handler::COUNT];
-        for (method, path, handler) in router::routes(true) {
+        for (method, path, handler) in handlers::routes(true) {
             let template = format!("{base_path}{path}");
             built_in[handler as usize] = metrics.route(method.as_str(), &template);
         }
@@ -51,7 +52,8 @@ impl Meters {
     }
 
     pub(super) fn probe(&self, path: &str) -> &RouteMeters {
-        &self.probes[usize::from(path == PROBES[1])]
+        let place = PROBES.iter().position(|it| *it == path);
+        &self.probes[place.unwrap_or_default()]
     }
 
     /// A request has come; `None` where nothing is counted.

@@ -14,6 +14,7 @@ mod cors;
 mod embedded;
 mod error;
 mod escapes;
+mod handlers;
 mod json;
 mod layers;
 mod listen;

@@ -12,7 +12,7 @@ use http::Method;
 use mortise_plugin_api::{Access, MethodMismatch, MountInfo, Prefix, Slashes};
 
 use super::params;
-use super::router;
+use super::{handlers, router};
 use crate::metrics::{Metrics, RouteMeters};
 use crate::plugin::capability::{MountCapability, Offered};
 
@@ -513,14 +513,14 @@ fn claim(
 ) -> Result<(), RouteConflict> {
     let text = pattern.text.as_str();
     let is_at_root = match scope {
-        Scope::Base => base_path.is_empty() && router::is_at_root(method, text),
-        Scope::Absolute => router::is_at_root(method, text),
+        Scope::Base => base_path.is_empty() && handlers::is_at_root(method, text),
+        Scope::Absolute => handlers::is_at_root(method, text),
     };
     let below_base = match scope {
         Scope::Base => text,
         Scope::Absolute => router::cut_base(text, base_path).below_base,
     };
-    if is_at_root || router::is_built_in(method, below_base) {
+    if is_at_root || handlers::is_built_in(method, below_base) {
         return Err(RouteConflict::BuiltIn {
             instance: Arc::clone(&mount.instance),
             method: method.clone(),

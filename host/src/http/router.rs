@@ -7,106 +7,26 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use bytes::Bytes;
-use http::header::{ACCEPT, HeaderValue};
+use http::header::HeaderValue;
 use http::{HeaderMap, HeaderName, Method, Uri};
-use mortise_plugin_api::{Principal, RequestKind, RouteRequest, Stage};
+use mortise_plugin_api::{Principal, RouteRequest, Stage};
 
 use super::auth::Entry;
-use super::body::{self, BodyLimits, JsonBody};
+use super::body::JsonBody;
 use super::error::Failure;
+use super::handlers::{DOCUMENT, Handler, PROBES, ROUTES, param, unescaped};
 use super::plugin_routes::{Lookup, RequestPath};
 use super::state::HttpState;
-use super::{escapes, layers, params, plugin_call, routes};
+use super::{layers, params, plugin_call, routes};
 use crate::ledger::Places;
 use crate::metrics::RouteMeters;
 use crate::pipeline::GuardOutcome;
 use crate::plugin::request::{RequestParts, RequestView};
 
-/// A built-in route: a method, a pattern of segments, and what answers.
-struct Route {
-    method: Method,
-    pattern: &'static str,
-    handler: Handler,
-}
-
-/// What answers a built-in route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Handler {
-    Run,
-    LoadConversation,
-    ResumeStream,
-    ResumeConversation,
-    AbortRun,
-    ToolResult,
-    ToolApproval,
-    ListAgents,
-    ListRuns,
-    ShowRun,
-    ListApprovals,
-    ShowUsage,
-    EnqueueJob,
-    ListJobs,
-    ShowJob,
-    CancelJob,
-    DeleteConversation,
-    ExecuteTool,
-    ShowDocument,
-}
-
-/// The routes below the base path; they also answer without it.
-static ROUTES: [Route; 18] = [
-    Route::new(Method::POST, "/:name/run", Handler::Run),
-    Route::new(
-        Method::GET,
-        "/:name/conversations/:id",
-        Handler::LoadConversation,
-    ),
-    Route::new(
-        Method::GET,
-        "/:name/stream-events/resume",
-        Handler::ResumeStream,
-    ),
-    Route::new(
-        Method::GET,
-        "/:name/conversations/:id/resume",
-        Handler::ResumeConversation,
-    ),
-    Route::new(Method::POST, "/:name/runs/:runId/abort", Handler::AbortRun),
-    Route::new(Method::POST, "/:name/run/tool-result", Handler::ToolResult),
-    Route::new(
-        Method::POST,
-        "/:name/run/tool-approval",
-        Handler::ToolApproval,
-    ),
-    Route::new(Method::GET, "/-/agents", Handler::ListAgents),
-    Route::new(Method::GET, "/-/runs", Handler::ListRuns),
-    Route::new(Method::GET, "/-/runs/:runId", Handler::ShowRun),
-    Route::new(Method::GET, "/-/approvals", Handler::ListApprovals),
-    Route::new(Method::GET, "/-/usage", Handler::ShowUsage),
-    Route::new(Method::POST, "/-/agents/:name/jobs", Handler::EnqueueJob),
-    Route::new(Method::GET, "/-/jobs", Handler::ListJobs),
-    Route::new(Method::GET, "/-/jobs/:jobId", Handler::ShowJob),
-    Route::new(Method::DELETE, "/-/jobs/:jobId", Handler::CancelJob),
-    Route::new(
-        Method::DELETE,
-        "/-/conversations/:name/:id",
-        Handler::DeleteConversation,
-    ),
-    Route::new(Method::POST, "/tools/:tool/execute", Handler::ExecuteTool),
-];
-
-/// The routes at the root, for whoever watches the server: no secret, no guards.
-pub(super) const PROBES: [&str; 2] = ["/livez", "/readyz"];
-
 /// What the server counts; only where it is asked for.
 const METRICS: &str = "/metrics";
-
-/// What is served, as an OpenAPI document; at the root too.
-pub(super) const DOCUMENT: &str = "/openapi.json";
 
 /// No built-in route has more segments.
 const MOST_SEGMENTS: usize = 4;
@@ -416,33 +336,6 @@ pub(super) fn is_below(path: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether the server itself has this very pattern below its base path; parameters are in braces.
-pub(super) fn is_built_in(method: &Method, pattern: &str) -> bool {
-    // Where no tool is open, the path is free.
-    routes(false).any(|(own, path, _)| own == method && path == pattern)
-}
-
-/// Whether the server itself has this very path at its root, whatever the base path is.
-pub(super) fn is_at_root(method: &Method, path: &str) -> bool {
-    *method == Method::GET && (PROBES.contains(&path) || path == DOCUMENT)
-}
-
-/// The routes below the base path, parameters in braces.
-pub(super) fn routes(has_tools: bool) -> impl Iterator<Item = (&'static Method, String, Handler)> {
-    let there = ROUTES
-        .iter()
-        .filter(move |route| has_tools || route.handler != Handler::ExecuteTool);
-    there.map(|route| {
-        let segments = route.pattern.split('/');
-        let braced = segments.map(|segment| match segment.strip_prefix(':') {
-            Some(name) => format!("{{{name}}}"),
-            None => segment.to_owned(),
-        });
-        let path = braced.collect::<Vec<_>>().join("/");
-        (&route.method, path, route.handler)
-    })
-}
-
 fn allow(methods: &[Method]) -> HeaderValue {
     let names: Vec<_> = methods.iter().map(Method::as_str).collect();
     HeaderValue::from_str(&names.join(", ")).expect("methods are tokens")
@@ -451,124 +344,6 @@ fn allow(methods: &[Method]) -> HeaderValue {
 fn owned(params: &[(&'static str, &str)]) -> Vec<(String, String)> {
     let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
     params.iter().map(owned).collect()
-}
-
-// === impl Route ===
-
-impl Route {
-    const fn new(method: Method, pattern: &'static str, handler: Handler) -> Self {
-        Self {
-            method,
-            pattern,
-            handler,
-        }
-    }
-
-    /// The parameters, if the segments fit.
-    fn captures<'p>(&self, segments: &[&'p str]) -> Option<Vec<(&'static str, &'p str)>> {
-        let mut params = Vec::new();
-        let mut rest = segments.iter();
-        for own in self.pattern.split('/').skip(1) {
-            let segment = *rest.next()?;
-            match own.strip_prefix(':') {
-                Some(name) => params.push((name, segment)),
-                None if own == segment => {}
-                None => return None,
-            }
-        }
-        rest.next().is_none().then_some(params)
-    }
-}
-
-// === impl Handler ===
-
-impl Handler {
-    /// How many there are; each is its own place among them.
-    pub(super) const COUNT: usize = Self::ShowDocument as usize + 1;
-
-    fn kind(self, headers: &HeaderMap) -> RequestKind {
-        match self {
-            Self::Run if wants_stream(headers) => RequestKind::Stream,
-            // What may run an agent now may run it later, and nobody else.
-            Self::Run | Self::EnqueueJob => RequestKind::Run,
-            Self::LoadConversation => RequestKind::LoadConversation,
-            Self::ResumeStream => RequestKind::ResumeStream,
-            Self::ResumeConversation => RequestKind::ResumeConversation,
-            Self::AbortRun => RequestKind::AbortRun,
-            Self::ToolResult => RequestKind::ToolResult,
-            Self::ToolApproval => RequestKind::ToolApproval,
-            Self::ListAgents
-            | Self::ListRuns
-            | Self::ShowRun
-            | Self::ListApprovals
-            | Self::ShowUsage
-            | Self::ListJobs
-            | Self::ShowJob
-            | Self::CancelJob
-            | Self::DeleteConversation
-            | Self::ExecuteTool
-            | Self::ShowDocument => RequestKind::BuiltIn,
-        }
-    }
-
-    /// The run that a request is about. Guards judge it by the agent of that run: the one in the
-    /// path does not matter to these routes, so that anybody may write any other.
-    fn run_id<'r>(
-        self,
-        params: &[(&'static str, &'r str)],
-        uri: &Uri,
-        body: &'r JsonBody,
-    ) -> Option<Cow<'r, str>> {
-        match self {
-            Self::AbortRun | Self::ShowRun => param(params, "runId").map(unescaped),
-            Self::ToolResult | Self::ToolApproval => body.text("runId").map(Cow::Borrowed),
-            Self::ResumeStream => escapes::query_param(uri.query(), "streamId").map(Cow::Owned),
-            _ => None,
-        }
-    }
-
-    /// The body of a JSON route, as bytes for guards (only an object) and parsed; other routes
-    /// leave theirs unread.
-    async fn read(
-        self,
-        headers: &HeaderMap,
-        body: Body,
-        limits: BodyLimits,
-    ) -> Result<(Bytes, JsonBody), Failure> {
-        if !matches!(
-            self,
-            Self::Run
-                | Self::ToolResult
-                | Self::ToolApproval
-                | Self::ExecuteTool
-                | Self::EnqueueJob
-        ) {
-            return Ok((Bytes::new(), JsonBody::Empty));
-        }
-        let bytes = body::buffer(headers, body, limits).await?;
-        match JsonBody::parse(&bytes) {
-            JsonBody::Object(object) => Ok((bytes, JsonBody::Object(object))),
-            other => Ok((Bytes::new(), other)),
-        }
-    }
-}
-
-fn wants_stream(headers: &HeaderMap) -> bool {
-    body::mentions(headers, &ACCEPT, "text/event-stream")
-}
-
-/// The id of a run in a path. That of a job has a colon, which some clients escape.
-fn unescaped(sent: &str) -> Cow<'_, str> {
-    match escapes::decode(sent) {
-        Some(decoded) if decoded.starts_with("run:") => decoded.into(),
-        _ => sent.into(),
-    }
-}
-
-/// What a segment of the path is, by the name in its pattern.
-fn param<'p>(params: &[(&'static str, &'p str)], name: &str) -> Option<&'p str> {
-    let found = params.iter().find(|(own, _)| *own == name);
-    found.map(|&(_, value)| value)
 }
 
 // === impl Seen ===

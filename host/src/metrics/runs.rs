@@ -242,11 +242,11 @@ impl Agent {
         if let Some(model) = find(&models, name) {
             return model;
         }
-        let name = if models.len() < MOST_MODELS {
-            name
-        } else {
-            OTHER_MODEL
-        };
+        let is_full = models.len() >= MOST_MODELS;
+        let name = if is_full { OTHER_MODEL } else { name };
+        if let Some(other) = find(&models, name) {
+            return other;
+        }
         drop(models);
         let model = Arc::new(Model::new(&self.runs, &self.name, name));
         self.models.rcu(|models| {

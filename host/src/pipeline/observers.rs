@@ -84,6 +84,10 @@ impl Observers {
         phase: &str,
         data: impl FnOnce() -> Value,
     ) {
+        debug_assert!(
+            ObservedPhase::NAMES.contains(&phase),
+            "{phase} is told to plugins"
+        );
         if self.wants(phase) {
             let info = RunInfo::clone(&run.info());
             let observed = ObservationJson::Phase(ObservedPhase::new(phase, info, data()));

@@ -104,7 +104,7 @@ impl Pipeline {
                     Ok(EventVerdict::Keep) => shown.push(event),
                     Ok(EventVerdict::Replace(other)) => shown.push(other),
                     // A client would wait for it for ever.
-                    Ok(EventVerdict::Drop) if ends_run(&event) => shown.push(event),
+                    Ok(EventVerdict::Drop) if event.ends_run() => shown.push(event),
                     Ok(EventVerdict::Drop) => {}
                     // The end of a part releases what is held: it cannot be held itself.
                     Ok(EventVerdict::Hold) if ends_part => shown.push(event),
@@ -213,12 +213,5 @@ fn ends_part(event: &Event) -> bool {
             | Event::ReasoningMessageEnd { .. }
             | Event::ToolCallEnd { .. }
             | Event::StepError { .. }
-    ) || ends_run(event)
-}
-
-fn ends_run(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::RunFinished { .. } | Event::RunError { .. } | Event::RunAborted { .. }
-    )
+    ) || event.ends_run()
 }

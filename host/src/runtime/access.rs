@@ -81,7 +81,7 @@ impl RunAccess {
                 self.run.id
             )));
         }
-        let event = stamped(event, self.engine.clock.now_millis())?;
+        let event = event.emitted(self.engine.clock.now_millis())?;
         self.engine.emit(&self.run, event).await?;
         // What the plugin does next, and how long it takes, is not known here.
         self.run.log.flush();
@@ -264,27 +264,4 @@ impl RunServices for RunAccess {
     fn call(self: Arc<Self>, service: String, payload: Value) -> BoxFuture<'static, Result<Value>> {
         Box::pin(async move { self.dispatch(&service, payload).await })
     }
-}
-
-/// The event with a time, where its maker left that to the host; no maker may end a run this way.
-fn stamped(mut event: Event, now: u64) -> Result<Event> {
-    if matches!(
-        event,
-        Event::RunStarted { .. }
-            | Event::RunFinished { .. }
-            | Event::RunError { .. }
-            | Event::RunAborted { .. }
-    ) {
-        return Err(Error::bad_request(format!(
-            "only the host emits {}",
-            event.kind()
-        )));
-    }
-    if matches!(&event, Event::Custom(value) if !value["type"].is_string()) {
-        return Err(Error::bad_request(
-            "an event is an object with a text `type`",
-        ));
-    }
-    event.stamp(now);
-    Ok(event)
 }

@@ -13,7 +13,8 @@ use super::reader::Reader;
 use super::service::{Runtime, internal};
 use crate::store::{AnswerKind, JobChange, JobEnd, RunState, StoredJob};
 
-const PREFIX: &str = "run:";
+/// What stands before the id of a job.
+pub(crate) const JOB_ALIAS: &str = "run:";
 
 /// What an id stands for.
 pub(super) enum Named {
@@ -43,7 +44,7 @@ impl Runtime {
     }
 
     pub(super) async fn job_of_alias(&self, id: &str) -> RunOutcome<Option<StoredJob>> {
-        match id.strip_prefix(PREFIX) {
+        match id.strip_prefix(JOB_ALIAS) {
             Some(job_id) => self.engine.store.job(job_id).await.map_err(internal),
             None => Ok(None),
         }

@@ -39,6 +39,7 @@ mod tools;
 mod usage;
 
 pub(crate) use self::active::{ActiveRuns, Decision};
+pub(crate) use self::alias::JOB_ALIAS;
 pub(crate) use self::api::*;
 pub(crate) use self::engine::Engine;
 pub(crate) use self::history::RunQuery;

@@ -82,6 +82,16 @@ pub struct ObservedPhase {
 // === made by hand in tests ===
 
 impl ObservedPhase {
+    /// All phases.
+    pub const NAMES: &'static [&'static str] = &[
+        "step.start",
+        "model.before",
+        "model.after",
+        "tool.before",
+        "tool.after",
+        "save.before",
+    ];
+
     /// Something in a run that is no event.
     pub fn new(phase: impl Into<String>, run: RunInfo, data: Value) -> Self {
         Self {

@@ -107,7 +107,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::host::RunRequest;
+    use crate::run_request::RunRequest;
 
     #[tokio::test]
     async fn a_job_is_queued_listed_cancelled_and_settled() {

@@ -15,13 +15,14 @@ use crate::backend::BoxFuture;
 use crate::endpoint::EndpointCall;
 use crate::error::{Error, Result};
 use crate::hook::GuardVerdict;
-use crate::host::{Host, RunRequest};
+use crate::host::Host;
 use crate::message::Item;
 use crate::model::{Chunk, ModelRequest};
 use crate::mount::Access;
 use crate::plugin::{Plugin, Registrar, read_config, schema_of};
 use crate::response::Response;
 use crate::run::{RunContext, RunInfo};
+use crate::run_request::RunRequest;
 use crate::schema::Schema;
 use crate::tool::{ApprovalDecision, ToolInfo};
 

@@ -111,23 +111,8 @@ impl FakeRun {
             .push(event);
     }
 
-    fn emit_checked(&self, mut event: Event) -> Result<()> {
-        match &mut event {
-            Event::RunStarted { .. }
-            | Event::RunFinished { .. }
-            | Event::RunError { .. }
-            | Event::RunAborted { .. } => {
-                let message = format!("only the host emits {}", event.kind());
-                return Err(Error::bad_request(message));
-            }
-            Event::Custom(value) if !value["type"].is_string() => {
-                let message = "an event is an object with a text `type`";
-                return Err(Error::bad_request(message));
-            }
-            Event::DataPart { timestamp, .. } => *timestamp = self.shared.now_millis(),
-            _ => {}
-        }
-        self.push(event);
+    fn emit_checked(&self, event: Event) -> Result<()> {
+        self.push(event.emitted(self.shared.now_millis())?);
         Ok(())
     }
 

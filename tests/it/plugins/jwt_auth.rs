@@ -165,6 +165,13 @@ fn a_rule_for_an_agent_holds_for_its_runs_under_whatever_name_they_are_asked_for
     stream.wait_for("TEXT_MESSAGE_CONTENT");
     let run = stream.run_id();
 
+    let enqueue = server.post("/api/-/agents/plain/jobs");
+    let enqueue = enqueue.header("authorization", &bearer(&scoped));
+    let job = enqueue.json(&json!({ "input": "slow" })).send().expect(202);
+    let job = job.json()["id"]
+        .as_str()
+        .expect("a job has an id")
+        .to_owned();
     for name in ["plain", "other", "-", "no%20agent"] {
         let asked = [
             server.post(&format!("/api/{name}/runs/{run}/abort")),
@@ -176,6 +183,8 @@ fn a_rule_for_an_agent_holds_for_its_runs_under_whatever_name_they_are_asked_for
                 &json!({ "runId": run, "toolCallId": "c", "status": "success", "result": 1 }),
             ),
             server.get(&format!("/api/-/runs/{run}")),
+            server.get(&format!("/api/-/jobs/{job}")),
+            server.request("DELETE", &format!("/api/-/jobs/{job}")),
         ];
         for request in asked {
             let request = request.header("authorization", &bearer(&by_secret(&ann())));

@@ -11,7 +11,7 @@ use super::references::Mover;
 use super::refusals::{self, Form};
 use super::security::Security;
 use super::{Document, shapes};
-use crate::http::router::{self, DOCUMENT, Handler, PROBES};
+use crate::http::handlers::{self, DOCUMENT, Handler, PROBES};
 use crate::runtime::{AgentSummary, ToolSummary};
 use crate::schema::escaped;
 
@@ -25,7 +25,7 @@ const FAILED: [u16; 7] = [404, 409, 429, 499, 502, 503, 504];
 pub(super) fn routes(
     base_path: &str,
 ) -> impl Iterator<Item = (&'static Method, String, Handler)> + use<'_> {
-    let routes = router::routes(true);
+    let routes = handlers::routes(true);
     routes.map(move |(method, path, handler)| (method, format!("{base_path}{path}"), handler))
 }
 

@@ -1,6 +1,7 @@
 //! Paths and methods against the built-in routes.
 
 use super::*;
+use crate::http::handlers::{is_at_root, is_built_in};
 
 /// `"Handler name=value …"`, `"405 METHODS"` or `"404"`.
 fn reached(method: &str, path: &str, base: &str) -> String {

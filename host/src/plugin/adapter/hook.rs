@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mortise_plugin_abi::stable::{RBox, ROption, RStr};
 use mortise_plugin_abi::{HookObject, Observation, Observation_NE};
 use mortise_plugin_api::ffi::convert;
-use mortise_plugin_api::{Event, EventVerdict, GuardVerdict, HookInfo, Result};
+use mortise_plugin_api::{Event, EventVerdict, GuardVerdict, HookInfo, ObservedPhase, Result};
 
 use super::kept;
 use crate::config::nearest;
@@ -20,17 +20,6 @@ pub(in crate::plugin) struct HookAdapter {
     object: HookObject,
     instance: Arc<Instance>,
 }
-
-/// What observers are told of beside events.
-const PHASES: &[&str] = &[
-    "request",
-    "step.start",
-    "model.before",
-    "model.after",
-    "tool.before",
-    "tool.after",
-    "save.before",
-];
 
 // === impl HookAdapter ===
 
@@ -142,7 +131,7 @@ fn warn_of_misspelt(plugin: &str, hook: &HookInfo) {
 
 /// The names that are nearly one that the server knows. Any other may be an event of a plugin.
 fn misspelt(hook: &HookInfo) -> Vec<(&str, &'static str)> {
-    let told = [Event::KINDS, PHASES].concat();
+    let told = [Event::KINDS, ObservedPhase::NAMES, &["request"]].concat();
     let filtered = hook.events.iter().map(|name| (name, Event::KINDS));
     let observed = hook.observes.iter().map(|name| (name, told.as_slice()));
     filtered

@@ -4,6 +4,7 @@ use mortise_plugin_api::{Error, Result, ToolErrorAnswer, ToolErrorKind, ToolErro
 use serde_json::{Value, json};
 
 use super::{CallOutcome, Execution};
+use crate::problem::{self, INTERNAL};
 use crate::runtime::agents::AgentKind;
 
 /// Why a call failed, before anybody has decided what becomes of that.
@@ -28,7 +29,7 @@ pub(super) enum Ended {
 impl Execution<'_> {
     pub(super) fn execution_error(&self, error: Error) -> CallError {
         // What was not said for others stays inside: it may be what a database said.
-        let code = error.code().filter(|_| !error.is_panic());
+        let code = Some(problem::public_code(&error)).filter(|&code| code != INTERNAL);
         let message = if code.is_some() {
             error.message().to_owned()
         } else {
@@ -87,7 +88,7 @@ impl Execution<'_> {
 impl CallError {
     /// The cause as others may know it.
     fn shown(&self) -> Error {
-        if self.cause.code().is_none() || self.cause.is_panic() {
+        if problem::public_code(&self.cause) == INTERNAL {
             return Error::tool(self.message.as_str());
         }
         self.cause.clone().with_message(self.message.as_str())

@@ -63,7 +63,7 @@ pub struct WaitingApproval {
     pub tool_input: Value,
 }
 
-/// What came of a decision; see [`Host::decide`].
+/// What came of a decision; see [`Host::decide`](crate::Host::decide).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decided {
     /// It counts, for this call.

@@ -238,6 +238,27 @@ fn two_addresses_that_are_one_are_a_mistake() {
 }
 
 #[test]
+fn a_file_that_is_no_database_is_named() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("runs.db");
+    let config = format!(
+        "[store]\nurl = \"sqlite:{}\"\n[plugins]\ndir = \"PLUGIN_DIR\"\n",
+        file.display()
+    );
+    let output = check(&config);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!file.exists(), "a check makes nothing");
+
+    fs::write(&file, "a text, and no database").expect("there is room for a file");
+    let output = check(&config);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for word in ["runs.db", "not a database", "integrity_check"] {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+}
+
+#[test]
 fn a_filter_of_the_log_that_is_none_is_named() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let file = folder.path().join("config.toml");

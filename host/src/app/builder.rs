@@ -268,7 +268,18 @@ impl BuiltApp {
         })
     }
 
-    /// Lets everything go without having started: what `mortise check` does.
+    /// Says what the store would not open for, and lets everything go without having started: what
+    /// `mortise check` does. A database that a server is using is fine.
+    ///
+    /// # Errors
+    /// A store that cannot be used.
+    pub async fn check(self) -> Result<(), StartError> {
+        let checked = self.app.inner.store.check().await;
+        self.discard().await;
+        Ok(checked.map_err(StartCause::Store)?)
+    }
+
+    /// Lets everything go without having started.
     pub async fn discard(self) {
         self.app.inner.discard().await;
     }

@@ -10,11 +10,7 @@ pub(super) fn run(arguments: &ConfigArgs) -> Result<(), Failure> {
     let path = config::find(arguments.config.clone(), &ProcessEnvironment)?;
     let config = load_config(ConfigSource::File(path.clone()), &ProcessEnvironment)?;
     let runtime = runtime()?;
-    runtime.block_on(async {
-        let app = App::builder(config).build().await?;
-        app.discard().await;
-        Ok::<(), Failure>(())
-    })?;
+    runtime.block_on(async { App::builder(config).build().await?.check().await })?;
     exit::print(&format!("{} is fine", path.display()));
     Ok(())
 }

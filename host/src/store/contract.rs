@@ -566,6 +566,39 @@ async fn a_second_server_is_refused_with_the_number_of_the_first() {
 }
 
 #[tokio::test]
+async fn a_check_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data").join("runs.db");
+    let store = SqliteStore::new(&path, limits(), clock());
+    store.check().await.unwrap();
+    assert_eq!(names(folder.path()), [""; 0]);
+
+    store.open().await.unwrap();
+    let open = names(path.parent().unwrap());
+    let other = SqliteStore::new(&path, limits(), clock());
+    other.check().await.unwrap();
+    assert_eq!(names(path.parent().unwrap()), open, "while it is in use");
+    store.close().await.unwrap();
+    let closed = names(path.parent().unwrap());
+    other.check().await.unwrap();
+    assert_eq!(names(path.parent().unwrap()), closed);
+
+    let in_a_file = SqliteStore::new(&path.join("runs.db"), limits(), clock());
+    let refused = in_a_file.check().await.unwrap_err().to_string();
+    assert!(refused.contains("Not a directory"), "{refused}");
+}
+
+/// The names of what is in a folder, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_of_this_version_is_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runs.db");
@@ -580,7 +613,10 @@ async fn a_file_that_is_no_database_of_this_version_is_refused_and_not_touched()
     };
     let refusal = async || {
         let store = SqliteStore::new(&path, limits(), clock());
-        store.open().await.unwrap_err().to_string()
+        let checked = store.check().await.unwrap_err().to_string();
+        let refused = store.open().await.unwrap_err().to_string();
+        assert_eq!(checked, refused);
+        refused
     };
     run("create table books (title text)").await;
     assert_eq!(

@@ -33,6 +33,8 @@ use crate::config::{self, Durability, StoreUrl};
 pub(crate) type StoreFuture<'a, T> =
     Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
+pub(crate) type OpenFuture<'a> = Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + 'a>>;
+
 /// Why the store did not do it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the store failed: {0}")]
@@ -70,8 +72,14 @@ pub(crate) trait Acknowledge: Send + Sync {
 /// What takes effect without a future never waits; what returns one is done even if the future is
 /// dropped. Everything that is stored of one run is stored in the order of the calls.
 pub(crate) trait Store: Send + Sync {
-    /// Opens files; before that nothing but [`keeps`](Self::keeps) may be called.
-    fn open(&self) -> Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + '_>> {
+    /// What [`open`](Self::open) would fail for, but for another server that uses the store at
+    /// present; without an effect.
+    fn check(&self) -> OpenFuture<'_> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// Opens files; before that nothing but [`check`](Self::check) and [`keeps`](Self::keeps) may be
+    /// called.
+    fn open(&self) -> OpenFuture<'_> {
         Box::pin(std::future::ready(Ok(())))
     }
     fn keeps(&self) -> Keeps;

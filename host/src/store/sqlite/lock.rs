@@ -22,7 +22,7 @@ impl DatabaseLock {
     /// Takes the lock of a database.
     pub(super) fn take(database: &Path) -> Result<Self, OpenCause> {
         let path = lock_path(database);
-        let failed = |source| OpenCause::Lock {
+        let failed = |source| OpenCause::Unwritable {
             path: path.clone(),
             source,
         };

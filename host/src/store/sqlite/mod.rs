@@ -1,6 +1,7 @@
 //! The store in a file: SQLite, with one writer that commits what has gathered since its last
 //! commit, and a few readers beside it.
 
+mod check;
 mod jobs;
 mod lock;
 mod reads;
@@ -8,7 +9,6 @@ mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ use self::writer::{Command, Writer};
 use super::{
     Acknowledge, Appended, AuditRecord, Booking, ConversationKey, DailyUsage, Entry, EventBatch,
     Expected, Finish, Finished, IdempotencyKey, JobChange, JobFilter, Keeps, KeyedRun,
-    LeaseRequest, Leased, Limits, RunFilter, Store, StoreError, StoreFuture, StoredConversation,
-    StoredJob, StoredRun, UnfinishedRun,
+    LeaseRequest, Leased, Limits, OpenFuture, RunFilter, Store, StoreError, StoreFuture,
+    StoredConversation, StoredJob, StoredRun, UnfinishedRun,
 };
 use crate::clock::Clock;
 use crate::shutdown::Tasks;
@@ -61,13 +61,13 @@ pub(crate) struct OpenError {
 enum OpenCause {
     #[error("another server uses the database: process {holder} holds {}", path.display())]
     InUse { path: PathBuf, holder: String },
-    #[error("{} cannot be written", path.display())]
-    Lock {
+    #[error("{} cannot be written: {source}", path.display())]
+    Unwritable {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("the folder {} cannot be made", path.display())]
+    #[error("the folder {} cannot be made: {source}", path.display())]
     Folder {
         path: PathBuf,
         #[source]
@@ -127,6 +127,13 @@ impl SqliteStore {
             self.clock,
             self.health.clone(),
         ))
+    }
+
+    fn failed(&self, cause: OpenCause) -> OpenError {
+        OpenError {
+            path: self.path.clone(),
+            cause,
+        }
     }
 
     /// Queues a command; the answer comes once it is committed.
@@ -217,12 +224,17 @@ impl Store for SqliteStore {
         true
     }
 
-    fn open(&self) -> Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + '_>> {
+    fn check(&self) -> OpenFuture<'_> {
         Box::pin(async {
-            let writer = self.connect().await.map_err(|cause| OpenError {
-                path: self.path.clone(),
-                cause,
-            })?;
+            check::check(&self.path)
+                .await
+                .map_err(|cause| self.failed(cause))
+        })
+    }
+
+    fn open(&self) -> OpenFuture<'_> {
+        Box::pin(async {
+            let writer = self.connect().await.map_err(|cause| self.failed(cause))?;
             let queue = self
                 .queue
                 .lock()
@@ -400,7 +412,7 @@ impl OpenError {
             OpenCause::InUse { .. } => {
                 "stop the other server, or give this one another file in store.url"
             }
-            OpenCause::Lock { .. } | OpenCause::Folder { .. } | OpenCause::File(_) => {
+            OpenCause::Unwritable { .. } | OpenCause::Folder { .. } | OpenCause::File(_) => {
                 "the folder of the database must be writable for the user of the server"
             }
             OpenCause::Foreign => "name another file in store.url; this one was not touched",

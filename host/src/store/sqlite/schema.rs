@@ -138,6 +138,19 @@ const VERSION: usize = MIGRATIONS.len();
 
 /// Makes the tables of this version, or makes those of an older one into them.
 pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<(), OpenCause> {
+    let known = version(connection).await?;
+    let mut transaction = connection.begin_with("begin immediate").await?;
+    for migration in &MIGRATIONS[known..] {
+        sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
+    }
+    stamp(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The version of the tables, 0 where there are none yet. Refuses the database of another program,
+/// and one of a newer version.
+pub(super) async fn version(connection: &mut SqliteConnection) -> Result<usize, OpenCause> {
     let application = pragma(connection, "pragma application_id").await?;
     let version = pragma(connection, "pragma user_version").await?;
     if application != APPLICATION_ID {
@@ -146,20 +159,13 @@ pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<(), Ope
             return Err(OpenCause::Foreign);
         }
     }
-    let known = usize::try_from(version).unwrap_or(usize::MAX);
-    if known > VERSION {
-        return Err(OpenCause::Newer {
+    match usize::try_from(version) {
+        Ok(known) if known <= VERSION => Ok(known),
+        _ => Err(OpenCause::Newer {
             found: version,
             known: VERSION,
-        });
+        }),
     }
-    let mut transaction = connection.begin_with("begin immediate").await?;
-    for migration in &MIGRATIONS[known..] {
-        sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
-    }
-    stamp(&mut transaction).await?;
-    transaction.commit().await?;
-    Ok(())
 }
 
 /// Writes what this program and version are; where that is there, it shows that the database can be

@@ -130,6 +130,7 @@ mod message;
 mod metric;
 mod model;
 mod mount;
+mod name;
 mod openapi;
 mod plugin;
 mod principal;
@@ -191,6 +192,7 @@ pub use self::model::{
     ToolChoice, ToolSpec,
 };
 pub use self::mount::{Access, MethodMismatch, Mount, MountInfo, PathPrefix, Prefix, Slashes};
+pub use self::name::{AgentName, InstanceName};
 pub use self::openapi::{Operation, path_names};
 pub use self::plugin::{NoConfig, Plugin, Registrar};
 pub use self::principal::Principal;

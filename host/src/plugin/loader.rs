@@ -24,6 +24,7 @@ use super::error::{LibraryError, LoadError, LoadErrors, in_one_line};
 use super::image::LibraryFile;
 use super::instance::{Instance, InstanceParts};
 use super::linked::{Code, LinkedPlugin};
+use super::names::{AllSettings, Settings};
 use super::settings;
 use super::telemetry::telemetry;
 use crate::clock::Clock;
@@ -79,12 +80,14 @@ pub(super) async fn load_within(
         runtime: Handle::current(),
         catalog: CatalogBuilder::new(config.server.base_path.as_str()),
         instances: Vec::new(),
+        settings: AllSettings::default(),
         origins: HashMap::new(),
     };
     let mut errors = Vec::new();
     for wanted in wanted(config, linked, files)? {
         // One that must not fail open is not left out either.
         let required = wanted.required || wanted.on_error == Some(OnError::Deny);
+        let label = wanted.label();
         let Err(reasons) = loader.load(wanted).await else {
             continue;
         };
@@ -95,10 +98,13 @@ pub(super) async fn load_within(
         for reason in reasons {
             tracing::error!("{}; the server starts without it", in_one_line(&reason));
         }
+        loader.settings.left_out.push(label);
     }
     LoadErrors::collect(errors)?;
+    let catalog = loader.catalog.build();
+    loader.settings.check_names(config, &catalog)?;
     Ok(Loaded {
-        catalog: loader.catalog.build(),
+        catalog,
         instances: loader.instances,
     })
 }
@@ -140,6 +146,7 @@ struct Loader<'a> {
     runtime: Handle,
     catalog: CatalogBuilder,
     instances: Vec<Arc<Instance>>,
+    settings: AllSettings,
     /// Where the instance of a name comes from, for people.
     origins: HashMap<String, String>,
 }
@@ -329,7 +336,13 @@ impl Loader<'_> {
         let (instance, offer) = self.create(&wanted, &name, code).await.map_err(one)?;
         log_loaded(&instance, &offer);
         self.catalog.add(&instance, offer, wanted.on_error)?;
-        self.origins.insert(name, wanted.origin());
+        self.origins.insert(name.clone(), wanted.origin());
+        self.settings.each.push(Settings {
+            entry: wanted.entry,
+            instance: name,
+            value: wanted.settings,
+            schema,
+        });
         self.instances.push(instance);
         Ok(())
     }

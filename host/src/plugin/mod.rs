@@ -20,6 +20,7 @@ mod image;
 mod instance;
 mod linked;
 mod loader;
+mod names;
 mod proxies;
 pub(crate) mod request;
 mod sealed;

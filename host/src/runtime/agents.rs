@@ -16,7 +16,7 @@ use super::api::{AgentSummary, ToolSummary};
 use super::delegation;
 use super::models::{ModelEntry, ModelTable};
 use super::rules::ChosenBy;
-use crate::config::{self, Config, Deadline};
+use crate::config::{self, Config, Deadline, did_you_mean};
 use crate::plugin::capability::{AgentCapability, Catalog};
 use crate::schema::{Schema, escaped};
 
@@ -194,6 +194,15 @@ impl Agents {
             }
         }
         // Agents that could not be made are no targets: they would be reported twice.
+        let named = config.jobs.agents.keys();
+        for name in named.filter(|name| !by_name.contains_key(name.as_str())) {
+            let known: Vec<&str> = by_name.keys().map(|name| &**name).collect();
+            errors.push(AgentError {
+                pointer: format!("/jobs/agents/{name}"),
+                message: format!("`jobs.agents` names '{name}', which does not exist"),
+                help: did_you_mean(name.as_str(), &known, "there are"),
+            });
+        }
         if errors.is_empty() {
             delegation::connect(&mut by_name, config, &mut errors);
         }

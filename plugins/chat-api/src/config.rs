@@ -1,14 +1,14 @@
 //! The `config` table, and who answers by it.
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{PathPrefix, PrincipalConfig, Secret, Span};
+use mortise_plugin_api::{AgentName, PathPrefix, PrincipalConfig, Secret, Span};
 
 /// The `config` table.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The agent who answers. Unset means the only one that clients may run.
-    pub agent: Option<String>,
+    pub agent: Option<AgentName>,
     /// The token that all requests carry; usually `{ env = "NAME" }`. Unset means that everybody
     /// may chat.
     pub token: Option<Secret>,

@@ -2,7 +2,7 @@
 
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::schema::Schema;
-use mortise_plugin_api::{ResultPolicy, Template, VisibleTo};
+use mortise_plugin_api::{AgentName, ResultPolicy, Template, VisibleTo};
 
 /// The `config` table.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -27,7 +27,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Exposed {
     /// The agent.
-    pub agent: String,
+    pub agent: AgentName,
     /// Its name in the service, where it is another: `name.version` invokes it.
     pub name: Option<String>,
     /// What it does, for OpenAPI.
@@ -156,7 +156,7 @@ impl Default for Config {
 impl Exposed {
     /// Its name in the service.
     pub(crate) fn name(&self) -> &str {
-        self.name.as_ref().unwrap_or(&self.agent)
+        self.name.as_deref().unwrap_or(&self.agent)
     }
 
     /// Its path, with a leading slash.

@@ -52,7 +52,7 @@ impl Exposure {
     /// The run of somebody for what was asked.
     pub(crate) fn run(&self, asked: &Asked, caller: Principal) -> Result<RunRequest> {
         self.check(asked)?;
-        let mut run = RunRequest::new(self.exposed().agent.as_str(), self.prompt(asked)?)
+        let mut run = RunRequest::new(&*self.exposed().agent, self.prompt(asked)?)
             .with_context(json!(asked))
             .with_principal(caller);
         if let Some(template) = &self.exposed().conversation {

@@ -26,7 +26,7 @@ impl Invocation {
         if let Some(schema) = &exposed.payload {
             info.description = format!("{}, the payload of {}", info.description, schema.source());
         }
-        let info = info.with_agent(&exposed.agent).not_exposed();
+        let info = info.with_agent(&*exposed.agent).not_exposed();
         Self { info, exposure }
     }
 }

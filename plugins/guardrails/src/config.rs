@@ -1,5 +1,6 @@
 //! The `config` table.
 
+use mortise_plugin_api::AgentName;
 use mortise_plugin_api::prelude::*;
 
 /// The `config` table.
@@ -43,7 +44,7 @@ pub struct RuleConfig {
     pub message: Option<String>,
     /// The agents that the rule is for; empty means all.
     #[serde(default)]
-    pub agents: Vec<String>,
+    pub agents: Vec<AgentName>,
 }
 
 /// Personal data that can be found.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Error, Result};
+use mortise_plugin_api::{AgentName, Error, Result};
 
 use crate::config::{Action, RuleConfig, Side};
 use crate::finder::{BadPattern, Finder};
@@ -17,7 +17,7 @@ pub(crate) struct Rule {
     pub(crate) replacement: String,
     message: Option<String>,
     on: Vec<Side>,
-    agents: Vec<String>,
+    agents: Vec<AgentName>,
 }
 
 /// What a rule is about.
@@ -74,7 +74,7 @@ impl Rules {
     ) -> impl Iterator<Item = Arc<Rule>> + 'r {
         let is_for = move |rule: &&Arc<Rule>| {
             rule.on.contains(&side)
-                && (rule.agents.is_empty() || rule.agents.iter().any(|own| own == agent))
+                && (rule.agents.is_empty() || rule.agents.iter().any(|own| **own == *agent))
         };
         self.0.iter().filter(is_for).map(Arc::clone)
     }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use mortise_plugin_api::Span;
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{AgentName, InstanceName, Span};
 
 pub use crate::algorithm::Algorithm;
 use crate::key::KeyError;
@@ -109,9 +109,9 @@ pub struct RuleConfig {
     /// The methods, such as `GET`.
     pub methods: Vec<String>,
     /// The agents that requests name.
-    pub agents: Vec<String>,
+    pub agents: Vec<AgentName>,
     /// The plugin instances whose endpoints are called.
-    pub mounts: Vec<String>,
+    pub mounts: Vec<InstanceName>,
     /// The scopes that a token must have, all of them; at least one.
     pub scopes: Vec<String>,
 }

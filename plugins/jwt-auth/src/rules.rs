@@ -1,6 +1,9 @@
 //! Which requests need which scopes.
 
+use std::ops::Deref;
+
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{AgentName, InstanceName};
 
 use crate::config::{ConfigError, RuleConfig};
 
@@ -12,8 +15,8 @@ pub(crate) struct Rules(Vec<Rule>);
 struct Rule {
     kinds: Vec<RequestKind>,
     methods: Vec<String>,
-    agents: Vec<String>,
-    mounts: Vec<String>,
+    agents: Vec<AgentName>,
+    mounts: Vec<InstanceName>,
     scopes: Vec<String>,
 }
 
@@ -75,14 +78,16 @@ impl Rule {
     }
 
     fn fits(&self, request: &Request) -> bool {
-        let among = |names: &[String], name: Option<&str>| {
-            names.is_empty() || name.is_some_and(|name| names.iter().any(|own| own == name))
-        };
         (self.kinds.is_empty() || self.kinds.contains(&request.kind()))
             && among(&self.methods, Some(request.method()))
             && among(&self.agents, request.agent())
             && among(&self.mounts, request.mount())
     }
+}
+
+/// Whether a list that names nothing, or this, fits.
+fn among(names: &[impl Deref<Target = str>], name: Option<&str>) -> bool {
+    names.is_empty() || name.is_some_and(|name| names.iter().any(|own| **own == *name))
 }
 
 /// As RFC 6749 spells them, so that a list of them can stand in a header.

@@ -1,7 +1,7 @@
 //! The `config` table.
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{PathPrefix, VisibleTo};
+use mortise_plugin_api::{AgentName, PathPrefix, VisibleTo};
 
 /// The `config` table.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -12,7 +12,7 @@ pub struct Config {
     /// Who sees a run and its session: the `tenant` of whoever asked for it, or that `subject` alone.
     pub visibility: VisibleTo,
     /// Agents that are neither listed nor run.
-    pub inactive: Vec<String>,
+    pub inactive: Vec<AgentName>,
     /// The models that `options.model` may name; empty allows any text.
     pub models: Vec<String>,
     /// Where suggested questions come from: `{ model = "instance/name" }` or `{ fixed = ["…"] }`.
@@ -39,7 +39,7 @@ pub enum Followups {
 
 impl Config {
     pub(crate) fn is_active(&self, agent: &str) -> bool {
-        !self.inactive.iter().any(|name| name == agent)
+        !self.inactive.iter().any(|name| **name == *agent)
     }
 }
 

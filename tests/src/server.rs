@@ -57,6 +57,17 @@ pub struct Ended {
     pub log: String,
 }
 
+// === impl Ended ===
+
+impl Ended {
+    /// What it said to people, in one line: long lines are broken, and what follows is indented.
+    pub fn report(&self) -> String {
+        let lines = self.log.lines().filter(|line| !line.starts_with('{'));
+        let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+        words.join(" ").replace(" │ ", " ")
+    }
+}
+
 // === impl ServerBuilder ===
 
 impl ServerBuilder {

@@ -7,7 +7,7 @@ mod steps;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_api::{Error, Event, Result, RunResult};
+use mortise_plugin_api::{Error, Event, Item, Result, RunResult};
 use serde_json::{Map, Value};
 
 use super::access::Place;
@@ -17,7 +17,7 @@ use super::checkpoint::Progress;
 use super::engine::Engine;
 use super::failure;
 use super::input::{self, Sent};
-use super::step::{self, check_cancelled, stoppable};
+use super::step::{check_cancelled, stoppable};
 use crate::plugin::capability::AgentCapability;
 use crate::store::{AnswerKind, ConversationSave};
 
@@ -31,6 +31,15 @@ struct Driver<'a> {
 struct Worked {
     result: RunResult,
     conversation: Option<ConversationSave>,
+}
+
+/// A run that may begin.
+struct Prepared {
+    progress: Progress,
+    /// The input to show, where hooks have changed it.
+    changed: Option<Value>,
+    /// Whether the model can take it. Where it cannot, the run fails once it is shown to have begun.
+    fits: Result<()>,
 }
 
 /// Where a run goes on from.
@@ -93,7 +102,11 @@ impl Driver<'_> {
     }
 
     async fn begin(&self) -> Result<Progress> {
-        let (progress, changed) = self.prepare().await?;
+        let Prepared {
+            progress,
+            changed,
+            fits,
+        } = self.prepare().await?;
         if matches!(self.run.agent.kind, AgentKind::Declared(_)) && !self.run.lineage.take_step() {
             return Err(failure::no_steps_left());
         }
@@ -112,12 +125,12 @@ impl Driver<'_> {
             }
         })
         .await?;
+        fits?;
         Ok(progress)
     }
 
-    /// Checks everything that can be checked before the run begins. Also the input to show, where
-    /// hooks have changed it.
-    async fn prepare(&self) -> Result<(Progress, Option<Value>)> {
+    /// Checks what the client has sent before the run begins.
+    async fn prepare(&self) -> Result<Prepared> {
         let Self { engine, run } = self;
         input::check_context(&run.agent, &run.request)?;
         if run.answer == AnswerKind::Json {
@@ -127,33 +140,34 @@ impl Driver<'_> {
             items: input,
             changed,
         } = input::sent(engine, run).await?;
-        if let AgentKind::Declared(model) = &run.agent.kind {
-            let info = model.info();
-            input::check_capabilities(&input, &info.capabilities, &run.agent.name, &info.name)?;
-            if run.agent.instructions.is_some() && !info.capabilities.instructions {
-                return Err(step::cannot(&run.agent.name, "instructions"));
-            }
-        }
         let history = input::load_history(engine, run).await?;
         let is_kept = !run.request.replace_history;
         let kept = if is_kept { &history.items[..] } else { &[] };
         let heard = [kept, &input].concat();
-        let conversation = match &run.agent.kind {
-            AgentKind::Declared(model) => {
-                let omit = run.request.omit_unsupported_parts.unwrap_or(true);
-                let mut read = input::replayed(kept, &model.info().capabilities, omit);
-                read.extend(input);
-                read
+        let omit = run.request.omit_unsupported_parts.unwrap_or(true);
+        let sent = input.len();
+        let conversation: Vec<Item> = match &run.agent.kind {
+            AgentKind::Declared(model) if omit => {
+                let read = input::replayed(kept);
+                let read = read.filter_map(|item| input::without_unsupported(item, model.info()));
+                read.chain(input).collect()
             }
+            AgentKind::Declared(_) => input::replayed(kept).cloned().chain(input).collect(),
             AgentKind::Coded(_) | AgentKind::ToolEndpoint => heard.clone(),
         };
-        let progress = Progress {
-            conversation,
-            heard,
-            version: history.version,
-            ..Progress::default()
-        };
-        Ok((progress, changed))
+        // What is left of the history fits.
+        let unchecked = if omit { conversation.len() - sent } else { 0 };
+        let fits = input::check_model(&run.agent, &run.request, &conversation[unchecked..]);
+        Ok(Prepared {
+            progress: Progress {
+                conversation,
+                heard,
+                version: history.version,
+                ..Progress::default()
+            },
+            changed,
+            fits,
+        })
     }
 
     async fn run_coded(

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{
-    Content, Error, Item, Message, ModelCapabilities, Part, Result, RunInput, Stage,
-};
+use mortise_plugin_api::{Content, Error, Item, Message, ModelInfo, Part, Result, RunInput, Stage};
 use serde_json::{Value, json};
 
 use super::access::Place;
@@ -28,6 +26,9 @@ pub(crate) struct Sent {
     /// The same as it is shown, where hooks have changed it.
     pub(crate) changed: Option<Value>,
 }
+
+/// The modality that every model has.
+const TEXT: &str = "text";
 
 /// The input of a run. What hooks make of it is all that is shown and stored.
 pub(crate) async fn sent(engine: &Arc<Engine>, run: &Arc<ActiveRun>) -> Result<Sent> {
@@ -73,27 +74,61 @@ pub(crate) fn items(input: &Value) -> Result<Vec<Item>> {
 }
 
 fn one_item(value: &Value, index: usize) -> Result<Item> {
-    let invalid = |what: &str| {
+    let invalid = |place: &str, what: &str| {
         Error::invalid(format!("Input item {index} is invalid: {what}."))
-            .with_issue(format!("/input/{index}"), what)
+            .with_issue(format!("/input/{index}{place}"), what)
     };
-    let kind = value.get("type").and_then(Value::as_str);
-    match (serde_json::from_value::<Item>(value.clone()), kind) {
-        (Ok(Item::Other(_)), Some("message")) => Err(invalid(
+    let mut value = value.clone();
+    if let Value::Object(members) = &mut value
+        && members.contains_key("type") != members.contains_key("role")
+        && members.contains_key("content")
+    {
+        // As many clients write a message: without its `type`, or without the `role` of the user.
+        members.entry("type").or_insert_with(|| "message".into());
+        members.entry("role").or_insert_with(|| "user".into());
+    }
+    let Some(kind) = value.get("type").and_then(Value::as_str).map(str::to_owned) else {
+        return Err(invalid("", "an item is an object with a text `type`"));
+    };
+    let item = serde_json::from_value(value)
+        .map_err(|_| invalid("", "an item is an object with a text `type`"))?;
+    match (&item, kind.as_str()) {
+        (Item::Other(_), "message") => Err(invalid(
+            "",
             "a message has a text `role` and a `content` of text or parts",
         )),
-        (Ok(Item::Other(_)), Some("tool-call")) => {
-            Err(invalid("a tool call has a text `callId` and a text `name`"))
-        }
-        (Ok(_), None) if value.get("type").is_none() && value.get("role").is_some() => {
-            // A message without its `type`, as many clients write it.
-            let message: Message = serde_json::from_value(value.clone())
-                .map_err(|_| invalid("a message has a text `role` and a `content`"))?;
-            Ok(Item::Message(message))
-        }
-        (Ok(item), Some(_)) => Ok(item),
-        _ => Err(invalid("an item is an object with a text `type`")),
+        (Item::Other(_), "tool-call") => Err(invalid(
+            "",
+            "a tool call has a text `callId` and a text `name`",
+        )),
+        (Item::Message(Message { content, .. }), _) => match unreadable_part(content) {
+            Some((part, what)) => Err(invalid(&format!("/content/{part}"), what)),
+            None => Ok(item),
+        },
+        _ => Ok(item),
     }
+}
+
+/// The first part of which nobody could tell what it is, and why.
+fn unreadable_part(content: &Content) -> Option<(usize, &'static str)> {
+    let Content::Parts(parts) = content else {
+        return None;
+    };
+    let mut parts = parts.iter().enumerate();
+    parts.find_map(|(index, part)| {
+        let Part::Other(part) = part else {
+            return None;
+        };
+        let what = match part.get("type").and_then(Value::as_str) {
+            None => "a part is an object with a text `type`",
+            Some("text") => "a part of text has a text `text`",
+            Some("reasoning") => {
+                "a part of reasoning has a text `text` and a `visibility`, summary or full"
+            }
+            Some(_) => return None,
+        };
+        Some((index, what))
+    })
 }
 
 /// Loads the history of a run's conversation; empty where there is none.
@@ -121,13 +156,20 @@ pub(crate) async fn load_history(engine: &Engine, run: &ActiveRun) -> Result<His
 pub(crate) fn check(agent: &AgentSpec, request: &RunRequest) -> Result<()> {
     check_context(agent, request)?;
     let items = items(&request.input)?;
-    match &agent.kind {
-        AgentKind::Declared(model) => {
-            let info = model.info();
-            check_capabilities(&items, &info.capabilities, &agent.name, &info.name)
-        }
-        AgentKind::Coded(_) | AgentKind::ToolEndpoint => Ok(()),
+    check_model(agent, request, &items)
+}
+
+/// Refuses what the agent's model cannot take, or cannot give.
+pub(crate) fn check_model(agent: &AgentSpec, request: &RunRequest, heard: &[Item]) -> Result<()> {
+    let AgentKind::Declared(model) = &agent.kind else {
+        return Ok(());
+    };
+    check_parts(agent, model.info(), heard)?;
+    check_modalities(agent, model.info(), request)?;
+    if agent.instructions.is_some() && !model.info().capabilities.instructions {
+        return Err(cannot(agent, model.info(), "instructions"));
     }
+    Ok(())
 }
 
 /// Refuses a context that does not fit the agent.
@@ -141,13 +183,8 @@ pub(crate) fn check_context(agent: &AgentSpec, request: &RunRequest) -> Result<(
 }
 
 /// Refuses parts that the model does not take.
-pub(crate) fn check_capabilities(
-    items: &[Item],
-    capabilities: &ModelCapabilities,
-    agent: &str,
-    model: &str,
-) -> Result<()> {
-    for (at, item) in items.iter().enumerate() {
+fn check_parts(agent: &AgentSpec, model: &ModelInfo, heard: &[Item]) -> Result<()> {
+    for (at, item) in heard.iter().enumerate() {
         let Item::Message(Message {
             content: Content::Parts(parts),
             ..
@@ -159,8 +196,9 @@ pub(crate) fn check_capabilities(
             let Some(modality) = needed_modality(part) else {
                 continue;
             };
-            if !capabilities.input.iter().any(|own| own == modality) {
+            if !takes(model, modality) {
                 let location = format!("input[{at}].content[{part_at}]");
+                let (agent, model) = (&*agent.name, model.name.as_str());
                 let message = format!(
                     "Agent '{agent}' model does not accept {modality} input at {location}."
                 );
@@ -175,30 +213,62 @@ pub(crate) fn check_capabilities(
     Ok(())
 }
 
-/// The history as the model sees it again: no calls without their results, and, unless the
-/// request says otherwise, no parts that the model does not take.
-pub(crate) fn replayed(items: &[Item], capabilities: &ModelCapabilities, omit: bool) -> Vec<Item> {
+/// Refuses modalities of the answer that the model does not have.
+fn check_modalities(agent: &AgentSpec, model: &ModelInfo, request: &RunRequest) -> Result<()> {
+    let Some(wanted) = &request.modalities else {
+        return Ok(());
+    };
+    let gives = |modality: &str| {
+        modality == TEXT || model.capabilities.output.iter().any(|own| own == modality)
+    };
+    if let Some(modality) = wanted.iter().find(|modality| !gives(modality)) {
+        let error = cannot(agent, model, &format!("{modality} output"));
+        return Err(error.with_context("modality", modality.as_str()));
+    }
+    let is_structured = request.output.is_some() || agent.output.is_some();
+    if is_structured && !wanted.iter().any(|modality| modality == TEXT) {
+        let name = &agent.name;
+        let message = format!("Structured output requires text output for agent '{name}'.");
+        return Err(Error::invalid(message)
+            .with_context("agentName", &**name)
+            .with_context("modelId", model.name.as_str())
+            .with_context("modalities", wanted.clone()));
+    }
+    Ok(())
+}
+
+fn cannot(agent: &AgentSpec, model: &ModelInfo, what: &str) -> Error {
+    let name = &agent.name;
+    Error::invalid(format!("Agent '{name}' model does not support {what}."))
+        .with_context("agentName", &**name)
+        .with_context("modelId", model.name.as_str())
+}
+
+/// The history as the model sees it again: no calls without their results.
+pub(crate) fn replayed(items: &[Item]) -> impl Iterator<Item = &Item> {
     items
         .iter()
         .filter(|item| !matches!(item, Item::ToolCall(call) if call.result.is_none()))
-        .map(|item| match item {
-            Item::Message(message) if omit => {
-                Item::Message(without_unsupported(message, capabilities))
-            }
-            other => other.clone(),
-        })
-        .collect()
 }
 
-fn without_unsupported(message: &Message, capabilities: &ModelCapabilities) -> Message {
-    let mut message = message.clone();
-    if let Content::Parts(parts) = &mut message.content {
-        parts.retain(|part| {
-            needed_modality(part)
-                .is_none_or(|modality| capabilities.input.iter().any(|own| own == modality))
-        });
+/// The item without the parts that the model does not take; nothing where nothing is left.
+pub(crate) fn without_unsupported(item: &Item, model: &ModelInfo) -> Option<Item> {
+    let mut item = item.clone();
+    if let Item::Message(Message {
+        content: Content::Parts(parts),
+        ..
+    }) = &mut item
+    {
+        parts.retain(|part| needed_modality(part).is_none_or(|it| takes(model, it)));
+        if parts.is_empty() {
+            return None;
+        }
     }
-    message
+    Some(item)
+}
+
+fn takes(model: &ModelInfo, modality: &str) -> bool {
+    model.capabilities.input.iter().any(|own| own == modality)
 }
 
 fn needed_modality(part: &Part) -> Option<&str> {
@@ -206,7 +276,7 @@ fn needed_modality(part: &Part) -> Option<&str> {
         return None;
     };
     let kind = value.get("type")?.as_str()?;
-    matches!(kind, "image" | "audio" | "video" | "file").then_some(kind)
+    matches!(kind, "image" | "audio" | "video" | "file" | "embedding").then_some(kind)
 }
 
 #[cfg(test)]
@@ -220,10 +290,12 @@ mod tests {
         let message = json!({"type": "message", "role": "user", "content": "hi"});
         assert_eq!(items(&message).unwrap(), hi);
         assert_eq!(items(&json!([message])).unwrap(), hi);
-        assert_eq!(
-            items(&json!([{"role": "user", "content": "hi"}])).unwrap(),
-            hi
-        );
+        for short in [
+            json!([{"role": "user", "content": "hi"}]),
+            json!([{"type": "message", "content": "hi"}]),
+        ] {
+            assert_eq!(items(&short).unwrap(), hi, "{short}");
+        }
     }
 
     #[test]
@@ -235,10 +307,40 @@ mod tests {
             json!(["x"]),
             // It would have two types.
             json!([{"type": 5, "role": "user", "content": "hi"}]),
+            json!([{"type": "message", "role": "user", "content": 5}]),
+            json!([{"type": "tool-call", "content": "hi"}]),
         ] {
             let error = items(&bad).unwrap_err();
             assert_eq!(error.code(), Some("VALIDATION_FAILED"), "{bad}");
             assert_eq!(error.issues()[0].path, "/input/0", "{bad}");
         }
+    }
+
+    #[test]
+    fn a_message_of_which_nothing_is_left_is_not_read_again() {
+        let model = ModelInfo::new("text-only");
+        let (image, text) = (
+            json!({"type": "image"}),
+            json!({"type": "text", "text": "hi"}),
+        );
+        let left = |parts: Value| {
+            let item = items(&json!([{ "role": "user", "content": parts }])).unwrap();
+            without_unsupported(&item[0], &model)
+        };
+        assert_eq!(left(json!([image])), None);
+        let kept = left(json!([image, text])).unwrap();
+        assert_eq!(kept.text(), "hi");
+        assert_eq!(left(json!([text])), Some(kept));
+    }
+
+    #[test]
+    fn a_part_that_nobody_could_read_is_refused_with_its_place() {
+        for bad in [json!(5), json!({}), json!({"type": "text"}), json!("hi")] {
+            let input = json!([{"role": "user", "content": [{"type": "text", "text": "hi"}, bad]}]);
+            let error = items(&input).unwrap_err();
+            assert_eq!(error.issues()[0].path, "/input/0/content/1", "{bad}");
+        }
+        let unknown = json!([{"role": "user", "content": [{"type": "hologram"}]}]);
+        assert!(items(&unknown).is_ok(), "the model may know it");
     }
 }

@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use mortise_plugin_api::{
-    ChunkStream, Error, Event, Item, ModelRequest, Result, Stage, ToolCallRef, ToolTarget,
+    ChunkStream, Event, Item, ModelRequest, Result, Stage, ToolCallRef, ToolTarget,
 };
 
 use super::access::Place;
@@ -286,10 +286,4 @@ pub(crate) fn check_cancelled(run: &ActiveRun) -> Result<()> {
     } else {
         Ok(())
     }
-}
-
-/// What a step must not do without: an error for a model that cannot.
-pub(crate) fn cannot(agent: &str, what: &str) -> Error {
-    Error::invalid(format!("Agent '{agent}' model does not support {what}."))
-        .with_context("agentName", agent)
 }

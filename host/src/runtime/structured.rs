@@ -75,8 +75,9 @@ impl<'a> Wanted<'a> {
     /// The value of an answer.
     pub(crate) fn value_of(&self, response: &ModelResponse) -> Result<Value, Box<Unfit>> {
         let mut texts = response.output.iter().rev().map(Item::text);
-        let Some(text) = texts.find(|text| !text.is_empty()) else {
-            let message = "Structured output was requested, but the model returned no text.";
+        let Some(text) = texts.find(|text| !text.trim().is_empty()) else {
+            let message =
+                "Structured output was requested, but the model did not return JSON text.";
             let error = Error::invalid(message);
             return Err(Unfit::new("missing_text", String::new(), error));
         };

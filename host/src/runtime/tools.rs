@@ -266,7 +266,7 @@ impl<'a> Execution<'a> {
         } else if is_parsed {
             self.attempt(&arguments).await?
         } else {
-            Box::pin(self.answer_error(parse_error(&self.call.name))).await?
+            Box::pin(self.answer_error(parse_error(&self.call))).await?
         };
         let (mut outcome, error, kind) = ended.into_parts();
         if self.engine.pipeline.has(Stage::AfterTool) {

@@ -63,7 +63,7 @@ impl KeyRecipe {
     pub(crate) fn key(&self, request: &Request) -> Key {
         let mut parts: Vec<String> = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
-            let part = self.part(part, request).filter(|it| !it.is_empty());
+            let part = self.part(part, request);
             parts.push(part.unwrap_or_else(|| self.absent.clone()));
         }
         if parts.iter().all(|part| part.trim().is_empty()) {
@@ -174,7 +174,7 @@ mod tests {
         let of = |request: FakeRequest| recipe.key(&request.request()).shown();
         assert_eq!(of(FakeRequest::run("plain")), "anon");
         let blank = FakeRequest::run("plain").with_header("x-user", "  ");
-        assert_eq!(of(blank), "anon");
+        assert_eq!(of(blank), "plain:global", "it is there, and says nothing");
     }
 
     #[test]

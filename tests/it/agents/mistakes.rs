@@ -9,10 +9,7 @@ use super::PLUGINS;
 fn assert_refused(sections: &str, words: &[&str]) {
     let ended = ServerBuilder::new(&format!("{sections}\n{PLUGINS}")).fail();
     assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
-    // Long lines are broken, and what follows is indented.
-    let report = ended.log.lines().filter(|line| !line.starts_with('{'));
-    let said: Vec<&str> = report.flat_map(str::split_whitespace).collect();
-    let said = said.join(" ").replace(" │ ", " ");
+    let said = ended.report();
     for word in words {
         assert!(said.contains(word), "no {word:?} in {said}");
     }

@@ -210,6 +210,62 @@ fn the_configuration_of_a_plugin_is_checked_against_its_schema() {
     assert!(matches!(ended.status.code(), Some(1 | 2)), "{ended:#?}");
 }
 
+/// The server refuses these entries, naming the setting and what it might be.
+#[track_caller]
+fn assert_unknown_name(entries: &str, words: &[&str]) {
+    let ended = plain(entries).fail();
+    assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
+    let said = ended.report();
+    for word in words {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+}
+
+#[test]
+fn settings_name_only_agents_and_instances_that_there_are() {
+    let rules =
+        "rules = [{ name = \"r\", pattern = \"x\", action = \"block\", agents = [\"plian\"] }]";
+    assert_unknown_name(
+        &format!("[[plugins.load]]\nname = \"guardrails\"\nconfig = {{ {rules} }}"),
+        &[
+            "`rules.0.agents.0` of plugin 'guardrails'",
+            "must be one of \"plain\"",
+            "config.toml:",
+        ],
+    );
+    let key = "{ algorithms = [\"HS256\"], secret = \"0123456789abcdef0123456789abcdef\" }";
+    let issuer = format!("issuers = [{{ issuer = \"i\", audience = [\"a\"], keys = [{key}] }}]");
+    let rules = "rules = [{ mounts = [\"other\"], scopes = [\"x\"] }]";
+    assert_unknown_name(
+        &format!("[[plugins.load]]\nname = \"jwt-auth\"\nconfig = {{ {issuer}, {rules} }}"),
+        &[
+            "`rules.0.mounts.0` of plugin 'jwt-auth'",
+            "must be one of \"jwt-auth\"",
+        ],
+    );
+    assert_unknown_name(
+        "[[plugins.load]]\nname = \"echo-agent\"\n[[plugins.load]]\nname = \"runs-api\"\n\
+         config = { inactive = [\"ecko\"] }",
+        &["`inactive.0` of plugin 'runs-api'", "\"echo\", \"plain\""],
+    );
+    assert_unknown_name(
+        "[jobs]\nagents = { plian = 4 }",
+        &["`jobs.agents` names 'plian'", "did you mean `plain`?"],
+    );
+}
+
+#[test]
+fn what_an_optional_library_would_have_brought_may_be_named() {
+    let server = plain(
+        "[[plugins.load]]\nname = \"gone\"\nlibrary = \"not_there\"\nrequired = false\n\
+         [[plugins.load]]\nname = \"runs-api\"\nconfig = { inactive = [\"of-gone\"] }",
+    )
+    .start();
+    let log = server.log();
+    assert!(log.contains("the server starts without gone"), "{log}");
+    assert!(log.contains("inactive.0"), "{log}");
+}
+
 #[test]
 fn one_library_may_be_loaded_twice_under_two_names() {
     let server = plain(

@@ -120,7 +120,7 @@ fn a_panic_while_a_plugin_says_what_it_offers_is_told_as_such() {
 fn a_wrong_choice_is_answered_with_all_that_there_are() {
     let ended = misbehaving("hang = \"never\", hang_in = \"bed\"").fail();
 
-    let said = ended.log.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = ended.report();
     for words in [
         "`hang` of plugin 'bad' must be one of \"wait\", \"spin\", \"block\"",
         "`hang_in` of plugin 'bad' must be one of \"tool\", \"agent\", \"model_stream\"",

@@ -124,6 +124,27 @@ fn a_hook_may_keep_something_out_of_the_store() {
 }
 
 #[test]
+fn a_failed_call_is_remembered_as_one() {
+    let server = target("a");
+    let body = json!({ "input": "call boom", "conversationId": "c4" });
+
+    let _ = server
+        .post("/api/assistant/run")
+        .json(&body)
+        .send()
+        .expect(200);
+
+    let items = items(&server, "assistant", "c4");
+    let calls = items.iter().filter(|item| item["type"] == "tool-call");
+    let failures: Vec<_> = calls.map(|call| call["isError"] == true).collect();
+    assert_eq!(
+        failures,
+        [false, true],
+        "the call, and its result: {items:?}"
+    );
+}
+
+#[test]
 fn without_a_store_there_is_nothing_to_load() {
     let server = target("b");
 

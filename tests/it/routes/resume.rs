@@ -115,6 +115,10 @@ fn unknown_streams_are_empty_and_nothing_is_resumed_without_a_store() {
         .get("/api/plain/stream-events/resume")
         .send()
         .expect(422);
+    let blank = with_store.get("/api/plain/stream-events/resume?streamId=%20");
+    let blank = blank.send().expect(422).json();
+    assert_eq!(blank["message"], "streamId must be a non-empty string.");
+    assert_eq!(blank["context"]["streamId"], " ");
     let _ = with_store
         .get("/api/ghost/conversations/x/resume")
         .send()

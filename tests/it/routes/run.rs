@@ -73,6 +73,48 @@ fn an_answer_that_breaks_its_schema_fails_the_run() {
 }
 
 #[test]
+fn blanks_are_no_structured_answer() {
+    let server = target("a");
+
+    let body = server.run("extractor", "json   ").send().expect(422).json();
+
+    assert_eq!(
+        body["message"],
+        "Run failed: Structured output was requested, but the model did not return JSON text."
+    );
+}
+
+#[test]
+fn what_the_model_cannot_take_or_give_is_refused() {
+    let server = target("a");
+    let refused = |body: serde_json::Value| {
+        let reply = server.post("/api/plain/run").json(&body).send();
+        reply.expect(422).json()
+    };
+
+    let image = refused(json!({ "input": "hi", "modalities": ["text", "image"] }));
+    assert_eq!(
+        image["message"],
+        "Run failed: Agent 'plain' model does not support image output."
+    );
+    assert_eq!(image["context"]["modality"], "image");
+
+    let schema = json!({ "schema": { "type": "object" } });
+    let both = refused(json!({ "input": "hi", "modalities": ["image"], "output": schema }));
+    assert_eq!(both["context"]["modality"], "image", "{both}");
+
+    for kind in ["image", "embedding"] {
+        let part = json!({ "type": kind, "source": {}, "embedding": [1, 2] });
+        let message = json!({ "type": "message", "content": [part] });
+        let refused = refused(json!({ "input": [message] }));
+        let expected = format!(
+            "Run failed: Agent 'plain' model does not accept {kind} input at input[0].content[0]."
+        );
+        assert_eq!(refused["message"], expected.as_str());
+    }
+}
+
+#[test]
 fn the_step_limit_ends_a_run_in_success() {
     let server = target("a");
 

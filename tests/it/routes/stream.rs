@@ -151,6 +151,16 @@ fn a_failure_ends_the_stream_with_an_error_frame() {
 }
 
 #[test]
+fn a_run_that_its_model_cannot_do_is_shown_to_have_begun() {
+    let server = target("a");
+    let body = json!({ "input": "hi", "modalities": ["audio"] });
+
+    let frames = server.post("/api/plain/run").json(&body).open().finish();
+
+    assert_eq!(kinds(&frames), ["RUN_STARTED", "RUN_ERROR", "error"]);
+}
+
+#[test]
 fn a_silent_stream_says_that_it_is_alive() {
     let server = target("b");
 

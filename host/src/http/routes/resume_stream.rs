@@ -16,15 +16,13 @@ use crate::http::sse::{self, Framing};
 use crate::runtime::Resume;
 
 pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure> {
-    const REQUIRED: &str = "streamId is required.";
-
     let stream_id = escapes::query_param(call.request.uri.query(), "streamId").unwrap_or_default();
     if stream_id.is_empty() {
-        return Err(Failure::invalid_at("/streamId", REQUIRED));
+        return Err(Failure::invalid_at("/streamId", "streamId is required."));
     }
     if stream_id.trim().is_empty() {
-        return Err(Error::invalid(REQUIRED)
-            .with_issue("/streamId", REQUIRED)
+        return Err(Error::invalid("streamId must be a non-empty string.")
+            .with_context("streamId", stream_id)
             .into());
     }
     let after = last_event_id(&call.request.headers);

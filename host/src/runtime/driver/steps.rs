@@ -37,13 +37,11 @@ impl Driver<'_> {
         // In a box: most runs want none.
         let wanted = Wanted::of(self.run)?.map(Box::new);
         if wanted.is_some() && !model.info().capabilities.structured_output {
-            return Err(Error::new(
-                "NOT_IMPLEMENTED",
-                format!(
-                    "Agent '{}' model does not support structured output.",
-                    self.run.agent.name
-                ),
-            ));
+            let model = model.info().name.as_str();
+            let message = format!("Model '{model}' does not support structured output.");
+            return Err(Error::new("NOT_IMPLEMENTED", message)
+                .with_context("agentName", &*self.run.agent.name)
+                .with_context("modelId", model));
         }
         loop {
             let index = progress.step;
@@ -121,6 +119,7 @@ impl Driver<'_> {
             let outcome = Box::pin(tools::execute(engine, run, call, index)).await?;
             progress.say(Item::ToolCall(item.clone()));
             item.result = Some(outcome.result);
+            item.is_error = outcome.is_error;
             progress.say(Item::ToolCall(item));
         }
         check_cancelled(run)?;

@@ -163,6 +163,7 @@ impl Execution<'_> {
             ApprovalEnd::Decided(Decision { approved: true, .. }) => Ok(None),
             ApprovalEnd::Decided(Decision { note, .. }) => {
                 let reason = note
+                    .filter(|note| !note.is_empty())
                     .map(|note| format!(" Reason: {note}"))
                     .unwrap_or_default();
                 let denied = format!(

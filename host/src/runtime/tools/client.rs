@@ -42,7 +42,7 @@ impl Execution<'_> {
             answered = &mut answer => answered.ok(),
             () = self.run.cancel.cancelled() => {
                 let message = format!(
-                    "Run '{}' was aborted while waiting for the result of '{}'.",
+                    "Run '{}' was aborted while waiting for client tool result for '{}'.",
                     self.run.id, self.call.name,
                 );
                 return Err(self.about_this_call(Error::aborted(message)));

@@ -3,7 +3,7 @@
 use mortise_plugin_api::{Error, Result, ToolErrorAnswer, ToolErrorKind, ToolErrorMode};
 use serde_json::{Value, json};
 
-use super::{CallOutcome, Execution};
+use super::{CallOutcome, Execution, PendingCall};
 use crate::problem::{self, INTERNAL};
 use crate::runtime::agents::AgentKind;
 
@@ -145,14 +145,14 @@ impl Ended {
     }
 }
 
-pub(super) fn parse_error(tool: &str) -> CallError {
-    let message = format!(
-        "Tool arguments could not be parsed as valid JSON. Failed to parse arguments for tool '{tool}'"
-    );
+pub(super) fn parse_error(call: &PendingCall) -> CallError {
+    let cause = format!("Failed to parse arguments for tool '{}'", call.name);
     CallError {
         kind: ToolErrorKind::Parse,
-        cause: Error::invalid(message.as_str()),
-        message,
+        message: format!("Tool arguments could not be parsed as valid JSON. {cause}"),
+        cause: Error::invalid(cause)
+            .with_context("toolName", call.name.as_str())
+            .with_context("toolCallId", call.call_id.as_str()),
         retryable: Some(false),
     }
 }

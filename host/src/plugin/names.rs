@@ -98,6 +98,10 @@ impl Names {
     }
 
     fn list_in_each<'a>(&self, schemas: impl Iterator<Item = &'a mut Value>) -> bool {
-        schemas.fold(false, |found, schema| self.list_in(schema) || found)
+        let mut found = false;
+        for schema in schemas {
+            found |= self.list_in(schema);
+        }
+        found
     }
 }

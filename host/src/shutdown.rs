@@ -6,6 +6,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// How long tasks may take to be dropped: one that is within code cannot be, until that comes back.
+const LET_GO: Duration = Duration::from_secs(1);
+
 /// The tasks of the server. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tasks {
@@ -44,7 +47,8 @@ impl Tasks {
         self.dropping.is_cancelled()
     }
 
-    /// Tells all tasks to stop and waits for them; after `grace` the rest is dropped.
+    /// Tells all tasks to stop and waits for them; after `grace` the rest is dropped, and what cannot
+    /// be is left alone a second later.
     ///
     /// Returns how many had to be dropped.
     pub(crate) async fn close_and_wait(&self, grace: Duration) -> usize {
@@ -59,7 +63,15 @@ impl Tasks {
         }
         let left = self.tracker.len();
         self.dropping.cancel();
-        self.tracker.wait().await;
+        if tokio::time::timeout(LET_GO, self.tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                tasks = self.tracker.len(),
+                "code that does not come back holds tasks; the server ends without them"
+            );
+        }
         left
     }
 }

@@ -263,7 +263,7 @@ pub fn form_pairs(text: &str) -> impl Iterator<Item = (String, String)> {
 }
 
 /// The text with what is escaped in it, and something else for each `+`.
-fn decode(text: &str, plus: u8) -> String {
+pub(crate) fn decode(text: &str, plus: u8) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -13,8 +13,9 @@
 //! assert_eq!(issues[0].message, "must NOT have fewer than 3 characters");
 //! ```
 
-// `issue.rs` has the words, `order.rs` the order in which Ajv reports.
+// `issue.rs` has the words, `order.rs` the order in which Ajv reports, `extent.rs` what is too much.
 
+mod extent;
 mod issue;
 mod order;
 
@@ -31,6 +32,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use extent::Extent;
 use order::Rank;
 
 pub use issue::Issue;
@@ -40,6 +42,7 @@ pub use issue::Issue;
 pub struct Schema {
     source: Value,
     validator: Validator,
+    extent: Extent,
 }
 
 /// Why something is no schema.
@@ -50,6 +53,8 @@ pub struct SchemaError {
     message: String,
 }
 
+/// How many issues of a value are told.
+const MOST_ISSUES: usize = 100;
 /// What a pattern may cost on one value; a sane one needs a few hundred steps.
 const BACKTRACK_LIMIT: usize = 100_000;
 /// What a compiled pattern may weigh.
@@ -69,8 +74,13 @@ impl Schema {
     /// Compiles a schema of the draft that `$schema` names, or else 2020-12.
     ///
     /// # Errors
-    /// What is wrong with the schema and where; references that lead out of it included.
+    /// What is wrong with the schema and where; references that lead out of it, and so many within it
+    /// that a value could not be checked in time, included.
     pub fn compile(source: &Value) -> Result<Self, SchemaError> {
+        let extent = Extent::of(source).map_err(|message| SchemaError {
+            pointer: String::new(),
+            message,
+        })?;
         let patterns = PatternOptions::fancy_regex()
             .backtrack_limit(BACKTRACK_LIMIT)
             .size_limit(PATTERN_SIZE_LIMIT);
@@ -82,6 +92,7 @@ impl Schema {
         Ok(Self {
             source: source.clone(),
             validator,
+            extent,
         })
     }
 
@@ -93,18 +104,23 @@ impl Schema {
     /// Checks a value.
     ///
     /// # Errors
-    /// Every issue, in the order of Ajv with `allErrors`.
+    /// Every issue, in the order of Ajv with `allErrors`: the first 100. It is one for all, without
+    /// its place, where the schema and the value are nested so that finding each would take too long.
     pub fn validate(&self, value: &Value) -> Result<(), Vec<Issue>> {
+        if self.validator.is_valid(value) {
+            return Ok(());
+        }
+        if !self.extent.can_be_searched(value) {
+            return Err(vec![Issue::of_all()]);
+        }
         let mut ranked = Vec::new();
         for error in self.validator.iter_errors(value) {
             self.collect(&error, value, &mut ranked);
         }
-        if ranked.is_empty() {
-            return Ok(());
-        }
         ranked.sort_by(|(left, _), (right, _)| left.cmp(right));
         // A failed condition was noted once for each issue below it.
         ranked.dedup_by(|(left, one), (right, other)| left == right && one == other);
+        ranked.truncate(MOST_ISSUES);
         Err(ranked.into_iter().map(|(_, issue)| issue).collect())
     }
 

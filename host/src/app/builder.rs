@@ -15,7 +15,7 @@ use super::server::{Server, Signals};
 use super::{App, Inner};
 use crate::clock::Clock;
 use crate::config::{Auth, Config, ConfigError, Cors, Mode};
-use crate::http::{BodyLimits, HeadLimits, HttpState, Settings};
+use crate::http::{BodyLimits, HeadLimits, HttpState, Names, Settings};
 use crate::ids::Ids;
 use crate::jobs::{self, Jobs};
 use crate::ledger::Ledger;
@@ -313,6 +313,7 @@ fn settings(config: &Config, served: &Served) -> Settings {
         } else {
             section.cors.clone()
         },
+        names: Names::of(section),
         hsts: served.hsts,
     }
 }

@@ -8,9 +8,9 @@ use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::config;
 
@@ -113,17 +113,6 @@ impl Cors {
             }
         }
     }
-}
-
-/// Whether the page is of the server that it calls.
-pub(super) fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
-    let host = match headers.get(HOST) {
-        Some(host) => host.as_bytes(),
-        None => uri.authority().map_or("", |it| it.as_str()).as_bytes(),
-    };
-    let origin = origin.to_str().unwrap_or_default();
-    let of_page = origin.split_once("://").map(|(_, host)| host.as_bytes());
-    of_page.is_some_and(|of_page| of_page.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use http::header::AUTHORIZATION;
 use mortise_plugin_api::{Error, GuardVerdict, Principal, RequestKind};
 
 use super::auth::Entry;
@@ -114,7 +115,13 @@ async fn let_in(
                 .await
                 .map_err(|_| Error::internal("the mount took too long to authenticate"))??;
             let principal = match verdict {
-                GuardVerdict::Authenticated(principal) => principal,
+                GuardVerdict::Authenticated(principal) => {
+                    // With this header, browsers ask first.
+                    if !request.headers.contains_key(AUTHORIZATION) {
+                        state.check_page(&request.uri, &request.headers)?;
+                    }
+                    principal
+                }
                 GuardVerdict::Respond(answer) => {
                     let response = plugin_response::into_response(answer)?;
                     return Err(Failure::AnsweredByMount(Box::new(response)));

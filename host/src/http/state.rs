@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::ORIGIN;
 use http::{HeaderMap, HeaderValue, Uri};
-use mortise_plugin_api::{Error, Principal};
+use mortise_plugin_api::Principal;
 
 use super::auth::{Door, Entry};
 use super::body::BodyLimits;
-use super::cors::{self, Cors};
+use super::cors::Cors;
 use super::error::Failure;
 use super::layers;
 use super::meters::Meters;
 use super::openapi::{Document, DocumentError, Served};
+use super::pages::{self, Names};
 use super::plugin_routes::RouteTable;
 use crate::config::{self, Auth, Secret};
 use crate::jobs::Jobs;
@@ -53,6 +53,7 @@ pub(crate) struct HttpState {
     pub(super) shows_metrics: bool,
     pub(super) meters: Meters,
     pub(super) cors: Option<Cors>,
+    pub(super) names: Names,
     /// The value of `strict-transport-security`.
     pub(super) hsts: Option<HeaderValue>,
 }
@@ -81,6 +82,8 @@ pub(crate) struct Settings {
     /// Whether the metrics page is served. Who reads it is not counted.
     pub(crate) shows_metrics: bool,
     pub(crate) cors: config::Cors,
+    /// Who it is to those who need not say who is asking.
+    pub(crate) names: Names,
     /// How long browsers shall use TLS alone.
     pub(crate) hsts: Option<Duration>,
 }
@@ -121,6 +124,7 @@ impl HttpState {
             opens_document,
             shows_metrics,
             cors,
+            names,
             hsts,
             endpoint_timeout,
         } = settings;
@@ -160,27 +164,24 @@ impl HttpState {
             shows_metrics,
             meters,
             cors: Cors::new(&cors),
+            names,
             hsts: hsts.map(layers::strict_transport_security),
         }))
     }
 
     /// Lets a request go on to the guards, unless none of them could let it in.
     ///
-    /// Where nobody has to say who is asking, a page of another origin would act for whoever sits at
-    /// the browser: those come in that may call the server.
+    /// Where nobody has to say who is asking, [pages](pages) have to be some that may call the server.
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Entry, Failure> {
         let entry = self.door.check(headers, &self.pipeline)?;
-        let Some(origin) = headers.get(ORIGIN) else {
-            return Ok(entry);
-        };
-        let is_asked = self.door.is_locked() || self.pipeline.authenticate();
-        let may_call = || self.cors.as_ref().is_some_and(|cors| cors.may_call(origin));
-        if is_asked || may_call() || cors::is_own(origin, uri, headers) {
-            return Ok(entry);
+        if !self.door.is_locked() && !self.pipeline.authenticate() {
+            self.check_page(uri, headers)?;
         }
-        Err(Failure::Thrown(Error::new(
-            "FORBIDDEN",
-            "Pages of this origin may not call the server; server.cors.origins names those that may.",
-        )))
+        Ok(entry)
+    }
+
+    /// Refuses a request that a page may have sent which has no business here.
+    pub(super) fn check_page(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+        pages::check(&self.names, self.cors.as_ref(), uri, headers)
     }
 }

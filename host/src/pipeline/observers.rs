@@ -154,5 +154,7 @@ async fn drain(
                 tracing::warn!(instance = &*hook.instance, %error, "an observer failed");
             }
         }
+        // One that never waits would have the thread to itself, and could not be dropped.
+        tokio::task::yield_now().await;
     }
 }

@@ -1,31 +1,40 @@
 //! Notices code of a plugin that does not come back: it holds a thread of the server.
 //!
-//! Nothing can be done about it from outside, but somebody should know which plugin it is. Each
-//! thread has a place where it writes whose code it is in; one more thread looks at them.
+//! Nothing can be done about it from outside, but somebody should know which plugin it is, and the
+//! others should go on: the thread may be the one that waits for sockets and timers, and another
+//! takes that over once it is woken. Each thread has a place where it writes whose code it is in; one
+//! more thread looks at them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 /// How often the threads are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// After so many ticks in one stretch of code, a second, the log says so.
 const PATIENCE: u64 = 4;
 
-/// Where a thread is: the number of an instance in the lower half, since which tick in the upper
-/// one; 0 for code of nobody's.
-type Place = AtomicU64;
+/// A thread of the server.
+struct Thread {
+    /// Where it is: the number of an instance in the lower half, since which tick in the upper one; 0
+    /// for code of nobody's.
+    place: AtomicU64,
+    /// Whose thread it is.
+    runtime: Option<Handle>,
+}
 
 static WATCHDOG: LazyLock<Arc<Watchdog>> = LazyLock::new(Watchdog::start);
 
 thread_local! {
-    static HERE: Arc<Place> = WATCHDOG.new_place();
+    static HERE: Arc<Thread> = WATCHDOG.new_thread();
 }
 
 struct Watchdog {
     /// From 1.
     now: AtomicU64,
-    threads: Mutex<Vec<Weak<Place>>>,
+    threads: Mutex<Vec<Weak<Thread>>>,
     /// The names of instances; one that is there again, in an app or a generation, is itself.
     names: Mutex<Vec<Arc<str>>>,
 }
@@ -57,10 +66,13 @@ impl Watchdog {
         watchdog
     }
 
-    fn new_place(&self) -> Arc<Place> {
-        let place = Arc::default();
-        locked(&self.threads).push(Arc::downgrade(&place));
-        place
+    fn new_thread(&self) -> Arc<Thread> {
+        let thread = Arc::new(Thread {
+            place: AtomicU64::new(0),
+            runtime: Handle::try_current().ok(),
+        });
+        locked(&self.threads).push(Arc::downgrade(&thread));
+        thread
     }
 
     fn watch(&self) {
@@ -69,12 +81,22 @@ impl Watchdog {
             let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
             let mut stuck = Vec::new();
             locked(&self.threads).retain(|thread| {
-                let Some(place) = thread.upgrade() else {
+                let Some(thread) = thread.upgrade() else {
                     return false;
                 };
-                let place = place.load(Ordering::Relaxed);
+                let place = thread.place.load(Ordering::Relaxed);
+                if place == 0 {
+                    return true;
+                }
+                let ticks = now.saturating_sub(place >> 32);
+                if ticks > 0
+                    && let Some(runtime) = &thread.runtime
+                {
+                    // Wakes another thread.
+                    runtime.spawn(std::future::ready(()));
+                }
                 // Said once: at any later tick it has been there for longer.
-                if place != 0 && now.saturating_sub(place >> 32) == PATIENCE {
+                if ticks == PATIENCE {
                     stuck.push(place);
                 }
                 true
@@ -117,8 +139,8 @@ impl Watched {
         let place = since | u64::from(self.0);
         // A thread that is ending has no place any more.
         let outside = HERE.try_with(|here| {
-            let outside = here.load(Ordering::Relaxed);
-            here.store(place, Ordering::Relaxed);
+            let outside = here.place.load(Ordering::Relaxed);
+            here.place.store(place, Ordering::Relaxed);
             outside
         });
         Inside {
@@ -131,7 +153,7 @@ impl Watched {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        let _ = HERE.try_with(|here| here.store(self.outside, Ordering::Relaxed));
+        let _ = HERE.try_with(|here| here.place.store(self.outside, Ordering::Relaxed));
     }
 }
 

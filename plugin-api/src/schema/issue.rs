@@ -48,6 +48,18 @@ impl Issue {
         place
     }
 
+    /// That of a value which does not fit, of which nothing more is known.
+    pub(super) fn of_all() -> Self {
+        Self {
+            instance_path: String::new(),
+            schema_path: "#".to_owned(),
+            keyword: "$ref".to_owned(),
+            params: json!({}),
+            message: "must match the schema, which is nested too deep to say where it does not"
+                .to_owned(),
+        }
+    }
+
     /// The issue of an `if` whose `then` or `else` failed.
     pub(super) fn of_condition(condition: &Condition) -> Self {
         let failing_keyword = condition.failing_keyword;

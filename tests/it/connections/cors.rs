@@ -1,6 +1,7 @@
 //! Pages of other origins.
 
 use integration_tests::{Request, Server, ServerBuilder};
+use serde_json::json;
 
 use crate::support::SCRIPTED;
 
@@ -50,6 +51,35 @@ fn without_credentials_pages_of_others_may_not_act() {
     assert_eq!(run(&named, "https://evil.example"), 403);
 
     assert_eq!(run(&start(""), PAGE), 401, "a secret is asked for anyway");
+}
+
+#[test]
+fn without_credentials_a_name_of_somebody_elses_leads_nowhere() {
+    let server = ServerBuilder::new(SCRIPTED).start();
+    let port = server.address().port();
+    let list = |server: &Server, host: &str| {
+        let list = server.anonymous("GET", "/api/-/agents");
+        list.header("host", host).send().status()
+    };
+    for own in ["localhost", "127.0.0.1", "[::1]"] {
+        assert_eq!(list(&server, &format!("{own}:{port}")), 200, "{own}");
+    }
+    let evil = format!("evil.example:{port}");
+    assert_eq!(list(&server, &evil), 403);
+    let run = server.anonymous("POST", "/api/plain/run");
+    let run = run.json(&json!({ "input": "hi" })).header("host", &evil);
+    let _ = run
+        .header("origin", &format!("http://{evil}"))
+        .send()
+        .expect(403);
+
+    let behind = "[server]\ntrusted_proxies = [\"127.0.0.1\"]";
+    let behind = ServerBuilder::new(&format!("{behind}\n{SCRIPTED}")).start();
+    assert_eq!(
+        list(&behind, "agents.example"),
+        200,
+        "a proxy says who comes in"
+    );
 }
 
 #[test]

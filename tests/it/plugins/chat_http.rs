@@ -42,6 +42,29 @@ fn the_command_line_alone_serves_the_chat_on_a_port_of_its_own() {
 }
 
 #[test]
+fn without_a_token_pages_of_others_may_not_chat() {
+    let server = builder("")
+        .argument("--http")
+        .argument("--http-port")
+        .argument("0")
+        .start();
+    let address = server.next_address();
+    let chat = |host: &str, origin: &str| {
+        Request::new(address, "POST", "/chat/sync")
+            .header("host", host)
+            .header("origin", origin)
+            .header("content-type", "text/plain")
+            .body(r#"{"messages":[{"role":"user","content":"hello"}]}"#)
+            .send()
+            .status()
+    };
+    let own = address.to_string();
+    assert_eq!(chat(&own, &format!("http://{own}")), 200);
+    assert_eq!(chat(&own, "http://evil.example"), 403);
+    assert_eq!(chat("evil.example", "http://evil.example"), 403);
+}
+
+#[test]
 fn the_token_comes_from_a_file_or_a_variable_and_the_arguments_win() {
     let file = "[http]\nport = 0\ntoken = \"of-the-file\"\n";
     let works = |builder: ServerBuilder, token: &str| {

@@ -122,7 +122,7 @@ fn a_wrong_choice_is_answered_with_all_that_there_are() {
 
     let said = ended.report();
     for words in [
-        "`hang` of plugin 'bad' must be one of \"wait\", \"spin\", \"block\"",
+        "`hang` of plugin 'bad' must be one of \"wait\", \"spin\", \"block\", \"hold\"",
         "`hang_in` of plugin 'bad' must be one of \"tool\", \"agent\", \"model_stream\"",
     ] {
         assert!(said.contains(words), "no {words:?} in {said}");
@@ -377,6 +377,45 @@ fn a_plugin_that_holds_a_thread_is_named_in_the_log() {
     assert!(line.contains("\"bad\""), "{line}");
     drop(blocking);
     assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn others_are_served_while_a_plugin_holds_a_thread() {
+    let server = misbehaving("hang_in = \"tool\", hang = \"hold\"").start();
+    let mut holding = server.stream("tooled", "call misbehave");
+    holding.wait_for("TOOL_CALL_END");
+
+    for _ in 0..20 {
+        let _ = server.run("plain", "hi").send().expect(200);
+    }
+}
+
+#[test]
+fn a_plugin_that_holds_a_thread_does_not_keep_the_server_from_ending() {
+    let server = misbehaving("hang_in = \"tool\", hang = \"hold\"")
+        .variable("MORTISE__SERVER__SHUTDOWN_GRACE", "300ms")
+        .start();
+    let mut holding = server.stream("tooled", "call misbehave");
+    holding.wait_for("TOOL_CALL_END");
+
+    server.signal(Signal::TERM);
+
+    let ended = server.wait(SOON);
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    assert!(ended.log.contains("does not come back"), "{}", ended.log);
+}
+
+#[test]
+fn an_observer_that_blocks_does_not_hold_up_the_end_for_all_that_it_has_not_heard() {
+    let server = misbehaving("hang_in = \"observe\", hang = \"block\"").start();
+    for _ in 0..4 {
+        let _ = server.run("plain", "hi").send().expect(200);
+    }
+
+    server.signal(Signal::TERM);
+
+    let ended = server.wait(SOON);
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
 }
 
 #[test]

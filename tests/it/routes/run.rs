@@ -115,6 +115,34 @@ fn what_the_model_cannot_take_or_give_is_refused() {
 }
 
 #[test]
+fn a_short_schema_that_says_too_much_is_refused() {
+    let server = target("a");
+    let mut definitions = serde_json::Map::new();
+    for level in 0..40 {
+        let next = json!({ "$ref": format!("#/$defs/a{}", level + 1) });
+        definitions.insert(format!("a{level}"), json!({ "allOf": [next, next] }));
+    }
+    definitions.insert("a40".into(), json!({ "type": "object" }));
+    let schema = json!({ "$defs": definitions, "$ref": "#/$defs/a0" });
+    let body = json!({ "input": r#"json {"a":1}"#, "output": { "schema": schema } });
+
+    let refused = server
+        .post("/api/plain/run")
+        .json(&body)
+        .send()
+        .expect(422)
+        .json();
+
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("more than 100000 parts"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn the_step_limit_ends_a_run_in_success() {
     let server = target("a");
 

@@ -99,6 +99,7 @@ impl Config {
                 tokio::task::yield_now().await;
             },
             Hang::Block => std::thread::sleep(Duration::from_secs(2)),
+            Hang::Hold => std::thread::sleep(Duration::from_secs(600)),
         }
     }
 }

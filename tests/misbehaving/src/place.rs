@@ -78,6 +78,8 @@ pub enum Hang {
     Spin,
     /// It does not return for two seconds.
     Block,
+    /// It does not return for ten minutes.
+    Hold,
 }
 
 /// Where to hang.

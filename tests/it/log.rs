@@ -113,3 +113,18 @@ fn a_server_without_a_standard_error_serves() {
 
     assert_ends_in_order(server);
 }
+
+#[test]
+fn nobody_writes_a_line_of_the_log_for_people_or_moves_its_cursor() {
+    let server = plain("[log]\nformat = \"pretty\"\n").start();
+    let prompt = "call nosuch\u{1b}[31m\nINFO-forged {}";
+
+    let _ = server.run("plain", prompt).send().expect(422);
+
+    let log = server.wait_for_log("nosuch");
+    assert!(!log.contains('\u{1b}'), "{log}");
+    assert!(
+        !log.lines().any(|line| line.starts_with("INFO-forged")),
+        "{log}"
+    );
+}

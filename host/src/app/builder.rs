@@ -15,7 +15,7 @@ use super::server::{Server, Signals};
 use super::{App, Inner};
 use crate::clock::Clock;
 use crate::config::{Auth, Config, ConfigError, Cors, Mode};
-use crate::http::{BodyLimits, HeadLimits, HttpState, Names, Settings};
+use crate::http::{BodyLimits, HeadLimits, HttpState, Names, Serves, Settings};
 use crate::ids::Ids;
 use crate::jobs::{self, Jobs};
 use crate::ledger::Ledger;
@@ -304,11 +304,10 @@ fn settings(config: &Config, served: &Served) -> Settings {
         },
         sse_heartbeat: config.runs.sse_heartbeat.0,
         endpoint_timeout: config.plugins.endpoint_timeout.limit(),
-        is_native: served.is_native,
-        shows_metrics: served.shows_metrics,
+        serves: served.what,
         // In production, whoever may call a route may also know of it.
         opens_document: config.mode() == Mode::Development,
-        cors: if served.shows_metrics {
+        cors: if served.what == Serves::Metrics {
             Cors::default()
         } else {
             section.cors.clone()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::StartCause;
 use crate::config::{self, Config, ConfigError, InstanceName};
-use crate::http::{self, DocumentError, Entrance, HttpState, RouteTable, Tls};
+use crate::http::{self, DocumentError, Entrance, HttpState, RouteTable, Serves, Tls};
 use crate::metrics::Metrics;
 use crate::plugin::capability::{MountCapability, Offered};
 
@@ -28,8 +28,7 @@ enum Place {
 /// What an address serves, for the state of its requests.
 pub(super) struct Served {
     pub(super) mounts: RouteTable,
-    pub(super) is_native: bool,
-    pub(super) shows_metrics: bool,
+    pub(super) what: Serves,
     pub(super) hsts: Option<Duration>,
 }
 
@@ -81,8 +80,10 @@ pub(super) fn plan(
         let table = RouteTable::build(offered, section.base_path.as_str(), metrics);
         let served = Served {
             mounts: table.map_err(StartCause::Routes)?,
-            is_native: only.is_none(),
-            shows_metrics: false,
+            what: match only {
+                None => Serves::Everything,
+                Some(_) => Serves::Mounts,
+            },
             hsts: tls.and_then(|it| it.hsts).map(|it| it.0),
         };
         planned.push(Planned {
@@ -108,8 +109,7 @@ pub(super) fn plan_admin(
     };
     let served = Served {
         mounts: RouteTable::default(),
-        is_native: false,
-        shows_metrics: true,
+        what: Serves::Metrics,
         hsts: None,
     };
     Ok(Some(Planned {

@@ -72,6 +72,14 @@ impl StartError {
         }
     }
 
+    /// Whether code of a library still runs that keeps the process from ending in order.
+    pub(crate) fn holds_the_process(&self) -> bool {
+        match &self.0 {
+            StartCause::Plugins(errors) => errors.iter().any(LoadError::holds_the_loader),
+            _ => false,
+        }
+    }
+
     /// Every mistake, for the terminal.
     pub(crate) fn into_reports(self) -> Vec<miette::Report> {
         match self.0 {

@@ -143,8 +143,7 @@ impl RunOptions {
         self
     }
 
-    /// How many times the model may be asked, at least once; an agent's own limit holds where it
-    /// is lower.
+    /// How many times the model may be asked, at least once, in place of the agent's own limit.
     pub fn with_max_steps(mut self, steps: u32) -> Self {
         self.request.max_steps = Some(steps);
         self

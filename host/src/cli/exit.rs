@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use rustix::process::Signal;
+
 use crate::app::StartError;
 use crate::config::ConfigError;
 
@@ -33,8 +35,13 @@ pub(crate) fn code(result: Result<(), Failure>) -> ExitCode {
         }
         Err(Failure::Start(error)) => {
             let code = if error.is_configuration() { 2 } else { 1 };
+            let is_held = error.holds_the_process();
             for report in error.into_reports() {
                 self::report(&report);
+            }
+            if is_held {
+                // What the system does at the end of a process would wait for that code.
+                let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
             }
             ExitCode::from(code)
         }

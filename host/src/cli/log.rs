@@ -1,9 +1,13 @@
 //! The log: what is written, and how it looks. Always on standard error.
 
+use std::fmt::{self, Debug, Write as _};
 use std::io::IsTerminal;
 
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use super::standard_error::{Looks, StandardError};
 use crate::config::{Level, Log, LogFormat};
@@ -34,6 +38,7 @@ pub(super) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseErro
     // An embedding program may have a subscriber of its own: it is kept.
     let _ = if looks == Looks::Pretty {
         builder
+            .fmt_fields(debug_fn(write_field).delimited(" "))
             .with_ansi(std::io::stderr().is_terminal())
             .try_init()
     } else {
@@ -45,6 +50,51 @@ pub(super) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseErro
             .try_init()
     };
     Ok(())
+}
+
+/// Writes a field for people: models and clients, whose words may be in it, cannot begin a line of
+/// their own or tell the terminal what to do.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    match field.name() {
+        "message" => write!(
+            Escaped {
+                writer,
+                lines: true
+            },
+            "{value:?}"
+        ),
+        name => write!(
+            Escaped {
+                writer,
+                lines: false
+            },
+            "{name}={value:?}"
+        ),
+    }
+}
+
+/// Writes control characters as their escapes.
+struct Escaped<'a, 'w> {
+    writer: &'a mut Writer<'w>,
+    /// Whether ends of lines stay.
+    lines: bool,
+}
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(char::is_control) {
+            let plain = part.trim_end_matches(char::is_control);
+            self.writer.write_str(plain)?;
+            for control in part[plain.len()..].chars() {
+                if control == '\n' && self.lines {
+                    self.writer.write_char(control)?;
+                } else {
+                    write!(self.writer, "{}", control.escape_default())?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn directives(log: &Log) -> String {

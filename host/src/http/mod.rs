@@ -42,5 +42,5 @@ pub(crate) use openapi::DocumentError;
 pub(crate) use pages::Names;
 pub(crate) use plugin_routes::{RouteConflict, RouteTable};
 pub(crate) use serve::{Entrance, Limits, serve};
-pub(crate) use state::{HeadLimits, HttpState, Settings};
+pub(crate) use state::{HeadLimits, HttpState, Serves, Settings};
 pub(crate) use tls::Tls;

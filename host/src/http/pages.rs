@@ -107,8 +107,10 @@ mod tests {
 
     #[test]
     fn a_name_of_somebody_elses_is_refused_and_addresses_are_not() {
-        let mut section = Server::default();
-        section.host = "mortise.lan".into();
+        let mut section = Server {
+            host: "mortise.lan".into(),
+            ..Server::default()
+        };
         let names = Names::of(&section);
         for own in [
             "localhost:3141",

@@ -22,7 +22,7 @@ pub(crate) struct RouteTable {
     /// Patterns by what they are matched against.
     routers: HashMap<(Scope, Slashed), Routers>,
     endpoints: Vec<Endpoint>,
-    /// The mounts that render errors, longest prefix first.
+    /// The mounts that render errors, in the order of the configuration.
     renderers: Vec<Renderer>,
 }
 
@@ -187,9 +187,6 @@ impl RouteTable {
         for endpoint in &mut table.endpoints {
             endpoint.meters = metrics.route(endpoint.method.as_str(), &endpoint.path);
         }
-        table
-            .renderers
-            .sort_by_key(|it| std::cmp::Reverse(it.prefix.len()));
         Ok(table)
     }
 

@@ -18,7 +18,7 @@ use super::body::JsonBody;
 use super::error::Failure;
 use super::handlers::{DOCUMENT, Handler, PROBES, ROUTES, param, unescaped};
 use super::plugin_routes::{Lookup, RequestPath};
-use super::state::HttpState;
+use super::state::{HttpState, Serves};
 use super::{layers, params, plugin_call, routes};
 use crate::ledger::Places;
 use crate::metrics::RouteMeters;
@@ -67,7 +67,7 @@ enum Destination<'p> {
 pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
     let uri = incoming.request.uri().clone();
     let method = incoming.request.method().clone();
-    if state.shows_metrics && uri.path() == METRICS {
+    if state.serves == Serves::Metrics && uri.path() == METRICS {
         let answered = match method {
             Method::GET => routes::show_metrics::answer(state),
             _ => Err(Failure::method_not_allowed(allow(&[Method::GET]))),
@@ -78,7 +78,7 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
 
     let destination = match destination(&method, path, state.runtime.has_tool_endpoints()) {
         Destination::BuiltIn(..) | Destination::OtherMethods(_)
-            if !state.is_native && !is_probe(uri.path()) =>
+            if !state.is_native() && !is_probe(uri.path()) =>
         {
             Destination::Unknown
         }
@@ -140,7 +140,7 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
             Failure::method_not_allowed(allow(&allowed)).into_response()
         }
         Lookup::Unknown if allowed.is_empty() => {
-            let Some(mount) = mounts.renderer(&state.base_path, state.is_native, path) else {
+            let Some(mount) = mounts.renderer(&state.base_path, state.is_native(), path) else {
                 return Failure::no_route().into_response();
             };
             let request = Some(incoming.of_error());

@@ -106,8 +106,10 @@ const RESETS_BY_US: usize = 100;
 const LEAST_HEAD: usize = 8 * 1024;
 /// What a connection with HTTP/2 begins with.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long the rest of a preface is waited for before it is looked at again.
+/// How long the rest of a preface is waited for before it is looked at again; twice as long each time,
+/// up to the most.
 const PREFACE_PAUSE: Duration = Duration::from_millis(5);
+const PREFACE_PAUSE_MOST: Duration = Duration::from_millis(250);
 
 /// Accepts connections until the server is told to stop.
 ///
@@ -235,12 +237,14 @@ async fn begin(
 async fn first_words(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, Protocol)> {
     let Some(tls) = &shared.tls else {
         let mut first = [0; PREFACE.len()];
+        let mut pause = PREFACE_PAUSE;
         loop {
             let seen = stream.peek(&mut first).await?;
             if let Some(protocol) = Protocol::by_bytes(&first[..seen]) {
                 return Ok((Stream::Plain(stream), protocol));
             }
-            tokio::time::sleep(PREFACE_PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = PREFACE_PAUSE_MOST.min(pause * 2);
         }
     };
     let stream = tls.accept(stream).await?;

@@ -27,7 +27,7 @@ use crate::shutdown::Tasks;
 
 /// What every request may need.
 pub(crate) struct HttpState {
-    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) runtime: Runtime,
     pub(crate) jobs: Jobs,
     pub(crate) pipeline: Arc<Pipeline>,
     /// The routes of plugins; swapped as a whole.
@@ -43,14 +43,11 @@ pub(crate) struct HttpState {
     pub(super) head_limits: HeadLimits,
     pub(super) sse_heartbeat: Duration,
     pub(super) endpoint_timeout: Option<Duration>,
-    /// Whether the built-in routes are served, and not mounts of plugins alone.
-    pub(super) is_native: bool,
+    pub(super) serves: Serves,
     /// What is served; `None` where the built-in routes are not.
     pub(super) document: Option<Document>,
     /// Whether everybody may read it.
     pub(super) opens_document: bool,
-    /// Whether the metrics page is served.
-    pub(super) shows_metrics: bool,
     pub(super) meters: Meters,
     pub(super) cors: Option<Cors>,
     pub(super) names: Names,
@@ -75,17 +72,25 @@ pub(crate) struct Settings {
     pub(crate) sse_heartbeat: Duration,
     /// How long an endpoint of a plugin may take until its response begins.
     pub(crate) endpoint_timeout: Option<Duration>,
-    /// Whether the built-in routes are served, and not mounts of plugins alone.
-    pub(crate) is_native: bool,
+    pub(crate) serves: Serves,
     /// Whether everybody may read what is served.
     pub(crate) opens_document: bool,
-    /// Whether the metrics page is served. Who reads it is not counted.
-    pub(crate) shows_metrics: bool,
     pub(crate) cors: config::Cors,
     /// Who it is to those who need not say who is asking.
     pub(crate) names: Names,
     /// How long browsers shall use TLS alone.
     pub(crate) hsts: Option<Duration>,
+}
+
+/// What is served at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Serves {
+    /// The built-in routes, and mounts of plugins.
+    Everything,
+    /// Mounts of plugins alone.
+    Mounts,
+    /// The metrics page. Who reads it is not counted.
+    Metrics,
 }
 
 /// What the head of a request may take, in bytes.
@@ -120,15 +125,14 @@ impl HttpState {
             body_limits,
             head_limits,
             sse_heartbeat,
-            is_native,
+            serves,
             opens_document,
-            shows_metrics,
             cors,
             names,
             hsts,
             endpoint_timeout,
         } = settings;
-        let metrics = if shows_metrics {
+        let metrics = if serves == Serves::Metrics {
             &Metrics::default()
         } else {
             jobs.runtime().metrics()
@@ -142,9 +146,12 @@ impl HttpState {
             pipeline: &pipeline,
             is_open: opens_document,
         };
-        let document = is_native.then(|| Document::of(&served)).transpose()?;
+        let document = match serves {
+            Serves::Everything => Some(Document::of(&served)?),
+            Serves::Mounts | Serves::Metrics => None,
+        };
         Ok(Arc::new(Self {
-            runtime: Arc::new(jobs.runtime().clone()),
+            runtime: jobs.runtime().clone(),
             jobs,
             pipeline,
             mounts: ArcSwap::from_pointee(mounts),
@@ -158,15 +165,19 @@ impl HttpState {
             head_limits,
             sse_heartbeat,
             endpoint_timeout,
-            is_native,
+            serves,
             document,
             opens_document,
-            shows_metrics,
             meters,
             cors: Cors::new(&cors),
             names,
             hsts: hsts.map(layers::strict_transport_security),
         }))
+    }
+
+    /// Whether the built-in routes are served.
+    pub(super) fn is_native(&self) -> bool {
+        self.serves == Serves::Everything
     }
 
     /// Lets a request go on to the guards, unless none of them could let it in.

@@ -10,6 +10,9 @@ use miette::Diagnostic;
 use crate::config::ConfigError;
 use crate::schema::SchemaError;
 
+/// The stage in which a library is opened.
+pub(super) const LOADING: &str = "loading";
+
 /// Why an instance does not load or start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
@@ -179,8 +182,14 @@ impl LoadError {
         match self {
             Self::Library { source, .. } => matches!(**source, LibraryError::OtherDigest { .. }),
             Self::Create { .. } => true,
-            other => other.is_settings(),
+            other => other.is_settings() || other.holds_the_loader(),
         }
+    }
+
+    /// Whether code of the library still runs while it is opened: nothing else can be loaded, and the
+    /// process cannot end in order.
+    pub(crate) fn holds_the_loader(&self) -> bool {
+        matches!(self, Self::Hung { stage, .. } if *stage == LOADING)
     }
 
     /// What to do about it.
@@ -204,6 +213,10 @@ impl LoadError {
             Self::Hung { stage, .. } if *stage == "start" => {
                 "see whether what it connects to answers; `required = false` in its entry starts \
                  the server without it"
+                    .to_owned()
+            }
+            Self::Hung { .. } if self.holds_the_loader() => {
+                "code of the library runs when it is opened, and does not return; tell its author"
                     .to_owned()
             }
             Self::Hung { .. } => {

@@ -20,7 +20,7 @@ use super::adapter::{
 use super::bridge::{HostApiSlot, HostBridge, host_object};
 use super::capability::Catalog;
 use super::catalog::{CatalogBuilder, Offer};
-use super::error::{LibraryError, LoadError, LoadErrors, in_one_line};
+use super::error::{LOADING, LibraryError, LoadError, LoadErrors, in_one_line};
 use super::image::LibraryFile;
 use super::instance::{Instance, InstanceParts};
 use super::linked::{Code, LinkedPlugin};
@@ -372,7 +372,8 @@ impl Loader<'_> {
             }
             file.load(digest.as_ref())
         };
-        let opened = self.on_thread(label, "loading", open).await?;
+        tracing::debug!(plugin = label, path = %shown.display(), "opening a library");
+        let opened = self.on_thread(label, LOADING, open).await?;
         let image = opened.map_err(|error| LoadError::library(label, shown, error))?;
         Ok(Code::of_image(image))
     }
@@ -505,7 +506,11 @@ impl Loader<'_> {
         spawned.map_err(|error| failed(format!("no thread for it: {error}")))?;
         match timeout(self.limit, receiver).await {
             Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(panic))) => Err(failed(panic.message().to_owned())),
+            Ok(Ok(Err(panic))) => Err(LoadError::Panicked {
+                instance: instance.to_owned(),
+                place: stage.to_owned(),
+                message: panic.message().to_owned(),
+            }),
             Ok(Err(_)) => Err(failed("its thread ended without an answer".to_owned())),
             Err(_) => Err(LoadError::Hung {
                 instance: instance.to_owned(),

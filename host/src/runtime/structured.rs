@@ -13,7 +13,7 @@ const PREVIEW: usize = 200;
 
 /// The structured output of a run: the request's, else the agent's.
 pub(crate) struct Wanted<'a> {
-    schema: std::borrow::Cow<'a, Value>,
+    schema: &'a Value,
     compiled: Compiled<'a>,
     name: String,
     strict: Option<bool>,
@@ -44,7 +44,7 @@ impl<'a> Wanted<'a> {
                     .with_issue("/output/schema", error.to_string())
             })?;
             return Ok(Some(Self {
-                schema: std::borrow::Cow::Borrowed(&output.schema),
+                schema: &output.schema,
                 compiled: Compiled::Requests(compiled),
                 name: output.name.clone().unwrap_or_else(default_name),
                 strict: output.strict,
@@ -53,7 +53,7 @@ impl<'a> Wanted<'a> {
         Ok(run.agent.output.as_ref().map(|output| {
             let CompiledSchema { value, compiled } = &output.schema;
             Self {
-                schema: std::borrow::Cow::Borrowed(value),
+                schema: value,
                 compiled: Compiled::Agents(compiled),
                 name: output.name.clone().unwrap_or_else(default_name),
                 strict: output.strict,
@@ -63,7 +63,7 @@ impl<'a> Wanted<'a> {
 
     /// What the model is told.
     pub(crate) fn for_model(&self) -> StructuredOutput {
-        let mut schema = self.schema.clone().into_owned();
+        let mut schema = self.schema.clone();
         close_objects(&mut schema);
         StructuredOutput {
             name: self.name.clone(),

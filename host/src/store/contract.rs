@@ -599,6 +599,37 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_link_leads_to_the_same_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink("runs.db", &link).unwrap();
+    let second = SqliteStore::new(&link, limits(), clock());
+    let refused = second.open().await.unwrap_err().to_string();
+    assert!(refused.contains("another server"), "{refused}");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_without_its_database_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let log = folder.path().join("runs.db-wal");
+    std::fs::write(&log, "what was written last").unwrap();
+    for exists in [false, true] {
+        if exists {
+            std::fs::write(&path, "").unwrap();
+        }
+        let store = SqliteStore::new(&path, limits(), clock());
+        for refused in [store.check().await, store.open().await] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains("missing or empty"), "{refused}");
+        }
+        assert_eq!(std::fs::read(&log).unwrap(), b"what was written last");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_of_this_version_is_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runs.db");

@@ -42,7 +42,12 @@ fn a_connection_that_sends_nothing_is_closed() {
 fn half_a_head_is_not_waited_for_and_others_are_answered_meanwhile() {
     let server = server(SHORT);
     let mut slow: Vec<_> = (0..50)
-        .map(|_| Raw::sending(server.address(), "GET /livez HTTP/1.1\r\nhost: a\r\nx-a: "))
+        .map(|_| {
+            Raw::sending(
+                server.address(),
+                "GET /livez HTTP/1.1\r\nhost: localhost\r\nx-a: ",
+            )
+        })
         .collect();
     let _ = server.get("/livez").send().expect(200);
     let started = Stopwatch::start();
@@ -55,7 +60,10 @@ fn half_a_head_is_not_waited_for_and_others_are_answered_meanwhile() {
 #[test]
 fn a_head_byte_by_byte_is_cut() {
     let server = server(SHORT);
-    let mut raw = Raw::sending(server.address(), "GET /livez HTTP/1.1\r\nhost: a\r\nx-a: ");
+    let mut raw = Raw::sending(
+        server.address(),
+        "GET /livez HTTP/1.1\r\nhost: localhost\r\nx-a: ",
+    );
     let sent = raw.drip(&[b'x'; 400], Duration::from_millis(25));
     assert!(sent < 100, "{sent} bytes were taken");
 }
@@ -63,13 +71,19 @@ fn a_head_byte_by_byte_is_cut() {
 #[test]
 fn between_requests_a_connection_may_idle_for_its_own_time() {
     let server = server("header_timeout = \"300ms\"\nidle_timeout = \"1500ms\"");
-    let mut raw = Raw::sending(server.address(), "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut raw = Raw::sending(
+        server.address(),
+        "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    );
     raw.until("{\"status\":\"ok\"}");
     let idle = closed(&mut raw);
     assert!(idle >= Duration::from_millis(1200), "{idle:?}");
 
     // The second head has the time of a head.
-    let mut raw = Raw::sending(server.address(), "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut raw = Raw::sending(
+        server.address(),
+        "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    );
     raw.until("{\"status\":\"ok\"}");
     raw.send("GET /livez HTTP/1.1\r\n");
     let head = closed(&mut raw);

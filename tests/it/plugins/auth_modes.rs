@@ -415,7 +415,7 @@ fn a_secret_beyond_ascii_is_compared_byte_by_byte() {
     let config = format!("[server]\nsecret = \"gehéim\"\n{SCRIPTED}");
     let server = ServerBuilder::new(&config).start();
     let status = |secret: &[u8]| {
-        let mut request = b"GET /api/-/agents HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+        let mut request = b"GET /api/-/agents HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
                             authorization: Bearer "
             .to_vec();
         request.extend(secret);

@@ -4,6 +4,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     path::Path,
+    process::Command,
 };
 
 use integration_tests::{Ended, ServerBuilder, plugin_dir};
@@ -264,6 +265,39 @@ fn what_an_optional_library_would_have_brought_may_be_named() {
     let log = server.log();
     assert!(log.contains("the server starts without gone"), "{log}");
     assert!(log.contains("inactive.0"), "{log}");
+}
+
+#[test]
+fn a_library_that_is_never_open_ends_the_start() {
+    // What it says it is stands in its file; its code is in C, and runs while it is opened.
+    let library = bytes("libecho_agent.so");
+    let begin = br#"{"name":"echo-agent""#;
+    let at = library.windows(begin.len()).position(|it| it == begin);
+    let said = &library[at.expect("it says what it is")..];
+    let end = said.iter().position(|&byte| byte == b'}').expect("it ends");
+    let said: Vec<String> = said[..=end].iter().map(u8::to_string).collect();
+    let code = format!(
+        "__attribute__((section(\".mortise\"), used)) const char said[] = {{{}}};\n\
+         __attribute__((constructor)) void endless(void) {{ for (;;) __asm__(\"pause\"); }}\n",
+        said.join(",")
+    );
+    let entry = "[[plugins.load]]\nname = \"spoilt\"\nrequired = false";
+    let ended = in_folder(entry, |library| {
+        let source = library.with_extension("c");
+        write(&source, code.as_bytes());
+        let mut compiler = Command::new("cc");
+        let built = compiler
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(library)
+            .arg(source);
+        assert!(built.status().expect("there is a C compiler").success());
+    })
+    .fail();
+
+    assert!(!ended.status.success(), "{ended:#?}");
+    let said = ended.report();
+    assert!(said.contains("did not end its loading"), "{said}");
+    assert!(said.contains("tell its author"), "{said}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use integration_tests::{Reply, Server, SseReader};
 use serde_json::{Value, json};
 
-use crate::support::{assert_code, kinds, only, target, text_of};
+use crate::support::{assert_code, kinds, only, plain, target, text_of};
 
 /// Answers the first call of a run, as soon as the server waits for it.
 #[track_caller]
@@ -167,5 +167,36 @@ fn an_answer_for_no_call_is_refused_and_a_broken_one_too() {
     assert_code(
         &send("tool-approval", broken).expect(422).json(),
         "VALIDATION_FAILED",
+    );
+}
+
+#[test]
+fn of_two_tables_for_a_tool_the_more_exact_one_counts() {
+    let server = plain(
+        r#"
+[[plugins.load]]
+name = "fixture"
+library = "fixture_plugin"
+config = { tools = true }
+
+[agents.adder]
+model = "scripted/fake-1"
+tools = ["add"]
+
+[tools.add]
+description = "adds"
+
+[tools."fixture.add".approval]
+required = true
+"#,
+    )
+    .start();
+
+    let refused = server.run("adder", "hi").send().expect(400);
+
+    assert!(
+        refused.text().contains("approval-gated"),
+        "{}",
+        refused.text()
     );
 }

@@ -81,7 +81,8 @@ impl ToolTable {
             let mut info = offered.capability.info().clone();
             let full = full_name(&offered.instance, &info);
             let named = &config.tools.named;
-            let section = named.get(&info.name).or_else(|| named.get(&full));
+            // The more exact name counts.
+            let section = named.get(&full).or_else(|| named.get(&info.name));
             if let Some(section) = section {
                 apply(&mut info, section);
             }

@@ -1,15 +1,16 @@
 //! What opening a database would fail for, found out without touching it: a server may be using it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::Access;
 use rustix::io::Errno;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::{OpenCause, schema};
+use super::{OpenCause, beside, check_log, schema};
 
 pub(super) async fn check(database: &Path) -> Result<(), OpenCause> {
+    check_log(database)?;
     if !database.exists() {
         return check_folder(database);
     }
@@ -18,7 +19,7 @@ pub(super) async fn check(database: &Path) -> Result<(), OpenCause> {
         .filename(database)
         .read_only(true)
         // Else SQLite makes files beside it, which would belong to whoever checks.
-        .immutable(!write_ahead_log(database).exists());
+        .immutable(!beside(database, "-wal").exists());
     let mut connection = options.connect().await?;
     schema::version(&mut connection).await.map(drop)
 }
@@ -39,10 +40,4 @@ fn unwritable(path: &Path, error: Errno) -> OpenCause {
         path: path.to_owned(),
         source: error.into(),
     }
-}
-
-fn write_ahead_log(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push("-wal");
-    path.into()
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use super::OpenCause;
+use super::{OpenCause, beside};
 
 /// Held as long as a server uses the database. The system lets go of it when the process ends,
 /// however it does.
@@ -21,7 +21,7 @@ pub(super) struct DatabaseLock {
 impl DatabaseLock {
     /// Takes the lock of a database.
     pub(super) fn take(database: &Path) -> Result<Self, OpenCause> {
-        let path = lock_path(database);
+        let path = beside(&resolved(database), ".lock");
         let failed = |source| OpenCause::Unwritable {
             path: path.clone(),
             source,
@@ -50,8 +50,9 @@ impl DatabaseLock {
     }
 }
 
-fn lock_path(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
-    path.into()
+/// Where the database is, also if a link leads there: two servers must find the same lock.
+fn resolved(database: &Path) -> PathBuf {
+    database
+        .canonicalize()
+        .unwrap_or_else(|_| database.to_owned())
 }

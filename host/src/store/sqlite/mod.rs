@@ -79,6 +79,11 @@ enum OpenCause {
     Foreign,
     #[error("the database has version {found}, and this server knows versions up to {known}")]
     Newer { found: i64, known: usize },
+    #[error(
+        "the file is missing or empty, but {} has what was written to it",
+        path.display()
+    )]
+    Lost { path: PathBuf },
     #[error("the database cannot be used: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -115,6 +120,7 @@ impl SqliteStore {
     async fn connect(&self) -> Result<Writer, OpenCause> {
         make_folder(&self.path)?;
         let lock = DatabaseLock::take(&self.path)?;
+        check_log(&self.path)?;
         make_file(&self.path)?;
         let options = options(&self.path, &self.limits);
         let mut connection = options.connect().await?;
@@ -161,6 +167,23 @@ fn ask<T: Send + 'static>(
 
 fn closed() -> StoreError {
     StoreError("the database was closed".into())
+}
+
+/// SQLite would throw away the log of a database that is not there.
+fn check_log(database: &Path) -> Result<(), OpenCause> {
+    let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    let log = beside(database, "-wal");
+    if size(database) == 0 && size(&log) > 0 {
+        return Err(OpenCause::Lost { path: log });
+    }
+    Ok(())
+}
+
+/// A file with the name of the database and something behind it.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }
 
 fn make_folder(database: &Path) -> Result<(), OpenCause> {
@@ -414,6 +437,9 @@ impl OpenError {
             }
             OpenCause::Unwritable { .. } | OpenCause::Folder { .. } | OpenCause::File(_) => {
                 "the folder of the database must be writable for the user of the server"
+            }
+            OpenCause::Lost { .. } => {
+                "put the file back; to begin anew, remove those beside it too"
             }
             OpenCause::Foreign => "name another file in store.url; this one was not touched",
             OpenCause::Newer { .. } => {

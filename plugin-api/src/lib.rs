@@ -199,7 +199,7 @@ pub use self::principal::Principal;
 pub use self::problem::Problem;
 pub use self::prompt::Prompt;
 pub use self::queue::{Place, Queue};
-pub use self::request::{Request, RequestKind, form_pairs};
+pub use self::request::{Request, RequestKind, form_pairs, is_token};
 pub use self::response::{BodyWriter, Response};
 pub use self::route_error::{RouteError, RouteRequest};
 pub use self::run::{RunContext, RunInfo, ToolOutcome};

@@ -252,6 +252,19 @@ impl RequestKind {
     }
 }
 
+/// Whether a text is a token of HTTP, as the names of headers, methods and schemes are.
+///
+/// ```
+/// use mortise_plugin_api::is_token;
+///
+/// assert!(is_token("x-api-key"));
+/// assert!(!is_token("x api") && !is_token(""));
+/// ```
+pub fn is_token(text: &str) -> bool {
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(belongs)
+}
+
 /// The names and values of a query, or of a body of the type `application/x-www-form-urlencoded`,
 /// decoded.
 pub fn form_pairs(text: &str) -> impl Iterator<Item = (String, String)> {

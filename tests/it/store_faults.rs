@@ -25,7 +25,7 @@ library = "scripted_model"
 [[plugins.load]]
 name = "fixture"
 library = "fixture_plugin"
-config = { tools = true }
+config = { tools = true, speaker = true, trace = "traces" }
 
 [agents.plain]
 model = "scripted/fake-1"
@@ -33,6 +33,13 @@ model = "scripted/fake-1"
 [agents.interactive]
 model = "scripted/fake-1"
 tools = ["wipe"]
+
+[agents.worker]
+model = "scripted/fake-1"
+tools = ["trace"]
+
+[agents.speaker]
+model = "fixture/speaker"
 "#;
 
 fn database(server: &Server) -> PathBuf {
@@ -235,6 +242,68 @@ fn a_database_that_another_program_holds_fails_what_is_stored_and_heals() {
 
     holder.let_go();
     assert_it_goes_on(&server, &before, &aborted);
+}
+
+#[test]
+fn a_run_that_began_while_nothing_could_be_stored_is_stored_in_the_end() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let _ = run(&server, "before");
+    let holder = Holder::lock(&database(&server));
+    // It fails with its first event, and its model was asked all the same.
+    let failed = server.stream("speaker", r#"{"say":["hi"]}"#);
+    let failed_id = failed.run_id();
+    assert!(kinds(&failed.finish()).contains(&"RUN_ERROR".to_owned()));
+    let _ = ready(&server, 503);
+
+    let body = json!({ "input": r#"call trace {"ms":4000}"#, "conversationId": "during" });
+    let request = server.post("/api/worker/run").json(&body);
+    let answer = thread::scope(|scope| {
+        let answer = scope.spawn(|| request.send());
+        let traces = server.folder().join("traces");
+        eventually(|| traces.exists().then_some(()));
+        holder.let_go();
+        answer.join().expect("it answers")
+    });
+
+    let _ = answer.expect(200);
+    let kept = server.get("/api/worker/conversations/during").send();
+    let kept = kept.expect(200).json();
+    assert_eq!(kept["items"][0]["content"], body["input"]);
+    let listed = server.get("/api/-/runs?agent=worker").send().expect(200);
+    assert_eq!(listed.json()["runs"][0]["state"], "finished");
+    eventually(|| (state(&server, &failed_id) == "failed").then_some(()));
+    let failed = server.get(&format!("/api/-/runs/{failed_id}")).send();
+    assert_eq!(failed.expect(200).json()["usage"]["totalTokens"], 120);
+}
+
+#[test]
+fn a_stream_that_cannot_be_read_is_cut_and_does_not_seem_to_be_over() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let run_id = run(&server, "before");
+    let path = database(&server);
+    let stopped = server.stop();
+    let script = "import sqlite3, sys\n\
+                  pages = sqlite3.connect(sys.argv[1])\n\
+                  found = \"select rootpage from sqlite_schema where name = 'run_events'\"\n\
+                  print(pages.execute(found).fetchone()[0])\n";
+    let page = Command::new("python3")
+        .args(["-c", script])
+        .arg(&path)
+        .output();
+    let page = String::from_utf8(page.expect("Python is installed").stdout).unwrap();
+    let page: usize = page.trim().parse().expect("there is such a table");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4096 * (page - 1)..4096 * page].fill(0xff);
+    fs::write(&path, &bytes).unwrap();
+    let server = stopped.start();
+    let _ = ready(&server, 200);
+
+    let target = format!("/api/plain/stream-events/resume?streamId={run_id}&afterSeq=-1");
+    let answer = server.get(&target).send().expect(200);
+    assert!(answer.text().starts_with(": resume"), "{}", answer.text());
+    assert!(ready(&server, 503).contains("store"));
+    let log = server.wait_for_log("is damaged");
+    assert!(log.contains("backup"), "{log}");
 }
 
 /// What a server says that does not start with this database.

@@ -10,6 +10,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use mortise_plugin_api::{Error, Job, JobEvent, JobQuery, JobRequest, Principal};
 use tokio::sync::{Notify, mpsc};
@@ -23,6 +24,8 @@ use crate::schema::Schema;
 use crate::shutdown::Tasks;
 use crate::store::{JobFilter, Store, StoredJob, Whose};
 
+/// How soon the store is asked again after it failed.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
 /// How many jobs a list has at most.
 const MOST_LISTED: u32 = 1000;
 /// How often a job may be tried.

@@ -34,10 +34,8 @@ impl Settling<'_> {
     pub(super) fn change(&self, end: RunEnd) -> Option<JobChange> {
         Some(match end {
             RunEnd::Parked => return None,
-            RunEnd::Aborted | RunEnd::Lost if self.is_stopping => JobChange::GiveBack {
-                holder: Arc::clone(self.holder),
-                now: self.now,
-            },
+            RunEnd::Aborted | RunEnd::Lost if self.is_stopping => self.give_back(self.now, None),
+            RunEnd::NotYet { error, until } => self.give_back(until, Some(&error)),
             RunEnd::Finished(result) => match self.output(*result) {
                 Ok(value) => self.end(JobState::Succeeded, Some(value), None),
                 Err(error) => self.failed(&error),
@@ -92,8 +90,20 @@ impl Settling<'_> {
         JobChange::Retry {
             holder: Arc::clone(self.holder),
             now: self.now,
-            scheduled_at: self.now.saturating_add(backoff),
+            scheduled_at: self
+                .now
+                .saturating_add(backoff)
+                .max(RunEnd::not_before(error)),
             error: shown(error),
+        }
+    }
+
+    fn give_back(&self, scheduled_at: u64, error: Option<&Error>) -> JobChange {
+        JobChange::GiveBack {
+            holder: Arc::clone(self.holder),
+            now: self.now,
+            scheduled_at,
+            error: error.map(shown),
         }
     }
 
@@ -233,6 +243,11 @@ mod tests {
         };
         later(upstream(), NOW + 1000);
         later(RunEnd::interrupted(), NOW);
+        let used_up = || {
+            let error = Error::new("RATE_LIMITED", "no tokens are left today");
+            error.with_context("resetAt", "1970-01-02T00:00:00.000Z")
+        };
+        later(RunEnd::Failed(used_up()), 86_400_000);
         for (end, state) in [
             (upstream(), JobState::DeadLettered),
             (RunEnd::interrupted(), JobState::DeadLettered),
@@ -249,6 +264,24 @@ mod tests {
             assert!(end.error.is_some());
         }
         assert!(change_of(&request(), 1, RunEnd::Parked).is_none());
+    }
+
+    #[test]
+    fn what_may_not_begin_yet_is_no_attempt() {
+        let not_yet = RunEnd::NotYet {
+            error: Error::new("RATE_LIMITED", "no runs are left today"),
+            until: NOW + 5,
+        };
+        let change = change_of(&request(), 2, not_yet);
+        let Some(JobChange::GiveBack {
+            scheduled_at,
+            error: Some(error),
+            ..
+        }) = change
+        else {
+            panic!("{change:?}");
+        };
+        assert_eq!((scheduled_at, &*error.code), (NOW + 5, "RATE_LIMITED"));
     }
 
     #[test]

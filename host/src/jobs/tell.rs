@@ -5,9 +5,9 @@ use std::sync::PoisonError;
 use mortise_plugin_api::JobEvent;
 use tokio::sync::{mpsc, watch};
 
-use super::Jobs;
+use super::{Jobs, STORE_AGAIN};
 use crate::shutdown::Tasks;
-use crate::store::{JobChange, JobFilter, StoredJob, Whose};
+use crate::store::{JobChange, JobFilter, StoreError, StoredJob, Whose};
 
 /// How many ends are read at once.
 const PAGE: u32 = 100;
@@ -30,7 +30,7 @@ impl Jobs {
             let telling = jobs.tell_for_ever(&mut heard, news);
             if stopping.run_until_cancelled(telling).await.is_none() {
                 // What ended last; what there is no time for is told after the next start.
-                jobs.tell_ends(&mut heard).await;
+                let _ = jobs.tell_ends(&mut heard).await;
             }
         });
     }
@@ -41,38 +41,44 @@ impl Jobs {
         mut news: watch::Receiver<()>,
     ) {
         news.mark_changed(); // What the last server did not come to.
+        let mut has_failed = false;
         loop {
             tokio::select! {
-                Some(beginning) = heard.recv() => self.shared.pipeline.on_job(&beginning).await,
-                changed = news.changed() => match changed {
-                    Ok(()) => self.tell_ends(heard).await,
-                    Err(_) => return,
+                Some(beginning) = heard.recv() => {
+                    self.shared.pipeline.on_job(&beginning).await;
+                    continue;
+                }
+                changed = news.changed() => if changed.is_err() {
+                    return;
                 },
+                () = tokio::time::sleep(STORE_AGAIN), if has_failed => {}
             }
+            let told = self.tell_ends(heard).await;
+            if let Err(error) = &told
+                && !has_failed
+            {
+                tracing::warn!(%error, "hooks are told later that jobs have ended");
+            }
+            has_failed = told.is_err();
         }
     }
 
-    async fn tell_ends(&self, heard: &mut mpsc::Receiver<JobEvent>) {
+    async fn tell_ends(&self, heard: &mut mpsc::Receiver<JobEvent>) -> Result<(), StoreError> {
         loop {
-            let untold = self.untold().await;
+            let untold = self.untold().await?;
             // Of all that have ended: they were sent before the ends were stored.
             while let Ok(beginning) = heard.try_recv() {
                 self.shared.pipeline.on_job(&beginning).await;
             }
-            let told = match untold {
-                Ok(untold) if untold.is_empty() => return,
-                Ok(untold) => self.tell(untold).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = told {
-                tracing::warn!(%error, "hooks are told later that jobs have ended");
-                return;
+            if untold.is_empty() {
+                return Ok(());
             }
+            self.tell(untold).await?;
         }
     }
 
     /// The ends that hooks are still to be told of, the oldest first.
-    async fn untold(&self) -> Result<Vec<StoredJob>, crate::store::StoreError> {
+    async fn untold(&self) -> Result<Vec<StoredJob>, StoreError> {
         let filter = JobFilter {
             whose: Whose::Everybody,
             agent: None,
@@ -81,12 +87,10 @@ impl Jobs {
             before: None,
             limit: PAGE,
         };
-        let mut untold = self.shared.store.jobs(filter).await?;
-        untold.reverse();
-        Ok(untold)
+        self.shared.store.jobs(filter).await
     }
 
-    async fn tell(&self, untold: Vec<StoredJob>) -> Result<(), crate::store::StoreError> {
+    async fn tell(&self, untold: Vec<StoredJob>) -> Result<(), StoreError> {
         let shared = &self.shared;
         for stored in untold {
             let event = JobEvent::of(stored.job);

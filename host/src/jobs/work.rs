@@ -7,15 +7,13 @@ use mortise_plugin_api::{JobEvent, JobRequest, JobState};
 use tokio::time::MissedTickBehavior;
 
 use super::outcome::Settling;
-use super::{Jobs, Shared};
+use super::{Jobs, STORE_AGAIN, Shared};
 use crate::runtime::{Caller, Coming, GoingOn, RunEnd};
 use crate::shutdown::Tasks;
 use crate::store::{
     JobChange, JobFilter, Lease, LeaseRequest, Leased, StoreError, StoredJob, Whose,
 };
 
-/// How soon the store is asked again after it failed.
-const STORE_AGAIN: Duration = Duration::from_secs(1);
 /// How soon it is asked again where nobody says that there is something to do.
 const IDLE: Duration = Duration::from_mins(1);
 

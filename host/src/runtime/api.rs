@@ -59,7 +59,8 @@ pub(crate) struct Caller {
 pub(crate) enum ReadOutcome {
     /// Events that are ready, at least one.
     Events(Vec<EventBatch>),
-    /// The reader was too slow and is cut; it may resume after this number.
+    /// The reader is cut, as it was too slow or the store cannot be read; it may resume after this
+    /// number.
     Lagged { last: Option<u64> },
     /// The run has ended. A live reader of a failed or aborted run gets the message of the
     /// final `event: error` frame; a resumed reader gets `None`.

@@ -256,6 +256,7 @@ impl Engine {
         }
         let (store, run_id) = (Arc::clone(&self.store), Arc::clone(&run.id));
         let (stopping, ended_at) = (self.tasks.stopping().clone(), self.clock.now_millis());
+        let usage = run.spent().total_if_any();
         self.tasks.spawn(async move {
             loop {
                 let pause = tokio::time::sleep(STORE_AGAIN);
@@ -268,7 +269,7 @@ impl Engine {
                 let finish = Finish {
                     state,
                     ended_at,
-                    usage: None,
+                    usage: usage.clone(),
                     last_words: last_words.clone(),
                     conversation: None,
                 };

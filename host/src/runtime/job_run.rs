@@ -10,7 +10,7 @@ use super::api::{Caller, RunOutcome, RunRequest};
 use super::driver::Begin;
 use super::idempotency;
 use super::service::{Runtime, internal};
-use super::{failure, input};
+use super::{failure, input, quota};
 use crate::store::{AnswerKind, RunState};
 
 /// What a run comes to, once it has.
@@ -29,6 +29,11 @@ pub(crate) enum RunEnd {
     Parked,
     /// It never began.
     Impossible(Error),
+    /// It may not begin before this time: its owner has used up what there is.
+    NotYet {
+        error: Error,
+        until: u64,
+    },
     /// Its task was dropped at the end of the server.
     Lost,
 }
@@ -55,7 +60,10 @@ impl Runtime {
     ) -> Result<Coming, RunEnd> {
         let agent = self.agent(agent).map_err(RunEnd::Impossible)?;
         let admitted = self.admit(&request, &caller.principal).await;
-        admitted.map_err(RunEnd::Failed)?;
+        admitted.map_err(|error| match quota::resets_at(&error) {
+            Some(until) => RunEnd::NotYet { error, until },
+            None => RunEnd::Failed(error),
+        })?;
         request.claimed_id = Some(run_id);
         let run = self.open(agent, request, caller, AnswerKind::Stream);
         let (sender, coming) = oneshot::channel();
@@ -122,6 +130,11 @@ impl RunEnd {
 
     pub(crate) fn is_interrupted(error: &Error) -> bool {
         error.code() == failure::interrupted().code()
+    }
+
+    /// Before this time another attempt would fail for the same reason.
+    pub(crate) fn not_before(error: &Error) -> u64 {
+        quota::resets_at(error).unwrap_or_default()
     }
 }
 

@@ -36,6 +36,9 @@ struct Limits {
 }
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
+/// How a limit that is used up reads.
+const CODE: &str = "RATE_LIMITED";
+const RESET_AT: &str = "resetAt";
 /// Beyond so many principals, those of other days are forgotten.
 const REMEMBERED: usize = 65_536;
 
@@ -56,6 +59,14 @@ pub(crate) fn rfc3339(millis: u64) -> String {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
     let time = time.unwrap_or(SystemTime::UNIX_EPOCH);
     humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// Until when a limit is used up, where that is what failed.
+pub(crate) fn resets_at(error: &Error) -> Option<u64> {
+    let context = error.context().filter(|_| error.code() == Some(CODE))?;
+    let reset = humantime::parse_rfc3339(context.get(RESET_AT)?.as_str()?).ok()?;
+    let since = reset.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }
 
 // === impl Quotas ===
@@ -215,10 +226,10 @@ fn used_up(what: &str, most: &dyn std::fmt::Display, now: u64) -> Error {
         _ => format!("{most} {what}"),
     };
     let message = format!("The limit of {limit} a day is used up; it begins anew at {reset_at}.");
-    Error::new("RATE_LIMITED", message)
+    Error::new(CODE, message)
         .with_context("limit", what)
         .with_context("max", most.to_string())
-        .with_context("resetAt", reset_at)
+        .with_context(RESET_AT, reset_at)
         .with_context(
             crate::problem::RETRY_AFTER,
             (begins_anew - now).div_ceil(1000),

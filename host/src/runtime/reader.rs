@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::ReadOutcome;
 use super::log::{EventLog, Peek};
 use crate::plugin::capability::BoxFuture;
-use crate::store::{EventBatch, Store};
+use crate::store::{EventBatch, Store, StoreError};
 
 /// How many events a reader takes from the store at once.
 const REPLAY_BATCH: u64 = 256;
@@ -109,8 +109,10 @@ impl Reader {
         let outcome = match &mut self.source {
             Source::Awaited(_) | Source::Nothing => ReadOutcome::End { failure: None },
             Source::Stored { run_id, store } => match replay(&**store, run_id, self.next).await {
-                Some(events) => ReadOutcome::Events(events),
-                None => ReadOutcome::End { failure: None },
+                Ok(Some(events)) => ReadOutcome::Events(events),
+                Ok(None) => ReadOutcome::End { failure: None },
+                // What is not known to be the end is shown as none.
+                Err(_) => cut_before(self.next),
             },
             Source::Live(log) => read_live(&log.0, self.next, self.hears_failure).await,
         };
@@ -178,33 +180,36 @@ async fn read_live(log: &EventLog, next: u64, hears_failure: bool) -> ReadOutcom
                     failure: failure.filter(|_| hears_failure),
                 };
             }
-            Peek::Parked => {
-                return ReadOutcome::Lagged {
-                    last: next.checked_sub(1),
-                };
-            }
+            Peek::Parked => return cut_before(next),
             Peek::Passed => {
                 if let Some(store) = log.store()
-                    && let Some(batches) = replay(&**store, log.run_id(), next).await
+                    && let Ok(Some(batches)) = replay(&**store, log.run_id(), next).await
                 {
                     return ReadOutcome::Events(batches);
                 }
-                return ReadOutcome::Lagged {
-                    last: next.checked_sub(1),
-                };
+                return cut_before(next);
             }
             Peek::Nothing => changed.await,
         }
     }
 }
 
-async fn replay(store: &dyn Store, run_id: &str, next: u64) -> Option<Vec<EventBatch>> {
+/// The reader is to come back for this number.
+fn cut_before(next: u64) -> ReadOutcome {
+    ReadOutcome::Lagged {
+        last: next.checked_sub(1),
+    }
+}
+
+async fn replay(
+    store: &dyn Store,
+    run_id: &str,
+    next: u64,
+) -> Result<Option<Vec<EventBatch>>, StoreError> {
     let stored = store.events(run_id, next, REPLAY_BATCH).await;
-    let batches = stored.unwrap_or_else(|error| {
-        tracing::error!(run_id, %error, "a reader was cut");
-        Vec::new()
-    });
-    (!batches.is_empty()).then_some(batches)
+    let batches =
+        stored.inspect_err(|error| tracing::error!(run_id, %error, "a reader was cut"))?;
+    Ok((!batches.is_empty()).then_some(batches))
 }
 
 #[cfg(test)]

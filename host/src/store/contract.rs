@@ -81,6 +81,15 @@ impl Acknowledge for Heard {
     }
 }
 
+/// Whoever appends, and does not care.
+struct Deaf;
+
+impl Acknowledge for Deaf {
+    fn stored(&self) {}
+
+    fn failed(&self, _error: &StoreError) {}
+}
+
 fn batch(numbers: Range<u64>) -> EventBatch {
     let mut lines = String::new();
     for number in numbers.clone() {
@@ -685,8 +694,14 @@ async fn a_failed_transaction_is_told_to_everybody_in_it_and_the_next_goes_on() 
     store.open_run(new_run("r"), Some("{}".into()));
     append(&store, "r", 0..1, vec![]).await;
     assert!(store.failure().is_none());
-    // The same run again: nothing of its transaction may be stored.
-    store.open_run(new_run("r"), Some("{}".into()));
+    // The same event again: nothing of its transaction may be stored.
+    store.open_run(new_run("late"), Some("{}".into()));
+    let again = Entry {
+        batch: Some(batch(0..1)),
+        marks: Vec::new(),
+    };
+    let writer = Arc::new(Deaf);
+    store.append(&"r".into(), again, writer).unwrap();
     let ended = store
         .finish_run(&"r".into(), finish(RunState::Finished))
         .await;
@@ -694,10 +709,10 @@ async fn a_failed_transaction_is_told_to_everybody_in_it_and_the_next_goes_on() 
     assert!(store.failure().is_none(), "the database can be written");
     let run = store.run("r").await.unwrap().unwrap();
     assert_eq!(run.state, RunState::Running);
-    assert_eq!(
-        end(&store, "r", finish(RunState::Finished)).await,
-        Finished::Won
-    );
+    for run_id in ["r", "late"] {
+        let finished = end(&store, run_id, finish(RunState::Finished)).await;
+        assert_eq!(finished, Finished::Won, "{run_id}");
+    }
     store.close().await.unwrap();
 }
 

@@ -67,8 +67,13 @@ pub(crate) enum JobChange {
         scheduled_at: u64,
         error: JobError,
     },
-    /// The holder could not do it; that is no attempt.
-    GiveBack { holder: Arc<str>, now: u64 },
+    /// The holder could not do it, and why, where its owner is to know; that is no attempt.
+    GiveBack {
+        holder: Arc<str>,
+        now: u64,
+        scheduled_at: u64,
+        error: Option<JobError>,
+    },
     /// Whoever does it, somebody does not want it any more.
     Cancel(JobEnd),
     /// Hooks were told of its end.
@@ -92,7 +97,7 @@ pub(crate) struct JobFilter {
     pub(crate) whose: Whose,
     pub(crate) agent: Option<String>,
     pub(crate) state: Option<JobState>,
-    /// Only those of whose end hooks are still to be told.
+    /// Only those of whose end hooks are still to be told, then the oldest first.
     pub(crate) is_untold: bool,
     /// Only those that come after this one in the list: the last of the page before.
     pub(crate) before: Option<String>,
@@ -146,10 +151,16 @@ impl StoredJob {
                 self.queue(now, scheduled_at);
                 self.job.error = Some(error);
             }
-            JobChange::GiveBack { holder, now } if is_held_by(&holder) => {
-                self.queue(now, now);
+            JobChange::GiveBack {
+                holder,
+                now,
+                scheduled_at,
+                error,
+            } if is_held_by(&holder) => {
+                self.queue(now, scheduled_at);
                 self.job.attempt = self.job.attempt.saturating_sub(1);
                 self.job.run = None;
+                self.job.error = error.or(self.job.error.take());
             }
             JobChange::Told if self.is_untold => {
                 self.is_untold = false;

@@ -1,6 +1,4 @@
-//! The `config` table, and what may be wrong with it.
-
-use std::fmt;
+//! The `config` table.
 
 use mortise_plugin_api::prelude::*;
 
@@ -15,11 +13,11 @@ pub struct Config {
 }
 
 /// A key and who holds it.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
     /// The key; usually `{ env = "NAME" }`. Spaces at its ends do not count.
-    pub key: String,
+    pub key: Secret,
     /// Who holds it.
     pub subject: String,
     /// The organisation of the holder.
@@ -28,26 +26,6 @@ pub struct KeyConfig {
     /// What the holder may do, such as `runs:approve`.
     #[serde(default)]
     pub scopes: Vec<String>,
-}
-
-/// Why a configuration is refused. Keys are named by their place: no text of a key is shown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ConfigError {
-    #[error("config.header is {0:?}, which is no name of a header")]
-    Header(String),
-    #[error("config.keys is empty: without a key nobody could come in")]
-    NoKeys,
-    #[error("config.keys[{0}].key is blank")]
-    BlankKey(usize),
-    #[error(
-        "config.keys[{0}].key has a control character or a byte order mark in it, which no header \
-         carries"
-    )]
-    UnpresentableKey(usize),
-    #[error("config.keys[{0}].subject is blank")]
-    BlankSubject(usize),
-    #[error("config.keys[{second}].key is the same as config.keys[{first}].key")]
-    SameKey { first: usize, second: usize },
 }
 
 fn default_tenant() -> String {
@@ -62,18 +40,5 @@ impl Default for Config {
             header: "x-api-key".to_owned(),
             keys: Vec::new(),
         }
-    }
-}
-
-// === impl KeyConfig ===
-
-impl fmt::Debug for KeyConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyConfig")
-            .field("key", &"[redacted]")
-            .field("subject", &self.subject)
-            .field("tenant", &self.tenant)
-            .field("scopes", &self.scopes)
-            .finish()
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use mortise_plugin_api::is_token;
 use mortise_plugin_api::prelude::*;
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::keyring::Keyring;
 
 #[derive(Debug, Clone)]
@@ -16,10 +17,11 @@ pub(crate) struct KeyGuard {
 // === impl KeyGuard ===
 
 impl KeyGuard {
-    pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+    pub(crate) fn new(config: Config) -> Result<Self> {
         let header = config.header.trim().to_ascii_lowercase();
-        if !is_header_name(&header) {
-            return Err(ConfigError::Header(config.header));
+        if !is_token(&header) {
+            let message = format!("is {:?}, which is no name of a header", config.header);
+            return Err(Error::config("/header", message));
         }
         Ok(Self {
             header,
@@ -47,11 +49,6 @@ impl Hook for KeyGuard {
     }
 }
 
-fn is_header_name(name: &str) -> bool {
-    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(belongs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,7 +61,7 @@ mod tests {
                 ..Config::default()
             };
             let refused = KeyGuard::new(config).unwrap_err();
-            assert_eq!(refused, ConfigError::Header(name.to_owned()));
+            assert_eq!(refused.issues()[0].path, "/header", "{name:?}");
         }
     }
 

@@ -6,7 +6,7 @@ use mortise_plugin_api::prelude::*;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use crate::config::{ConfigError, KeyConfig};
+use crate::config::KeyConfig;
 
 /// The keys and their holders.
 #[derive(Debug)]
@@ -25,28 +25,34 @@ type KeyDigest = [u8; 32];
 // === impl Keyring ===
 
 impl Keyring {
-    pub(crate) fn new(keys: Vec<KeyConfig>) -> Result<Self, ConfigError> {
+    /// # Errors
+    /// `CONFIG` at the place of a key: no text of one is shown.
+    pub(crate) fn new(keys: Vec<KeyConfig>) -> Result<Self> {
         if keys.is_empty() {
-            return Err(ConfigError::NoKeys);
+            let message = "is empty: without a key nobody could come in";
+            return Err(Error::config("/keys", message));
         }
         let mut entries: Vec<Entry> = Vec::with_capacity(keys.len());
         for (place, key) in keys.into_iter().enumerate() {
-            let text = key.key.trim();
+            let wrong = |setting, message| {
+                let path = format!("/keys/{place}/{setting}");
+                Err(Error::config(path, message))
+            };
+            let text = key.key.0.trim();
             if text.is_empty() {
-                return Err(ConfigError::BlankKey(place));
+                return wrong("key", "is blank".to_owned());
             }
             if text.contains(|it: char| it.is_control() || it == '\u{feff}') {
-                return Err(ConfigError::UnpresentableKey(place));
+                let message = "has a control character or a byte order mark in it, which no header \
+                               carries";
+                return wrong("key", message.to_owned());
             }
             if key.subject.trim().is_empty() {
-                return Err(ConfigError::BlankSubject(place));
+                return wrong("subject", "is blank".to_owned());
             }
             let digest = digest(text.as_bytes());
             if let Some(first) = entries.iter().position(|entry| entry.digest == digest) {
-                return Err(ConfigError::SameKey {
-                    first,
-                    second: place,
-                });
+                return wrong("key", format!("is the same as keys.{first}.key"));
             }
             let holder = key.scopes.into_iter().fold(
                 Principal::new(key.subject).with_tenant(key.tenant),
@@ -89,7 +95,7 @@ mod tests {
 
     fn key(key: &str, subject: &str) -> KeyConfig {
         KeyConfig {
-            key: key.to_owned(),
+            key: Secret(key.to_owned()),
             subject: subject.to_owned(),
             tenant: "acme".to_owned(),
             scopes: vec!["runs:approve".to_owned()],
@@ -114,31 +120,39 @@ mod tests {
         assert!(ann.has_scope("runs:approve"));
     }
 
+    /// The place, and what is wrong there.
+    fn refused(keys: Vec<KeyConfig>) -> String {
+        let refused = Keyring::new(keys).unwrap_err();
+        format!("{} {}", refused.issues()[0].path, refused.message())
+    }
+
     #[test]
     fn keys_that_cannot_be_told_apart_are_refused_by_place() {
-        let refused = |keys| Keyring::new(keys).unwrap_err();
-        assert_eq!(refused(vec![]), ConfigError::NoKeys);
-        assert_eq!(
-            refused(vec![key("k1", "ann"), key(" ", "bob")]),
-            ConfigError::BlankKey(1)
-        );
-        assert_eq!(refused(vec![key("k1", " ")]), ConfigError::BlankSubject(0));
-        assert_eq!(
-            refused(vec![key("k1", "ann"), key("k2", "bob"), key("k1 ", "eve")]),
-            ConfigError::SameKey {
-                first: 0,
-                second: 2
-            }
-        );
+        for (keys, expected) in [
+            (vec![], "/keys is empty"),
+            (
+                vec![key("k1", "ann"), key(" ", "bob")],
+                "/keys/1/key is blank",
+            ),
+            (vec![key("k1", " ")], "/keys/0/subject is blank"),
+            (
+                vec![key("k1", "ann"), key("k2", "bob"), key("k1 ", "eve")],
+                "/keys/2/key is the same as keys.0.key",
+            ),
+        ] {
+            let refused = refused(keys);
+            assert!(refused.starts_with(expected), "{refused}");
+        }
     }
 
     #[test]
     fn a_key_that_no_header_carries_is_refused() {
         for text in ["a\nb", "a\u{1}", "\u{feff}a"] {
             let keys = vec![key("k", "ann"), key(text, "bob")];
-            assert_eq!(
-                Keyring::new(keys).unwrap_err(),
-                ConfigError::UnpresentableKey(1)
+            let refused = refused(keys);
+            assert!(
+                refused.starts_with("/keys/1/key has a control"),
+                "{refused}"
             );
         }
     }

@@ -45,8 +45,8 @@ pub(crate) enum Piece {
 /// The rest of a text, and the time of its newest piece.
 pub(crate) type Rest = (String, u64);
 
-/// So many texts are open only where some were lost with their runs; then those go that have not
-/// grown for an hour.
+/// So many texts are open only where some were lost with their runs: then those go that were
+/// blocked, which nothing ends whose first piece was, and those that have not grown for an hour.
 const MANY: usize = 4096;
 const HOUR: u64 = 60 * 60 * 1000;
 
@@ -71,7 +71,7 @@ impl OpenTexts {
         let mut texts = self.texts();
         let is_first = !texts.contains_key(&id);
         if is_first && texts.len() >= MANY {
-            texts.retain(|_, open| time.saturating_sub(open.newest) < HOUR);
+            texts.retain(|_, open| open.chain.is_some() && time.saturating_sub(open.newest) < HOUR);
         }
         let open = texts.entry(id).or_insert_with(|| OpenText {
             chain: Some(begin()),
@@ -112,5 +112,38 @@ impl OpenTexts {
 
     fn texts(&self) -> MutexGuard<'_, HashMap<TextId, OpenText>> {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mortise_plugin_api::serde_json::{self, json};
+
+    use super::*;
+    use crate::config::{RuleConfig, Side};
+    use crate::rule::Rules;
+
+    #[test]
+    fn texts_that_were_blocked_do_not_gather() {
+        let rule = json!({ "name": "long", "max_chars": 3, "action": "block" });
+        let rule: RuleConfig = serde_json::from_value(rule).unwrap();
+        let rules = Rules::new(vec![rule]).unwrap();
+        let open = OpenTexts::new(Streams::default());
+        let push = |run: usize, text: &str| {
+            let id = TextId {
+                run: run.to_string(),
+                message: "m".to_owned(),
+                is_reasoning: false,
+            };
+            let begin = || Chain::new(rules.of(Side::Output, "plain"), 0);
+            open.push(id, text, 0, begin)
+        };
+        for run in 0..MANY {
+            assert!(push(run, "too long").is_err());
+        }
+        let more = push(0, "and more").unwrap();
+        assert_eq!(more, Piece::Shown(String::new()), "nothing of it is shown");
+        assert_eq!(push(MANY, "hi").unwrap(), Piece::First);
+        assert_eq!(open.texts().len(), 1);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mortise_plugin_api::prelude::*;
 
 use crate::client::Source;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::networks::Networks;
 
 #[derive(Debug, Clone)]
@@ -22,14 +22,16 @@ struct Rules {
 // === impl AddressGuard ===
 
 impl AddressGuard {
-    pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+    pub(crate) fn new(config: Config) -> Result<Self> {
         let rules = Rules {
             allow: Networks::parse("allow", &config.allow)?,
             deny: Networks::parse("deny", &config.deny)?,
             source: Source::parse(config.headers)?,
         };
         if rules.allow.is_empty() && rules.deny.is_empty() {
-            return Err(ConfigError::NoRules);
+            let message = "is empty, and so is `deny`: name who is let in, such as \
+                           allow = [\"10.0.0.0/8\"]";
+            return Err(Error::config("/allow", message));
         }
         Ok(Self(Arc::new(rules)))
     }
@@ -175,27 +177,29 @@ mod tests {
     #[test]
     fn a_configuration_that_makes_no_sense_says_why() {
         for (config, expected) in [
-            (json!({}), "config.allow and config.deny are both empty"),
+            (json!({}), "/allow is empty, and so is `deny`"),
             (
                 json!({ "allow": ["10.0.0.0/8", "home"] }),
-                "config.allow[1] is \"home\", which is no network",
+                "/allow/1 is \"home\", which is no network",
             ),
             (
                 json!({ "deny": ["10.0.0.0/40"] }),
-                "config.deny[0] is \"10.0.0.0/40\", which is no network",
+                "/deny/0 is \"10.0.0.0/40\", which is no network",
             ),
             (
                 json!({ "allow": ["::ffff:10.0.0.1"] }),
-                "config.allow[0] is \"::ffff:10.0.0.1\", IPv4 in the form of IPv6",
+                "/allow/0 is \"::ffff:10.0.0.1\", IPv4 in the form of IPv6",
             ),
             (
                 json!({ "allow": ["::1"], "headers": ["x y"] }),
-                "config.headers[0] is \"x y\", which is no name of a header",
+                "/headers/0 is \"x y\", which is no name of a header",
             ),
             (json!({ "allowed": ["::1"] }), "allowed"),
         ] {
             let refused = load(config).map(drop).unwrap_err();
-            assert!(refused.to_string().contains(expected), "{refused}");
+            let place = refused.issues().first().map(|issue| &*issue.path);
+            let told = format!("{} {refused}", place.unwrap_or_default());
+            assert!(told.contains(expected), "{told}");
         }
     }
 }

@@ -3,8 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
-
-use crate::config::ConfigError;
+use mortise_plugin_api::prelude::*;
 
 /// Networks that do not overlap, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,17 +13,18 @@ pub(crate) struct Networks(Vec<IpNet>);
 
 impl Networks {
     /// Reads a list of the configuration.
-    pub(crate) fn parse(list: &'static str, texts: &[String]) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(list: &str, texts: &[String]) -> Result<Self> {
         let mut networks = Vec::with_capacity(texts.len());
         for (place, text) in texts.iter().enumerate() {
-            let network = parse(text.trim()).ok_or_else(|| ConfigError::NoNetwork {
-                list,
-                place,
-                text: text.clone(),
+            let wrong = |why| {
+                let message = format!("is {text:?}, {why}");
+                Error::config(format!("/{list}/{place}"), message)
+            };
+            let network = parse(text.trim()).ok_or_else(|| {
+                wrong("which is no network; write \"10.0.0.0/8\", \"2001:db8::/32\" or one address")
             })?;
             if is_mapped(network) {
-                let text = text.clone();
-                return Err(ConfigError::Mapped { list, place, text });
+                return Err(wrong("IPv4 in the form of IPv6; write it as IPv4"));
             }
             networks.push(network);
         }
@@ -66,7 +66,7 @@ fn is_mapped(network: IpNet) -> bool {
 mod tests {
     use super::*;
 
-    fn networks(texts: &[&str]) -> Result<Networks, ConfigError> {
+    fn networks(texts: &[&str]) -> Result<Networks> {
         let texts: Vec<String> = texts.iter().map(|&it| it.to_owned()).collect();
         Networks::parse("allow", &texts)
     }
@@ -137,18 +137,13 @@ mod tests {
             "fe80::1%eth0",
             "10.0.0.0-10.0.0.9",
         ] {
-            assert_eq!(
-                networks(&["::1", text]),
-                Err(ConfigError::NoNetwork {
-                    list: "allow",
-                    place: 1,
-                    text: text.to_owned()
-                })
-            );
+            let refused = networks(&["::1", text]).unwrap_err();
+            assert_eq!(refused.issues()[0].path, "/allow/1");
+            assert!(refused.message().contains("no network"), "{refused}");
         }
         for text in ["::ffff:10.0.0.1", "::ffff:10.0.0.0/104"] {
             let refused = networks(&[text]).unwrap_err();
-            assert!(matches!(refused, ConfigError::Mapped { place: 0, .. }));
+            assert!(refused.message().contains("write it as IPv4"), "{refused}");
         }
         assert!(networks(&["::ffff:0:0/95"]).is_ok());
     }

@@ -1,14 +1,9 @@
-//! The `config` table, and what may be wrong with it.
-
-use std::fmt;
-use std::time::Duration;
+//! The `config` table.
 
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{AgentName, InstanceName, Span};
 
 pub use crate::algorithm::Algorithm;
-use crate::key::KeyError;
-use crate::source::PlaceError;
 
 /// The `config` table.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -62,7 +57,7 @@ pub struct IssuerConfig {
 }
 
 /// A key: a `secret` or a `key`.
-#[derive(Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
     /// The `kid` of the tokens that it verifies; those of a JWK by default. Without one it is
@@ -71,9 +66,9 @@ pub struct KeyConfig {
     /// How tokens may be signed with it. All must be of the key's kind.
     pub algorithms: Vec<Algorithm>,
     /// A secret that both sides know, for `HS…`; usually `{ env = "NAME" }`.
-    pub secret: Option<String>,
+    pub secret: Option<Secret>,
     /// A public key in PEM, or a JWK; usually `{ file = "path" }`.
-    pub key: Option<String>,
+    pub key: Option<Secret>,
 }
 
 /// A key set that is read again and again.
@@ -116,74 +111,6 @@ pub struct RuleConfig {
     pub scopes: Vec<String>,
 }
 
-/// Why a configuration is refused. Keys are named by their place: no text of a key is shown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ConfigError {
-    #[error("config.header is {0:?}, which is no name of a header")]
-    Header(String),
-    #[error("config.scheme is {0:?}, which is no scheme")]
-    Scheme(String),
-    #[error("config.issuers is empty: without an issuer nobody could come in")]
-    NoIssuers,
-    #[error("config.issuers[{0}].issuer is empty; that is for an issuer without others beside it")]
-    NamelessIssuer(usize),
-    #[error("config.issuers[{second}].issuer is the same as config.issuers[{first}].issuer")]
-    SameIssuer { first: usize, second: usize },
-    #[error(
-        "config.issuers[{second}].subject_prefix and config.issuers[{first}].subject_prefix begin \
-         alike: subjects of the two could not be told apart; say two such as \"a:\" and \"b:\""
-    )]
-    SamePrefix { first: usize, second: usize },
-    #[error("config.issuers[{0}] has neither `keys` nor `jwks`: no token could be verified")]
-    NoKeys(usize),
-    #[error("config.issuers[{issuer}].jwks.url {source}")]
-    Place { issuer: usize, source: PlaceError },
-    #[error("config.issuers[{0}].jwks.algorithms is empty; name those that are allowed")]
-    NoSetAlgorithms(usize),
-    #[error("config.issuers[{0}].jwks.algorithms has {1}, and a set that is read is no secret")]
-    SecretInSet(usize, Algorithm),
-    #[error("config.issuers[{issuer}].jwks.{key} is not from {least:?} to {most:?}")]
-    Period {
-        issuer: usize,
-        key: &'static str,
-        least: Duration,
-        most: Duration,
-    },
-    #[error("config.issuers[{0}].leeway is longer than five minutes")]
-    Leeway(usize),
-    #[error("config.issuers[{0}].{1} is blank")]
-    Blank(usize, &'static str),
-    #[error(
-        "config.issuers[{issuer}].keys[{key}].algorithms is empty; name those that are allowed"
-    )]
-    NoAlgorithms { issuer: usize, key: usize },
-    #[error("config.issuers[{issuer}].keys[{key}] needs one of `secret` and `key`")]
-    SecretOrKey { issuer: usize, key: usize },
-    #[error("config.issuers[{issuer}].keys[{key}] cannot be used: {source}")]
-    Key {
-        issuer: usize,
-        key: usize,
-        source: KeyError,
-    },
-    #[error("config.issuers[{issuer}].keys[{second}].id is the same as that of keys[{first}]")]
-    SameKeyId {
-        issuer: usize,
-        first: usize,
-        second: usize,
-    },
-    #[error("config.rules[{0}].scopes is empty: the rule would ask for nothing")]
-    NoScopes(usize),
-    #[error("config.rules[{rule}].scopes has {scope:?}, which is no scope")]
-    Scope { rule: usize, scope: String },
-    #[error(
-        "config.rules[{rule}].kinds has {kind:?}, which is no kind of request{}",
-        hint(kind)
-    )]
-    Kind { rule: usize, kind: String },
-    #[error("config.remembered_tokens is more than 1000000")]
-    RememberedTokens,
-}
-
 fn default_refresh() -> Span {
     Span::from_secs(15 * 60)
 }
@@ -194,14 +121,6 @@ fn default_cooldown() -> Span {
 
 fn default_timeout() -> Span {
     Span::from_secs(5)
-}
-
-fn hint(kind: &str) -> &'static str {
-    if kind == "stream" {
-        "; \"run\" means both forms of a run"
-    } else {
-        ""
-    }
 }
 
 // === impl Config ===
@@ -237,18 +156,5 @@ impl Default for IssuerConfig {
             scopes_claim: "scope".to_owned(),
             claims: Vec::new(),
         }
-    }
-}
-
-// === impl KeyConfig ===
-
-impl fmt::Debug for KeyConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyConfig")
-            .field("id", &self.id)
-            .field("algorithms", &self.algorithms)
-            .field("secret", &self.secret.as_ref().map(|_| "[redacted]"))
-            .field("key", &self.key.as_ref().map(|_| "[redacted]"))
-            .finish()
     }
 }

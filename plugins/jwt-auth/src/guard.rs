@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use mortise_plugin_api::is_token;
 use mortise_plugin_api::prelude::*;
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::issuer::{Issuer, Verified};
 use crate::key_set::{Generation, KeySet};
 use crate::memory::Memory;
@@ -42,16 +43,19 @@ const MOST_REMEMBERED: usize = 1_000_000;
 // === impl TokenGuard ===
 
 impl TokenGuard {
-    pub(crate) fn new(config: Config, host: Host) -> Result<Self, ConfigError> {
+    pub(crate) fn new(config: Config, host: Host) -> Result<Self> {
         let header = config.header.trim().to_ascii_lowercase();
-        if !is_word(&header) {
-            return Err(ConfigError::Header(config.header));
+        if !is_token(&header) {
+            let message = format!("is {:?}, which is no name of a header", config.header);
+            return Err(Error::config("/header", message));
         }
-        if !config.scheme.is_empty() && !is_word(&config.scheme) {
-            return Err(ConfigError::Scheme(config.scheme));
+        if !config.scheme.is_empty() && !is_token(&config.scheme) {
+            let message = format!("is {:?}, which is no scheme", config.scheme);
+            return Err(Error::config("/scheme", message));
         }
         if config.remembered_tokens > MOST_REMEMBERED {
-            return Err(ConfigError::RememberedTokens);
+            let message = format!("is more than {MOST_REMEMBERED}");
+            return Err(Error::config("/remembered_tokens", message));
         }
         let generation = Arc::default();
         Ok(Self {
@@ -215,12 +219,6 @@ fn may_be_new(refused: &Refused, token: &Token<'_>) -> bool {
         Refused::UnknownKey => token.header.key_id.is_some(),
         _ => false,
     }
-}
-
-/// Whether a text may stand for a header or a scheme.
-fn is_word(text: &str) -> bool {
-    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(belongs)
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! Somebody whose tokens are accepted: the keys, and what their tokens must say.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use mortise_plugin_api::{Principal, Span};
+use mortise_plugin_api::{Error, Principal, Result, Span};
 
 use crate::algorithm::{Algorithm, Family};
 use crate::claims::{ClaimRules, Lifetime, Tenant};
-use crate::config::{ConfigError, IssuerConfig, JwksConfig, KeyConfig};
+use crate::config::{IssuerConfig, JwksConfig, KeyConfig};
 use crate::key::Key;
 use crate::key_set::{Generation, KeySet, Settings};
 use crate::keyring::Keyring;
@@ -33,29 +32,34 @@ pub(crate) struct Verified {
 
 /// The clocks of two servers are not further apart than that, or something is broken.
 const LONGEST_LEEWAY_MILLIS: u128 = 5 * 60 * 1000;
+const NO_ALGORITHMS: &str = "is empty; name those that are allowed";
 
 // === impl Issuer ===
 
 impl Issuer {
     /// The issuers of a configuration.
-    pub(crate) fn all(
-        configs: &[IssuerConfig],
-        generation: &Arc<Generation>,
-    ) -> Result<Vec<Self>, ConfigError> {
+    pub(crate) fn all(configs: &[IssuerConfig], generation: &Arc<Generation>) -> Result<Vec<Self>> {
         if configs.is_empty() {
-            return Err(ConfigError::NoIssuers);
+            let message = "is empty: without an issuer nobody could come in";
+            return Err(Error::config("/issuers", message));
         }
         for (second, config) in configs.iter().enumerate() {
             if config.issuer.is_empty() && configs.len() > 1 {
-                return Err(ConfigError::NamelessIssuer(second));
+                let message = "is empty; that is for an issuer without others beside it";
+                return Err(wrong(second, "issuer", message));
             }
             for (first, before) in configs[..second].iter().enumerate() {
                 if before.issuer == config.issuer {
-                    return Err(ConfigError::SameIssuer { first, second });
+                    let message = format!("is the same as issuers.{first}.issuer");
+                    return Err(wrong(second, "issuer", message));
                 }
                 let (one, other) = (&before.subject_prefix, &config.subject_prefix);
                 if one.starts_with(other.as_str()) || other.starts_with(one.as_str()) {
-                    return Err(ConfigError::SamePrefix { first, second });
+                    let message = format!(
+                        "and issuers.{first}.subject_prefix begin alike: subjects of the two could \
+                         not be told apart; say two such as \"a:\" and \"b:\""
+                    );
+                    return Err(wrong(second, "subject_prefix", message));
                 }
             }
         }
@@ -66,13 +70,10 @@ impl Issuer {
             .collect()
     }
 
-    fn new(
-        place: usize,
-        config: &IssuerConfig,
-        generation: &Arc<Generation>,
-    ) -> Result<Self, ConfigError> {
+    fn new(place: usize, config: &IssuerConfig, generation: &Arc<Generation>) -> Result<Self> {
         if config.keys.is_empty() && config.jwks.is_none() {
-            return Err(ConfigError::NoKeys(place));
+            let message = "has neither `keys` nor `jwks`: no token could be verified";
+            return Err(Error::config(format!("/issuers/{place}"), message));
         }
         for (name, value) in [
             ("subject_claim", &config.subject_claim),
@@ -80,14 +81,14 @@ impl Issuer {
             ("tenant", &config.tenant),
         ] {
             if value.trim().is_empty() {
-                return Err(ConfigError::Blank(place, name));
+                return Err(wrong(place, name, "is blank"));
             }
         }
         let leeway = config.leeway.0.as_millis();
         let leeway_millis = u64::try_from(leeway)
             .ok()
             .filter(|_| leeway <= LONGEST_LEEWAY_MILLIS)
-            .ok_or(ConfigError::Leeway(place))?;
+            .ok_or_else(|| wrong(place, "leeway", "is longer than five minutes"))?;
         Ok(Self {
             keys: Keyring::new(keys(place, &config.keys)?),
             key_set: match &config.jwks {
@@ -166,28 +167,25 @@ impl Issuer {
     }
 }
 
-fn settings(issuer: usize, config: &JwksConfig) -> Result<Settings, ConfigError> {
+/// What is wrong with a setting of an issuer.
+fn wrong(issuer: usize, setting: &str, message: impl Into<String>) -> Error {
+    Error::config(format!("/issuers/{issuer}/{setting}"), message)
+}
+
+fn settings(issuer: usize, config: &JwksConfig) -> Result<Settings> {
     let place = Place::parse(&config.url);
-    let place = place.map_err(|source| ConfigError::Place { issuer, source })?;
+    let place = place.map_err(|error| wrong(issuer, "jwks/url", error.to_string()))?;
     if config.algorithms.is_empty() {
-        return Err(ConfigError::NoSetAlgorithms(issuer));
+        return Err(wrong(issuer, "jwks/algorithms", NO_ALGORITHMS));
     }
     let secret = |it: &&_| matches!(Algorithm::family(**it), Family::Secret);
     if let Some(&algorithm) = config.algorithms.iter().find(secret) {
-        return Err(ConfigError::SecretInSet(issuer, algorithm));
+        let message = format!("has {algorithm}, and a set that is read is no secret");
+        return Err(wrong(issuer, "jwks/algorithms", message));
     }
-    let period = |key, span: Span, least, most| {
-        let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
-        if (least..=most).contains(&span.0) {
-            Ok(span.0)
-        } else {
-            Err(ConfigError::Period {
-                issuer,
-                key,
-                least,
-                most,
-            })
-        }
+    let period = |setting: &str, span: Span, least, most| {
+        let range = Span::from_secs(least)..=Span::from_secs(most);
+        span.within(&format!("/issuers/{issuer}/jwks/{setting}"), range)
     };
     Ok(Settings {
         place,
@@ -199,32 +197,30 @@ fn settings(issuer: usize, config: &JwksConfig) -> Result<Settings, ConfigError>
     })
 }
 
-fn keys(issuer: usize, configs: &[KeyConfig]) -> Result<Vec<Key>, ConfigError> {
+fn keys(issuer: usize, configs: &[KeyConfig]) -> Result<Vec<Key>> {
     let mut keys: Vec<Key> = Vec::with_capacity(configs.len());
     for (place, config) in configs.iter().enumerate() {
         if config.algorithms.is_empty() {
-            return Err(ConfigError::NoAlgorithms { issuer, key: place });
+            return Err(wrong(
+                issuer,
+                &format!("keys/{place}/algorithms"),
+                NO_ALGORITHMS,
+            ));
         }
+        let unusable = |message: String| wrong(issuer, &format!("keys/{place}"), message);
         let id = config.id.clone().filter(|id| !id.is_empty());
         let key = match (&config.secret, &config.key) {
-            (Some(secret), None) => Key::from_secret(id, secret.trim(), &config.algorithms),
-            (None, Some(key)) => Key::from_text(id, key, &config.algorithms),
-            _ => return Err(ConfigError::SecretOrKey { issuer, key: place }),
+            (Some(secret), None) => Key::from_secret(id, secret.0.trim(), &config.algorithms),
+            (None, Some(key)) => Key::from_text(id, &key.0, &config.algorithms),
+            _ => return Err(unusable("needs one of `secret` and `key`".to_owned())),
         };
-        let key = key.map_err(|source| ConfigError::Key {
-            issuer,
-            key: place,
-            source,
-        })?;
+        let key = key.map_err(|error| unusable(format!("cannot be used: {error}")))?;
         let same = keys
             .iter()
             .position(|before| before.id.is_some() && before.id == key.id);
         if let Some(first) = same {
-            return Err(ConfigError::SameKeyId {
-                issuer,
-                first,
-                second: place,
-            });
+            let message = format!("is the same as that of keys.{first}");
+            return Err(wrong(issuer, &format!("keys/{place}/id"), message));
         }
         keys.push(key);
     }

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{AgentName, InstanceName};
 
-use crate::config::{ConfigError, RuleConfig};
+use crate::config::RuleConfig;
 
 /// The rules, as they were configured.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ struct Rule {
 // === impl Rules ===
 
 impl Rules {
-    pub(crate) fn new(configs: Vec<RuleConfig>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(configs: Vec<RuleConfig>) -> Result<Self> {
         let rules = configs.into_iter().enumerate();
         let rules = rules.map(|(place, config)| Rule::new(place, config));
         rules.collect::<Result<_, _>>().map(Self)
@@ -46,22 +46,26 @@ impl Rules {
 // === impl Rule ===
 
 impl Rule {
-    fn new(place: usize, config: RuleConfig) -> Result<Self, ConfigError> {
+    fn new(place: usize, config: RuleConfig) -> Result<Self> {
+        let wrong = |setting: &str, message: String| {
+            Error::config(format!("/rules/{place}/{setting}"), message)
+        };
         if config.scopes.is_empty() {
-            return Err(ConfigError::NoScopes(place));
+            let message = "is empty: the rule would ask for nothing";
+            return Err(wrong("scopes", message.to_owned()));
         }
         if let Some(scope) = config.scopes.iter().find(|it| !is_scope(it)) {
-            let scope = scope.clone();
-            return Err(ConfigError::Scope { rule: place, scope });
+            let message = format!("has {scope:?}, which is no scope");
+            return Err(wrong("scopes", message));
         }
         let mut kinds = Vec::new();
         for kind in &config.kinds {
             let known = serde_json::from_value(Value::String(kind.clone())).ok();
             // Whether a run is streamed is the client's choice, so a rule cannot depend on it.
             let known = known.filter(|it| *it != RequestKind::Stream);
-            kinds.push(known.ok_or_else(|| ConfigError::Kind {
-                rule: place,
-                kind: kind.clone(),
+            kinds.push(known.ok_or_else(|| {
+                let message = format!("has {kind:?}, which is no kind of request{}", hint(kind));
+                wrong("kinds", message)
             })?);
         }
         if kinds.contains(&RequestKind::Run) {
@@ -88,6 +92,14 @@ impl Rule {
 /// Whether a list that names nothing, or this, fits.
 fn among(names: &[impl Deref<Target = str>], name: Option<&str>) -> bool {
     names.is_empty() || name.is_some_and(|name| names.iter().any(|own| **own == *name))
+}
+
+fn hint(kind: &str) -> &'static str {
+    if kind == "stream" {
+        "; \"run\" means both forms of a run"
+    } else {
+        ""
+    }
 }
 
 /// As RFC 6749 spells them, so that a list of them can stand in a header.

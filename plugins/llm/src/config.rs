@@ -1,7 +1,6 @@
 //! The `config` table.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use mortise_plugin_api::Span;
 use mortise_plugin_api::prelude::*;
@@ -27,7 +26,7 @@ pub struct Config {
 }
 
 /// Somebody who has models.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProviderConfig {
     /// How it is spoken to. Unset: as the provider of this name is, `openai` for any other name.
@@ -35,9 +34,9 @@ pub struct ProviderConfig {
     /// Where it is, as its own tools take it. Unset: where its own tools look for it, see README.
     pub url: Option<String>,
     /// Its key; usually `{ env = "NAME" }`. Unset: the variable that its own tools read.
-    pub key: Option<String>,
+    pub key: Option<Secret>,
     /// Headers that go with each request.
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Secret>,
     /// The kinds of input beside text that its models take: `image`, `audio`, `video`, `file`.
     /// Unset: what those of its API usually do.
     pub input: Option<Vec<String>>,
@@ -83,18 +82,6 @@ pub struct RetriesConfig {
     pub backoff: Span,
     /// The longest wait. A provider that asks for a longer one is not tried again.
     pub longest_wait: Span,
-}
-
-// === impl ProviderConfig ===
-
-impl fmt::Debug for ProviderConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProviderConfig")
-            .field("api", &self.api)
-            .field("key", &self.key.as_ref().map(|_| "[redacted]"))
-            .field("headers", &self.headers.keys())
-            .finish_non_exhaustive()
-    }
 }
 
 // === defaults ===

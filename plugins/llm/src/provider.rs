@@ -11,6 +11,9 @@ use reqwest::header::{HeaderName, HeaderValue};
 use crate::api::Api;
 use crate::config::ProviderConfig;
 
+/// A word of a header that is shorter is no secret, and stands in other texts too.
+const SHORTEST_SECRET: usize = 8;
+
 /// Reads a variable of the environment.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -22,6 +25,8 @@ pub(crate) struct Provider {
     /// Ends with a slash.
     url: String,
     key: Option<String>,
+    /// What no log shows, the longest first: the key, and the words of its headers.
+    secrets: Vec<String>,
     /// Beside those that the API asks for.
     headers: Headers,
 }
@@ -61,6 +66,7 @@ impl Provider {
         })?;
         let key = config
             .key
+            .map(|key| key.0)
             .or_else(|| home.key_variables.iter().find_map(|it| variable(it)));
         if let Some(key) = &key
             && HeaderValue::from_str(key).is_err()
@@ -72,13 +78,23 @@ impl Provider {
         }
         for (header, value) in &config.headers {
             let is_header = HeaderName::from_bytes(header.as_bytes()).is_ok()
-                && HeaderValue::from_str(value).is_ok();
+                && HeaderValue::from_str(&value.0).is_ok();
             if !is_header {
                 let place = format!("/providers/{name}/headers/{header}");
                 return Err(Error::config(place, "cannot be sent as a header"));
             }
         }
-        let mut headers = Headers::from(Vec::from_iter(config.headers));
+        let mut secrets: Vec<String> = key.iter().cloned().collect();
+        for Secret(value) in config.headers.values() {
+            // A provider may quote a token without the scheme before it.
+            let words = value.split_whitespace();
+            let words = words.filter(|word| word.len() >= SHORTEST_SECRET);
+            secrets.extend(words.map(str::to_owned));
+        }
+        secrets.retain(|secret| !secret.is_empty());
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let headers = config.headers.into_iter();
+        let mut headers = Headers::from(headers.map(|(name, it)| (name, it.0)).collect::<Vec<_>>());
         if let (Api::Ollama, Some(key)) = (api, &key) {
             headers.merge(("authorization", format!("Bearer {key}")));
         }
@@ -91,6 +107,7 @@ impl Provider {
             input,
             url,
             key,
+            secrets,
             headers,
         })
     }
@@ -121,17 +138,20 @@ impl Provider {
         }
     }
 
-    /// A text of the provider without its key, in one line that is not too long.
+    /// A text of the provider without its secrets, in one line that is not too long.
     pub(crate) fn redacted(&self, text: &str) -> String {
         const LONGEST: usize = 300;
-        let text = match &self.key {
-            Some(key) if !key.is_empty() => text.replace(key, "[redacted]"),
-            _ => text.to_owned(),
-        };
+        let mut text = text.to_owned();
+        for secret in &self.secrets {
+            text = text.replace(secret, "[redacted]");
+        }
         // A provider that quotes a key usually leaves out its middle.
+        let mut follows_scheme = false;
         let words = text.split_whitespace().map(|word| {
-            let is_key = ["sk-", "AIza", "Bearer"].iter().any(|it| word.contains(it));
-            if is_key { "[redacted]" } else { word }
+            let is_key = ["sk-", "AIza"].iter().any(|it| word.contains(it));
+            let is_hidden = is_key || follows_scheme;
+            follows_scheme = word.to_ascii_lowercase().ends_with("bearer");
+            if is_hidden { "[redacted]" } else { word }
         });
         let line: String = words.collect::<Vec<_>>().join(" ");
         line.chars().take(LONGEST).collect()
@@ -231,15 +251,27 @@ mod tests {
     #[test]
     fn nothing_of_a_key_is_shown() {
         let config = ProviderConfig {
-            key: Some("very-secret".to_owned()),
+            key: Some(Secret("very-secret".to_owned())),
+            headers: [
+                ("authorization", "Bearer also-secret"),
+                ("x-title", "My app"),
+            ]
+            .map(|(name, value)| (name.to_owned(), Secret(value.to_owned())))
+            .into(),
             ..ProviderConfig::default()
         };
-        assert!(!format!("{config:?}").contains("very-secret"));
+        for secret in ["very-secret", "also-secret"] {
+            assert!(!format!("{config:?}").contains(secret));
+        }
         let provider = provider("openai", config).unwrap();
         assert!(!format!("{provider:?}").contains("very-secret"));
         assert_eq!(
             provider.redacted("bad key: very-secret\nor sk-ab***yz"),
             "bad key: [redacted] or [redacted]"
+        );
+        assert_eq!(
+            provider.redacted("My app sent also-secret, not 'Bearer another' or Bearer"),
+            "My app sent [redacted], not 'Bearer [redacted] or Bearer"
         );
     }
 }

@@ -5,12 +5,13 @@ mod health;
 mod raw;
 mod ticks;
 
+use mortise_plugin_api::PathPrefix;
 use mortise_plugin_api::prelude::*;
 
 /// The plugin: one mount.
 #[derive(Debug)]
 pub struct OpsEndpoints {
-    prefix: String,
+    prefix: PathPrefix,
     host: Host,
 }
 
@@ -19,7 +20,7 @@ pub struct OpsEndpoints {
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What all paths begin with, below the server's base path; such as `/internal`.
-    pub prefix: String,
+    pub prefix: PathPrefix,
 }
 
 impl Plugin for OpsEndpoints {
@@ -28,16 +29,15 @@ impl Plugin for OpsEndpoints {
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
     fn create(config: Config, host: Host) -> Result<Self> {
-        let prefix = config.prefix.trim_end_matches('/').to_owned();
-        if !prefix.is_empty() && !prefix.starts_with('/') {
-            return Err(Error::config("/prefix", "does not begin with `/`"));
-        }
-        Ok(Self { prefix, host })
+        Ok(Self {
+            prefix: config.prefix,
+            host,
+        })
     }
 
     fn register(&self, registrar: &mut Registrar) {
         registrar.mount(
-            Mount::below_base(self.prefix.as_str())
+            Mount::below_base(self.prefix.to_string())
                 .endpoint(health::endpoint())
                 .endpoint(echo::endpoint())
                 .endpoint(ticks::endpoint(self.host.clone()))

@@ -1,5 +1,6 @@
-//! The `config` table, and what may be wrong with it.
+//! The `config` table.
 
+use mortise_plugin_api::Span;
 use mortise_plugin_api::prelude::*;
 
 /// The `config` table.
@@ -28,7 +29,7 @@ pub struct RuleConfig {
     /// How long a window is, or how long a bucket takes from empty to full: `"150ms"`, `"30s"`,
     /// `"10m"`, `"1h"`. For `concurrent` there is none.
     #[serde(default)]
-    pub window: Option<String>,
+    pub window: Option<Span>,
     /// Who is counted alone: any of `"principal"`, `"tenant"`, `"ip"`, `"agent"` and
     /// `"header:NAME"`, together. Empty counts all requests for an agent together.
     #[serde(default)]
@@ -81,34 +82,6 @@ pub enum OnStoreError {
     Allow,
     /// 503.
     Deny,
-}
-
-/// Why a configuration is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ConfigError {
-    #[error("config.rules is empty: without a rule nothing is limited")]
-    NoRules,
-    #[error("config.rules[{0}].max is 0: nobody could come in; write at least 1")]
-    NoMax(usize),
-    #[error("config.rules[{0}].window is missing: write how long it is, such as \"1m\"")]
-    NoWindow(usize),
-    #[error("config.rules[{0}].window is set, but limit = \"concurrent\" has none; remove it")]
-    NeedlessWindow(usize),
-    #[error(
-        "config.rules[{place}].window is {text:?}, which is no duration such as \"30s\" or \"10m\""
-    )]
-    Window { place: usize, text: String },
-    #[error("config.rules[{place}].window is {text:?}; it must be 1 ms to ten years")]
-    WindowLength { place: usize, text: String },
-    #[error(
-        "config.rules[{place}].key has {part:?}, which is none of \"principal\", \"tenant\", \
-         \"ip\", \"agent\" and \"header:NAME\""
-    )]
-    Key { place: usize, part: String },
-    #[error("config.rules[{place}].ipv6_prefix is {length}; it must be 1 to 128")]
-    Prefix { place: usize, length: u8 },
-    #[error("config.rules[{second}] is the same as config.rules[{first}]; remove one")]
-    SameRule { first: usize, second: usize },
 }
 
 fn half() -> u8 {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mortise_plugin_api::prelude::*;
 
 use crate::answer;
-use crate::config::{Config, ConfigError, OnStoreError};
+use crate::config::{Config, OnStoreError};
 use crate::rule::Rule;
 use crate::standing::{Standing, Standings};
 
@@ -31,7 +31,7 @@ impl RateGuard {
         config: Config,
         host: Host,
         standings: Option<Arc<Standings>>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self> {
         Ok(Self(Arc::new(Judge {
             rules: Rule::parse_all(config.rules)?,
             host,

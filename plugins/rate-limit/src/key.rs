@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use ipnet::Ipv6Net;
+use mortise_plugin_api::is_token;
 use mortise_plugin_api::prelude::*;
 
 /// What a key is made of.
@@ -46,15 +47,10 @@ impl Part {
             "agent" => Self::Agent,
             _ => {
                 let name = text.strip_prefix("header:")?.trim().to_ascii_lowercase();
-                is_header_name(&name).then_some(Self::Header(name))?
+                is_token(&name).then_some(Self::Header(name))?
             }
         })
     }
-}
-
-fn is_header_name(name: &str) -> bool {
-    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(belongs)
 }
 
 // === impl KeyRecipe ===

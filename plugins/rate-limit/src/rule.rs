@@ -1,11 +1,9 @@
 //! A rule: which requests, whose, and how many.
 
-use std::time::Duration;
-
 use mortise_plugin_api::Span;
 use mortise_plugin_api::prelude::*;
 
-use crate::config::{ConfigError, Kind, RuleConfig};
+use crate::config::{Kind, RuleConfig};
 use crate::key::{Key, KeyRecipe, Part};
 
 #[derive(Debug)]
@@ -34,54 +32,64 @@ pub(crate) struct Said {
     pub(crate) key: Key,
 }
 
-/// Ten years, as in the server's configuration.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const SHORTEST: Span = Span::from_millis(1);
+/// Ten years, each a quarter of a day longer than 365 days.
+const LONGEST: Span = Span::from_secs(10 * (365 * 24 + 6) * 60 * 60);
 
 // === impl Rule ===
 
 impl Rule {
-    pub(crate) fn parse_all(rules: Vec<RuleConfig>) -> Result<Vec<Self>, ConfigError> {
+    pub(crate) fn parse_all(rules: Vec<RuleConfig>) -> Result<Vec<Self>> {
         if rules.is_empty() {
-            return Err(ConfigError::NoRules);
+            let message = "is empty: without a rule nothing is limited";
+            return Err(Error::config("/rules", message));
         }
         let mut parsed: Vec<Self> = Vec::with_capacity(rules.len());
         for (place, rule) in rules.into_iter().enumerate() {
             let rule = Self::parse(place, rule)?;
             if let Some(first) = parsed.iter().position(|other| other.name == rule.name) {
-                let second = place;
-                return Err(ConfigError::SameRule { first, second });
+                let message = format!("is the same as rules.{first}; remove one");
+                return Err(Error::config(format!("/rules/{place}"), message));
             }
             parsed.push(rule);
         }
         Ok(parsed)
     }
 
-    fn parse(place: usize, config: RuleConfig) -> Result<Self, ConfigError> {
+    fn parse(place: usize, config: RuleConfig) -> Result<Self> {
+        let at = |setting| format!("/rules/{place}/{setting}");
         if config.max == 0 {
-            return Err(ConfigError::NoMax(place));
+            let message = "is 0: nobody could come in; write at least 1";
+            return Err(Error::config(at("max"), message));
         }
         if !(1..=128).contains(&config.ipv6_prefix) {
-            let length = config.ipv6_prefix;
-            return Err(ConfigError::Prefix { place, length });
+            let message = format!("is {}; it must be 1 to 128", config.ipv6_prefix);
+            return Err(Error::config(at("ipv6_prefix"), message));
         }
         let mut parts = Vec::with_capacity(config.key.len());
-        for part in config.key {
-            match Part::parse(part.trim()) {
-                Some(part) => parts.push(part),
-                None => return Err(ConfigError::Key { place, part }),
-            }
+        for (number, part) in config.key.iter().enumerate() {
+            parts.push(Part::parse(part.trim()).ok_or_else(|| {
+                let message = format!(
+                    "is {part:?}, which is none of \"principal\", \"tenant\", \"ip\", \"agent\" and \
+                     \"header:NAME\""
+                );
+                Error::config(format!("{}/{number}", at("key")), message)
+            })?);
         }
-        let window = config.window.as_deref();
-        let allowance = match (config.limit, window) {
+        let window = config.window;
+        let window = window.map(|it| it.within(&at("window"), SHORTEST..=LONGEST));
+        let allowance = match (config.limit, window.transpose()?) {
             (Kind::Concurrent, None) => Allowance::Concurrent(config.max),
-            (Kind::Concurrent, Some(_)) => return Err(ConfigError::NeedlessWindow(place)),
-            (_, None) => return Err(ConfigError::NoWindow(place)),
-            (Kind::Window, Some(text)) => {
-                Allowance::Rate(Limit::window(config.max, duration(place, text)?))
+            (Kind::Concurrent, Some(_)) => {
+                let message = "is set, but limit = \"concurrent\" has none; remove it";
+                return Err(Error::config(at("window"), message));
             }
-            (Kind::Bucket, Some(text)) => {
-                Allowance::Rate(Limit::bucket(config.max, duration(place, text)?))
+            (_, None) => {
+                let message = "is missing: write how long it is, such as \"1m\"";
+                return Err(Error::config(at("window"), message));
             }
+            (Kind::Window, Some(window)) => Allowance::Rate(Limit::window(config.max, window)),
+            (Kind::Bucket, Some(window)) => Allowance::Rate(Limit::bucket(config.max, window)),
         };
         let (kinds, recipe) = (
             config.kinds,
@@ -119,18 +127,6 @@ impl Rule {
         };
         Ok(Said { taken, key })
     }
-}
-
-fn duration(place: usize, text: &str) -> Result<Duration, ConfigError> {
-    let Ok(Span(duration)) = text.parse() else {
-        let text = text.to_owned();
-        return Err(ConfigError::Window { place, text });
-    };
-    if !(Duration::from_millis(1)..=LONGEST).contains(&duration) {
-        let text = text.to_owned();
-        return Err(ConfigError::WindowLength { place, text });
-    }
-    Ok(duration)
 }
 
 // === impl Allowance ===

@@ -4,7 +4,7 @@ use integration_tests::ServerBuilder;
 use serde_json::json;
 
 use super::{CONFIG, enqueue, enqueue_with, id, job, once, start};
-use crate::support::{assert_code, kinds, plain};
+use crate::support::{assert_code, eventually, kinds, plain};
 
 #[test]
 fn a_job_is_accepted_done_and_found() {
@@ -187,4 +187,20 @@ fn jobs_in_memory_are_done_too() {
     let queued = enqueue_with(&server, "plain", "hi", json!({ "delay": 100 }));
     assert_eq!(job(&server, &queued)["state"], "queued");
     assert_eq!(once(&server, &queued, "success")["result"], "Hello world");
+}
+
+#[test]
+fn a_job_whose_owner_has_used_up_the_day_waits_for_the_next() {
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+    let server = ServerBuilder::new(&format!("[quota]\nruns_per_day = 1\n{CONFIG}")).start();
+    let first = enqueue_with(&server, "plain", "hi", json!({ "maxAttempts": 1 }));
+    once(&server, &first, "success");
+    let second = enqueue_with(&server, "plain", "hi", json!({ "maxAttempts": 1 }));
+    let waiting = eventually(|| Some(job(&server, &second)).filter(|it| it.get("error").is_some()));
+    assert_eq!(waiting["state"], "queued", "{waiting}");
+    assert_eq!(waiting["attempt"], 0);
+    assert_code(&waiting["error"], "RATE_LIMITED");
+    let at = waiting["scheduledAt"].as_u64().unwrap();
+    assert_eq!(at % DAY, 0, "at midnight");
+    assert!(at > waiting["createdAt"].as_u64().unwrap());
 }

@@ -8,9 +8,11 @@ mod plugins;
 mod restart;
 
 use std::fs;
+use std::path::Path;
 
 use integration_tests::{Server, ServerBuilder};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
 
 use crate::support::eventually;
 
@@ -99,6 +101,23 @@ fn once(server: &Server, wanted: &Value, state: &str) -> Value {
 fn cancel(server: &Server, job: &Value, status: u16) {
     let target = format!("/api/-/jobs/{}", id(job));
     let _ = server.request("DELETE", &target).send().expect(status);
+}
+
+/// Asks the database of a server, which need not run.
+#[track_caller]
+fn query(server: &Path, sql: &'static str) -> Option<String> {
+    let url = format!("sqlite:{}", server.join("data/mortise.db").display());
+    let asked = async {
+        let mut database = SqliteConnection::connect(&url).await?;
+        let row = sqlx::query_scalar(sql)
+            .fetch_optional(&mut database)
+            .await?;
+        database.close().await?;
+        Ok::<_, sqlx::Error>(row)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let answer = runtime.expect("there is room for it").block_on(asked);
+    answer.expect("the database can be asked")
 }
 
 /// The lines that tools have left: of each, the run that called it.

@@ -4,7 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{FOR_LONG, enqueue, enqueue_with, heard, heard_of, id, job, once, start, traced};
+use super::{
+    FOR_LONG, enqueue, enqueue_with, heard, heard_of, id, job, once, query, start, traced,
+};
 use crate::support::eventually;
 
 #[test]
@@ -122,4 +124,31 @@ fn an_end_that_was_not_heard_before_a_crash_is_heard_after_it() {
     let twice = eventually(|| Some(ends(&server)).filter(|ends| ends.len() == 2));
     assert_eq!(twice[0], twice[1]);
     assert_eq!(twice[0]["job"]["result"], "Hello world");
+}
+
+#[test]
+fn an_end_is_told_again_until_it_is_stored_that_it_was() {
+    let server = start();
+    query(
+        server.folder(),
+        "create trigger refused before update on jobs \
+         when old.is_untold and not (new.record ->> '$.is_untold') \
+         begin select raise(abort, 'refused'); end",
+    );
+    let queued = enqueue(&server, "plain", "hi");
+    let ends = || {
+        let heard = heard(&server);
+        let is_end = |it: &&Value| it["name"] == "mortise.plain.completed";
+        heard.iter().filter(is_end).count()
+    };
+    // Nothing else happens meanwhile.
+    eventually(|| (ends() >= 2).then_some(()));
+    query(server.folder(), "drop trigger refused");
+    eventually(|| {
+        query(
+            server.folder(),
+            "select job_id from jobs where not is_untold",
+        )
+    });
+    assert_eq!(job(&server, &queued)["state"], "success");
 }

@@ -4,29 +4,12 @@ use std::collections::HashSet;
 
 use integration_tests::Server;
 use serde_json::{Value, json};
-use sqlx::{Connection as _, SqliteConnection};
 
 use super::{
-    FOR_LONG, cancel, enqueue, enqueue_with, heard, heard_of, job, once, start, traced, traces,
+    FOR_LONG, cancel, enqueue, enqueue_with, heard, heard_of, id, job, once, query, start, traced,
+    traces,
 };
 use crate::support::eventually;
-
-/// Asks the database of a server, which need not run.
-#[track_caller]
-fn query(server: &std::path::Path, sql: &'static str) -> Option<String> {
-    let url = format!("sqlite:{}", server.join("data/mortise.db").display());
-    let asked = async {
-        let mut database = SqliteConnection::connect(&url).await?;
-        let row = sqlx::query_scalar(sql)
-            .fetch_optional(&mut database)
-            .await?;
-        database.close().await?;
-        Ok::<_, sqlx::Error>(row)
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let answer = runtime.expect("there is room for it").block_on(asked);
-    answer.expect("the database can be asked")
-}
 
 /// The call that waits for a decision, once it does.
 #[track_caller]
@@ -235,4 +218,33 @@ fn whenever_a_server_is_killed_each_job_ends_once() {
         traces(&server).len() <= JOBS + 2 * KILLS,
         "two at once were cut off by each kill"
     );
+}
+
+#[test]
+fn rows_that_cannot_be_read_harm_no_other_job_and_no_start() {
+    let server = start();
+    let odd = enqueue_with(&server, "plain", "hi", json!({ "delay": 3_600_000 }));
+    let good = enqueue(&server, "worker", r#"call trace {"ms":1500}"#);
+    traced(&server, 1);
+    query(
+        server.folder(),
+        "update runs set answer = 'loud' where ended_at is null",
+    );
+    query(
+        server.folder(),
+        "update jobs set record = json_set(record, '$.policy', 'odd', '$.job.scheduledAt', 1) \
+         where state = 'queued'",
+    );
+    let server = server.crash_and_restart();
+
+    // Its first run is not known any more.
+    assert_eq!(once(&server, &good, "success")["attempt"], 2);
+    let odd = id(&odd);
+    let log = server.log();
+    let said: Vec<&str> = log.lines().filter(|line| line.contains(odd)).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("correct or delete the row"), "{said:?}");
+    let listed = server.get("/api/-/jobs").send().expect(200).json();
+    assert_eq!(listed["jobs"].as_array().map(Vec::len), Some(1), "{listed}");
+    let _ = server.get(&format!("/api/-/jobs/{odd}")).send().expect(500);
 }

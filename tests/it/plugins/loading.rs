@@ -410,3 +410,37 @@ fn a_setting_from_a_variable_is_not_shown_when_the_plugin_refuses_it() {
     assert!(said.contains("[redacted]"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 }
+
+#[test]
+fn what_a_plugin_makes_no_sense_of_is_shown_where_it_is_written() {
+    for (plugin, setting, said) in [
+        (
+            "auth",
+            r#"keys = [{ key = "hunter2", subject = " " }]"#,
+            "`keys.0.subject` of plugin 'auth' is blank",
+        ),
+        (
+            "ip-allowlist",
+            r#"allow = ["10.0.0.0/8", "home"]"#,
+            "`allow.1` of plugin 'ip-allowlist' is \"home\", which is no network",
+        ),
+        (
+            "rate-limit",
+            r#"rules = [{ max = 1, window = "0s" }]"#,
+            "`rules.0.window` of plugin 'rate-limit' is 0s: it may be from",
+        ),
+        (
+            "jwt-auth",
+            r#"issuers = [{ keys = [{ algorithms = ["HS256"], secret = "hunter2" }] }]"#,
+            "`issuers.0.keys.0` of plugin 'jwt-auth' cannot be used: HS256",
+        ),
+    ] {
+        let entry = format!("[[plugins.load]]\nname = \"{plugin}\"\n[plugins.load.config]\n");
+        let ended = plain(&format!("{entry}{setting}")).fail();
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.log);
+        for part in [said, "config.toml:4:"] {
+            assert!(ended.log.contains(part), "no {part:?} in {}", ended.log);
+        }
+        assert!(!ended.log.contains("hunter2"), "{}", ended.log);
+    }
+}

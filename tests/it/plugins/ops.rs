@@ -91,7 +91,8 @@ config = { prefix = "ops" }
 
     assert_eq!(ended.status.code(), Some(2), "{}", ended.log);
     for part in [
-        "`prefix` of plugin 'ops-endpoints' does not begin with `/`",
+        "`prefix` of plugin 'ops-endpoints'",
+        "does not begin with `/`",
         "config.toml:4",
     ] {
         assert!(ended.log.contains(part), "no {part:?} in {}", ended.log);

@@ -1,6 +1,7 @@
 //! What every store must do with jobs.
 
 use mortise_plugin_api::{Job, JobError, JobState, ResultPolicy};
+use sqlx::{Connection as _, SqliteConnection};
 
 use super::*;
 
@@ -177,10 +178,14 @@ async fn an_attempt_that_failed_waits_and_one_that_is_given_back_does_not_count(
         let back = JobChange::GiveBack {
             holder: "me".into(),
             now: START + 31,
+            scheduled_at: START + 40,
+            error: None,
         };
         let waiting = change(store, "a", back).await.unwrap();
         assert_eq!((waiting.attempt, waiting.run), (1, None));
-        assert!(take(store, "other", START + 31).await.is_ok());
+        assert!(waiting.error.is_some(), "that of the attempt before");
+        assert_eq!(take(store, "me", START + 31).await, Err(Some(START + 40)));
+        assert!(take(store, "other", START + 40).await.is_ok());
     })
     .await;
 }
@@ -207,7 +212,12 @@ async fn a_job_ends_once_and_is_told_once() {
             is_untold: true,
             ..filter()
         };
-        assert_eq!(ids(store, untold()).await, ["b", "a"]);
+        assert_eq!(ids(store, untold()).await, ["a", "b"], "the oldest first");
+        let one = JobFilter {
+            limit: 1,
+            ..untold()
+        };
+        assert_eq!(ids(store, one).await, ["a"]);
         assert!(change(store, "a", JobChange::Told).await.is_some());
         assert!(change(store, "a", JobChange::Told).await.is_none());
         assert_eq!(ids(store, untold()).await, ["b"]);
@@ -336,5 +346,39 @@ async fn jobs_are_there_after_a_restart_and_those_that_ended_long_ago_are_not() 
     let b = store.job("b").await.unwrap().unwrap();
     assert_eq!(b.lease.unwrap().holder, "me".into());
     assert_eq!(&*b.work, "{\"input\":\"hi\"}");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_passed_over_and_fails_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    store.open_run(new_run("odd"), Some("{}".into()));
+    store.open_run(new_run("r"), Some("{}".into()));
+    enqueue(&store, ["odd", "a", "b"].map(|id| job(id, 0))).await;
+    let by_hand = "update runs set answer = 'loud' where run_id = 'odd';
+                   update jobs set record = json_set(record, '$.policy', 'odd')
+                   where job_id = 'odd'";
+    let url = format!("sqlite:{}", folder.path().join("runs.db").display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let changed = sqlx::raw_sql(by_hand).execute(&mut connection).await;
+    changed.unwrap();
+    connection.close().await.unwrap();
+
+    let unfinished = store.unfinished_runs().await.unwrap();
+    let alive: Vec<_> = unfinished.iter().map(|it| &*it.run.id).collect();
+    assert_eq!(alive, ["r"]);
+    assert!(store.run("odd").await.is_err());
+    assert_eq!(ids(&store, filter()).await, ["b", "a"]);
+    // In one transaction.
+    let odd = store.change_job("odd", JobChange::Told);
+    let finished = store.finish_run(&"r".into(), finish(RunState::Finished));
+    assert!(odd.await.is_err());
+    assert_eq!(finished.await.unwrap(), Finished::Won);
+    for id in ["a", "b"] {
+        let taken = take(&store, "me", START).await.unwrap();
+        assert_eq!(taken.job.id, id);
+    }
+    assert_eq!(take(&store, "me", START).await, Err(None));
     store.close().await.unwrap();
 }

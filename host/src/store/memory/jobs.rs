@@ -33,8 +33,13 @@ impl Jobs {
     }
 
     pub(super) fn list(&self, filter: &JobFilter) -> Vec<StoredJob> {
-        let wanted = self.by_id.values().rev().filter(|job| filter.wants(job));
-        wanted.take(filter.limit as usize).cloned().collect()
+        let wanted = self.by_id.values().filter(|job| filter.wants(job));
+        let most = filter.limit as usize;
+        if filter.is_untold {
+            wanted.take(most).cloned().collect()
+        } else {
+            wanted.rev().take(most).cloned().collect()
+        }
     }
 
     pub(super) fn lease(&mut self, request: &LeaseRequest) -> Leased {

@@ -1,23 +1,32 @@
 //! Jobs in the database: one record of JSON each, by whose fields they are found.
 
+use mortise_plugin_api::JobState;
 use serde_json::json;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::super::{JobChange, JobFilter, LeaseRequest, Leased, StoredJob};
 use super::reads::{self, json};
+use super::room::Room;
 use super::{signed, unsigned};
+
+/// What the writer need not look up each time.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    queue: Room,
+    /// Jobs that cannot be read: nobody takes them up before the next start.
+    unreadable: Vec<String>,
+}
 
 /// Whether there was room for it.
 pub(super) async fn enqueue(
     connection: &mut SqliteConnection,
+    known: &mut Known,
     job: &StoredJob,
     most: usize,
 ) -> Result<bool, sqlx::Error> {
-    let queued: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'queued'")
-        .fetch_one(&mut *connection)
-        .await?;
-    if unsigned(queued) >= most as u64 {
+    let count = "select count(*) from jobs where state = 'queued'";
+    if !known.queue.take(connection, count, most).await? {
         return Ok(false);
     }
     sqlx::query("insert into jobs (job_id, record, work) values (?, ?, ?)")
@@ -41,7 +50,7 @@ pub(super) async fn jobs(
     readers: &SqlitePool,
     filter: &JobFilter,
 ) -> Result<Vec<StoredJob>, sqlx::Error> {
-    let mut query = QueryBuilder::<Sqlite>::new("select record, work from jobs where ");
+    let mut query = QueryBuilder::<Sqlite>::new("select job_id, record, work from jobs where ");
     reads::push_whose(&mut query, &filter.whose);
     if let Some(agent) = &filter.agent {
         query.push(" and agent = ").push_bind(agent);
@@ -56,38 +65,52 @@ pub(super) async fn jobs(
         query.push(" and job_id < ").push_bind(before);
     }
     // Ids begin with the time.
-    query.push(" order by job_id desc limit ");
+    let order = if filter.is_untold { "asc" } else { "desc" };
+    query.push(format!(" order by job_id {order} limit "));
     let query = query.push_bind(i64::from(filter.limit)).build();
     let rows = query.fetch_all(readers).await?;
-    rows.iter().map(stored_job).collect()
+    Ok(reads::readable("jobs", &rows, stored_job))
 }
 
 pub(super) async fn lease(
     connection: &mut SqliteConnection,
+    known: &mut Known,
     request: &LeaseRequest,
 ) -> Result<Leased, sqlx::Error> {
     const DUE: &str = " from jobs where state in ('queued', 'running') \
                        and not (state = 'running' and lease_holder = ?1) \
-                       and agent not in (select value from json_each(?2))";
+                       and agent not in (select value from json_each(?2)) \
+                       and job_id not in (select value from json_each(?3))";
     let busy = json!(request.busy).to_string();
-    let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "select record, work{DUE} and due_at <= ?3 order by priority desc, job_id limit 1"
-    )))
-    .bind(&*request.lease.holder)
-    .bind(&busy)
-    .bind(signed(request.now))
-    .fetch_optional(&mut *connection)
-    .await?;
-    if let Some(row) = row {
-        let mut job = stored_job(&row)?;
-        job.take_up(request);
-        save(connection, &job).await?;
-        return Ok(Leased::Job(Box::new(job)));
+    let due = format!(
+        "select job_id, record, work{DUE} and due_at <= ?4 order by priority desc, job_id limit 1"
+    );
+    loop {
+        let row = sqlx::query(sqlx::AssertSqlSafe(due.as_str()))
+            .bind(&*request.lease.holder)
+            .bind(&busy)
+            .bind(json!(known.unreadable).to_string())
+            .bind(signed(request.now))
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(row) = row else { break };
+        match stored_job(&row) {
+            Ok(mut job) => {
+                job.take_up(request);
+                save(connection, &job).await?;
+                return Ok(Leased::Job(Box::new(job)));
+            }
+            Err(error) => {
+                reads::pass_over("jobs", &row, &error);
+                known.unreadable.push(row.try_get("job_id")?);
+            }
+        }
     }
     let next_at: Option<i64> =
         sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select min(due_at){DUE}")))
             .bind(&*request.lease.holder)
             .bind(&busy)
+            .bind(json!(known.unreadable).to_string())
             .fetch_one(connection)
             .await?;
     Ok(Leased::Nothing {
@@ -98,6 +121,7 @@ pub(super) async fn lease(
 /// The job as it stands now, `None` where it may not change so.
 pub(super) async fn change(
     connection: &mut SqliteConnection,
+    known: &mut Known,
     id: &str,
     change: JobChange,
 ) -> Result<Option<StoredJob>, sqlx::Error> {
@@ -110,6 +134,9 @@ pub(super) async fn change(
     };
     if !job.change(change) {
         return Ok(None);
+    }
+    if job.job.state == JobState::Queued {
+        known.queue.add();
     }
     save(connection, &job).await?;
     Ok(Some(job))

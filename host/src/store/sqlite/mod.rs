@@ -2,12 +2,15 @@
 //! commit, and a few readers beside it.
 
 mod check;
+mod health;
 mod jobs;
 mod lock;
 mod reads;
+mod room;
 mod schema;
 mod writer;
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +23,7 @@ use sqlx::sqlite::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use self::health::Health;
 use self::lock::DatabaseLock;
 use self::writer::{Command, Writer};
 use super::{
@@ -43,10 +47,6 @@ pub(crate) struct SqliteStore {
     health: Health,
     tasks: Tasks,
 }
-
-/// Why the last commit failed, if it did. Clones share it.
-#[derive(Debug, Clone, Default)]
-struct Health(Arc<Mutex<Option<StoreError>>>);
 
 /// A database that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +148,17 @@ impl SqliteStore {
         command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
     ) -> StoreFuture<'static, T> {
         ask(&self.commands, command)
+    }
+
+    /// Reads; damage that this meets is remembered.
+    async fn read<T>(
+        &self,
+        reading: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        reading.await.map_err(|error| {
+            self.health.notice(&error);
+            error.into()
+        })
     }
 }
 
@@ -275,7 +286,7 @@ impl Store for SqliteStore {
     }
 
     fn open_run(&self, run: StoredRun, request: Option<String>) {
-        // A failure shows with the first entry: nobody waits for the beginning.
+        // Nobody waits for the beginning: it is stored before whatever else is stored of the run.
         let _ = self.commands.send(Command::Open { run, request });
     }
 
@@ -309,7 +320,7 @@ impl Store for SqliteStore {
         let run_id = run_id.to_owned();
         Box::pin(async move {
             self.ask(|answer| Command::Settle { answer }).await?;
-            Ok(reads::run(&self.readers, &run_id).await?)
+            self.read(reads::run(&self.readers, &run_id)).await
         })
     }
 
@@ -317,17 +328,20 @@ impl Store for SqliteStore {
         Box::pin(async move {
             // A run whose answer was read is in the list.
             self.ask(|answer| Command::Settle { answer }).await?;
-            Ok(reads::runs(&self.readers, &filter).await?)
+            self.read(reads::runs(&self.readers, &filter)).await
         })
     }
 
     fn unfinished_runs(&self) -> StoreFuture<'_, Vec<UnfinishedRun>> {
-        Box::pin(async move { Ok(reads::unfinished_runs(&self.readers).await?) })
+        Box::pin(async move { self.read(reads::unfinished_runs(&self.readers)).await })
     }
 
     fn events(&self, run_id: &str, next: u64, limit: u64) -> StoreFuture<'_, Vec<EventBatch>> {
         let run_id = run_id.to_owned();
-        Box::pin(async move { Ok(reads::events(&self.readers, &run_id, next, limit).await?) })
+        Box::pin(async move {
+            self.read(reads::events(&self.readers, &run_id, next, limit))
+                .await
+        })
     }
 
     fn load_conversation(
@@ -335,7 +349,7 @@ impl Store for SqliteStore {
         key: &ConversationKey,
     ) -> StoreFuture<'_, Option<StoredConversation>> {
         let key = key.clone();
-        Box::pin(async move { Ok(reads::conversation(&self.readers, &key).await?) })
+        Box::pin(async move { self.read(reads::conversation(&self.readers, &key)).await })
     }
 
     fn delete_conversation(&self, key: ConversationKey) -> StoreFuture<'static, bool> {
@@ -353,11 +367,11 @@ impl Store for SqliteStore {
 
     fn job(&self, id: &str) -> StoreFuture<'_, Option<StoredJob>> {
         let id = id.to_owned();
-        Box::pin(async move { Ok(jobs::job(&self.readers, &id).await?) })
+        Box::pin(async move { self.read(jobs::job(&self.readers, &id)).await })
     }
 
     fn jobs(&self, filter: JobFilter) -> StoreFuture<'_, Vec<StoredJob>> {
-        Box::pin(async move { Ok(jobs::jobs(&self.readers, &filter).await?) })
+        Box::pin(async move { self.read(jobs::jobs(&self.readers, &filter)).await })
     }
 
     fn lease_job(&self, request: LeaseRequest) -> StoreFuture<'static, Leased> {
@@ -382,13 +396,16 @@ impl Store for SqliteStore {
         Box::pin(async move {
             // A run whose answer was read is counted.
             self.ask(|answer| Command::Settle { answer }).await?;
-            Ok(reads::usage(&self.readers, &owner, since).await?)
+            self.read(reads::usage(&self.readers, &owner, since)).await
         })
     }
 
     fn state(&self, instance: &str, key: &str) -> StoreFuture<'_, Option<Value>> {
         let (instance, key) = (instance.to_owned(), key.to_owned());
-        Box::pin(async move { Ok(reads::state(&self.readers, &instance, &key).await?) })
+        Box::pin(async move {
+            self.read(reads::state(&self.readers, &instance, &key))
+                .await
+        })
     }
 
     fn set_state(
@@ -450,21 +467,6 @@ impl OpenError {
                  'pragma integrity_check'` tells of damage"
             }
         }
-    }
-}
-
-// === impl Health ===
-
-impl Health {
-    fn get(&self) -> Option<StoreError> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn set(&self, failure: Option<StoreError>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn runs(
     query.push(" order by run_id desc limit ");
     let query = query.push_bind(i64::from(filter.limit)).build();
     let rows = query.fetch_all(readers).await?;
-    rows.iter().map(stored_run).collect()
+    Ok(readable("runs", &rows, stored_run))
 }
 
 /// The condition that something is theirs.
@@ -83,23 +83,34 @@ pub(super) async fn unfinished_runs(
     let rows = query.build().fetch_all(readers).await?;
     let mut unfinished = Vec::with_capacity(rows.len());
     for row in rows {
-        let run = stored_run(&row)?;
-        let checkpoint = match row.try_get("checkpoint")? {
-            None => None,
-            Some(json) => Some(StoredCheckpoint {
-                json,
-                next: unsigned(row.try_get("checkpoint_next")?),
-                since: marks(readers, &run.id).await?,
-            }),
-        };
-        unfinished.push(UnfinishedRun {
-            run,
-            request: row.try_get("request")?,
-            checkpoint,
-            next: row.try_get::<Option<i64>, _>("next")?.map_or(0, unsigned),
-        });
+        match unfinished_run(readers, &row).await {
+            Ok(run) => unfinished.push(run),
+            Err(error) if is_of_row(&error) => pass_over("runs", &row, &error),
+            Err(error) => return Err(error),
+        }
     }
     Ok(unfinished)
+}
+
+async fn unfinished_run(
+    readers: &SqlitePool,
+    row: &SqliteRow,
+) -> Result<UnfinishedRun, sqlx::Error> {
+    let run = stored_run(row)?;
+    let checkpoint = match row.try_get("checkpoint")? {
+        None => None,
+        Some(json) => Some(StoredCheckpoint {
+            json,
+            next: unsigned(row.try_get("checkpoint_next")?),
+            since: marks(readers, &run.id).await?,
+        }),
+    };
+    Ok(UnfinishedRun {
+        run,
+        request: row.try_get("request")?,
+        checkpoint,
+        next: row.try_get::<Option<i64>, _>("next")?.map_or(0, unsigned),
+    })
 }
 
 async fn marks(readers: &SqlitePool, run_id: &str) -> Result<Vec<String>, sqlx::Error> {
@@ -203,6 +214,41 @@ pub(super) async fn state(
         .fetch_optional(readers)
         .await?;
     row.map(|row| json(&row, "value")).transpose()
+}
+
+/// What can be read of these rows; the others are passed over.
+pub(super) fn readable<T>(
+    table: &str,
+    rows: &[SqliteRow],
+    read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+) -> Vec<T> {
+    let read = |row| {
+        read(row)
+            .inspect_err(|error| pass_over(table, row, error))
+            .ok()
+    };
+    rows.iter().filter_map(read).collect()
+}
+
+/// Says which row cannot be read, and what is to be done about it. Its first column is its key.
+pub(super) fn pass_over(table: &str, row: &SqliteRow, error: &sqlx::Error) {
+    let key: &str = row.try_get(0).unwrap_or_default();
+    tracing::error!(
+        table,
+        key,
+        %error,
+        "a row of the database cannot be read, and is passed over: stop the server, and correct or \
+         delete the row"
+    );
+}
+
+/// Whether what is wrong is what stands in a row, which somebody may have changed by hand, and not
+/// the database.
+pub(super) fn is_of_row(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+    )
 }
 
 fn stored_run(row: &SqliteRow) -> Result<StoredRun, sqlx::Error> {

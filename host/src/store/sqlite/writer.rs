@@ -1,7 +1,8 @@
 //! The one writer: it commits all that has gathered since its last commit, in one transaction.
 //!
 //! Whoever waits is told after the commit. When a transaction fails, all of it is undone and
-//! everybody in it is told so; what was stored before stays as it was. Where the database cannot be
+//! everybody in it is told so; what was stored before stays as it was, and that runs have begun is
+//! stored with the next one. Where the database cannot be
 //! written, nothing is begun until it can.
 
 mod forget;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -24,12 +24,16 @@ use super::super::{
     IdempotencyKey, JobChange, KeyedRun, LeaseRequest, Leased, Limits, StoreError, StoredJob,
     StoredRun,
 };
+use super::health::Health;
 use super::lock::DatabaseLock;
-use super::{Health, schema};
+use super::room::Room;
+use super::{jobs, schema};
 use crate::clock::{Clock, millis};
 
 /// How many commands one transaction takes.
 const GROUP: usize = 512;
+/// How many beginnings of runs wait for a database that cannot be written.
+const BEGUN: usize = 16_384;
 /// How often old runs are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(30);
 /// How often it is tried whether a database can be written again that could not.
@@ -41,7 +45,6 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Command {
     Open {
         run: StoredRun,
-        /// What was asked for, as JSON.
         request: Option<String>,
     },
     Append {
@@ -105,11 +108,22 @@ pub(super) struct Writer {
     limits: Limits,
     clock: Clock,
     health: Health,
-    /// What was found to be damaged; not before the next start is the database used again.
-    damage: Option<StoreError>,
+    /// Runs that have begun and are not stored yet.
+    begun: Vec<Begun>,
+    known: Known,
     /// When it is tried again whether the database can be written.
     try_again: Instant,
     forgot_at: u64,
+}
+
+/// A run that has begun, and what was asked for, as JSON.
+type Begun = (StoredRun, Option<String>);
+
+/// What the writer need not look up each time.
+#[derive(Debug, Default)]
+struct Known {
+    jobs: jobs::Known,
+    state: Room,
 }
 
 // === impl Writer ===
@@ -130,7 +144,8 @@ impl Writer {
             limits,
             clock,
             health,
-            damage: None,
+            begun: Vec::new(),
+            known: Known::default(),
             try_again: Instant::now(),
             forgot_at: 0,
         }
@@ -194,6 +209,7 @@ impl Writer {
     }
 
     async fn commit(&mut self, commands: &mut Vec<Command>) {
+        self.take_begun(commands);
         if let Some(error) = self.health.get() {
             return commands.drain(..).for_each(|it| it.refuse(&error));
         }
@@ -208,13 +224,7 @@ impl Writer {
                     // Until it is closed, it holds the database. What it says was said before.
                     let _ = connection.close().await;
                 }
-                if is_damage(&error) {
-                    tracing::error!(
-                        "the database is damaged: stop the server, and put a backup in its place; \
-                         until then nothing is stored"
-                    );
-                    self.damage = Some(StoreError(error.to_string()));
-                }
+                self.health.notice(&error);
                 self.try_to_write().await;
                 Err(StoreError::from(error))
             }
@@ -230,11 +240,24 @@ impl Writer {
         }
     }
 
+    /// Takes out the beginnings: whatever is stored of a run needs its own, so that one whose
+    /// transaction failed is stored with the next.
+    fn take_begun(&mut self, commands: &mut Vec<Command>) {
+        for command in commands.extract_if(.., |it| matches!(it, Command::Open { .. })) {
+            if let Command::Open { run, request } = command {
+                self.begun.push((run, request));
+            }
+        }
+        let lost = self.begun.len().saturating_sub(BEGUN);
+        if lost > 0 {
+            tracing::error!(lost, "too many runs have begun that could not be stored");
+            self.begun.truncate(BEGUN);
+        }
+    }
+
     /// Finds out whether the database can be written, without waiting for who holds it.
     async fn try_to_write(&mut self) {
-        if let Some(damage) = &self.damage {
-            // A page that can be written says nothing of the others.
-            self.health.set(Some(damage.clone()));
+        if self.health.is_damaged() {
             self.try_again = Instant::now() + TRY_AGAIN;
             return;
         }
@@ -263,31 +286,23 @@ impl Writer {
         let mut group = Group {
             transaction: connection.begin_with("begin immediate").await?,
             limits: &self.limits,
+            known: &mut self.known,
             now,
             told: Vec::new(),
         };
-        let mut filled = group.fill(commands).await;
+        let mut filled = group.fill(&self.begun, commands).await;
         if forgets && filled.is_ok() {
             filled = group.forget().await;
         }
         told.append(&mut group.told);
         filled?;
         group.transaction.commit().await?;
+        self.begun.clear();
         if forgets {
             self.forgot_at = now;
         }
         Ok(())
     }
-}
-
-/// Whether SQLite has found what is in the file to be wrong.
-fn is_damage(error: &sqlx::Error) -> bool {
-    const CORRUPT: i32 = 11;
-    const NO_DATABASE: i32 = 26;
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    let code = code.and_then(|code| code.parse::<i32>().ok());
-    // What is above the first byte says more of the same.
-    code.is_some_and(|code| [CORRUPT, NO_DATABASE].contains(&(code & 0xff)))
 }
 
 // === impl Command ===

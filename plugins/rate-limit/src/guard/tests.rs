@@ -233,34 +233,31 @@ async fn replies_say_how_a_client_stands_where_that_is_asked_for() {
 fn a_configuration_that_makes_no_sense_says_why() {
     let same = json!({ "max": 1, "window": "60s" });
     for (config, expected) in [
-        (json!({}), "config.rules is empty"),
-        (
-            rule(&json!({ "max": 1 })),
-            "config.rules[0].window is missing",
-        ),
+        (json!({}), "/rules is empty"),
+        (rule(&json!({ "max": 1 })), "/rules/0/window is missing"),
         (
             rule(&json!({ "max": 1, "window": "soon" })),
-            "config.rules[0].window is \"soon\", which is no duration",
+            "\"soon\" is no time such as",
         ),
         (
             rule(&json!({ "max": 1, "window": "0s" })),
-            "config.rules[0].window is \"0s\"; it must be 1 ms to ten years",
+            "/rules/0/window is 0s: it may be from 1ms to 10years",
         ),
         (
             rule(&json!({ "max": 1, "window": "11 years" })),
-            "it must be 1 ms to ten years",
+            "/rules/0/window is 11years",
         ),
         (
             rule(&json!({ "limit": "concurrent", "max": 1, "window": "1s" })),
-            "config.rules[0].window is set, but limit = \"concurrent\" has none",
+            "/rules/0/window is set, but limit = \"concurrent\" has none",
         ),
         (
             rule(&json!({ "max": 1, "window": "1s", "key": ["ip", "user"] })),
-            "config.rules[0].key has \"user\", which is none of",
+            "/rules/0/key/1 is \"user\", which is none of",
         ),
         (
             json!({ "rules": [same, { "max": 1, "window": "1m" }] }),
-            "config.rules[1] is the same as config.rules[0]",
+            "/rules/1 is the same as rules.0",
         ),
         (rule(&json!({ "window": "1s" })), "max"),
         (rule(&json!({ "max": 0, "window": "1s" })), "max"),
@@ -283,7 +280,9 @@ fn a_configuration_that_makes_no_sense_says_why() {
         ),
     ] {
         let refused = host().load::<RateLimit>(config.clone()).map(drop);
-        let refused = refused.unwrap_err().to_string();
-        assert!(refused.contains(expected), "{config}: {refused}");
+        let refused = refused.unwrap_err();
+        let place = refused.issues().first().map(|issue| &*issue.path);
+        let told = format!("{} {refused}", place.unwrap_or_default());
+        assert!(told.contains(expected), "{config}: {told}");
     }
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use sqlx::{Row as _, Sqlite};
 
-use super::super::{jobs, signed, unsigned};
+use super::super::{jobs, reads, signed};
 use super::runs::answering_later;
-use super::{Answer, Command};
+use super::{Answer, Begun, Command, Known};
 use crate::store::{
     AuditRecord, Booking, ConversationKey, Expected, Finished, IdempotencyKey, KeyedRun, Limits,
     StoreError, Used,
@@ -18,6 +18,7 @@ use crate::store::{
 pub(super) struct Group<'c> {
     pub(super) transaction: sqlx::Transaction<'c, Sqlite>,
     pub(super) limits: &'c Limits,
+    pub(super) known: &'c mut Known,
     pub(super) now: u64,
     pub(super) told: Vec<Told>,
 }
@@ -33,15 +34,17 @@ type OwnerDay = (String, String, u64);
 impl Group<'_> {
     /// Beginnings first, then events and marks, then ends, then all else: the order of what is
     /// stored of one run, with few statements for many runs.
-    pub(super) async fn fill(&mut self, commands: &mut Vec<Command>) -> Result<(), sqlx::Error> {
-        let mut opened = Vec::new();
+    pub(super) async fn fill(
+        &mut self,
+        begun: &[Begun],
+        commands: &mut Vec<Command>,
+    ) -> Result<(), sqlx::Error> {
         let mut appended = Vec::new();
         let mut finished = Vec::new();
         let mut booked: HashMap<OwnerDay, Used> = HashMap::new();
         let mut others = Vec::new();
         for command in commands.drain(..) {
             match command {
-                Command::Open { run, request } => opened.push((run, request)),
                 Command::Append {
                     run_id,
                     entry,
@@ -81,7 +84,7 @@ impl Group<'_> {
             (run_id, finish, outcome)
         });
         let ends: Vec<_> = ends.collect();
-        self.open(&opened).await?;
+        self.open(begun).await?;
         self.append(&batches).await?;
         for (run_id, mark) in marks {
             self.mark(&run_id, mark).await?;
@@ -121,15 +124,18 @@ impl Group<'_> {
                 Err(error) => self.answer(answer, Err(error)),
             },
             Command::EnqueueJob { job, most, answer } => {
-                let enqueued = jobs::enqueue(&mut self.transaction, &job, most).await;
+                let enqueued =
+                    jobs::enqueue(&mut self.transaction, &mut self.known.jobs, &job, most).await;
                 self.answer(answer, enqueued)
             }
             Command::LeaseJob { request, answer } => {
-                let leased = jobs::lease(&mut self.transaction, &request).await;
+                let leased =
+                    jobs::lease(&mut self.transaction, &mut self.known.jobs, &request).await;
                 self.answer(answer, leased)
             }
             Command::ChangeJob { id, change, answer } => {
-                let changed = jobs::change(&mut self.transaction, &id, *change).await;
+                let changed =
+                    jobs::change(&mut self.transaction, &mut self.known.jobs, &id, *change).await;
                 self.answer(answer, changed)
             }
             Command::Audit(record) => self.audit(&record).await,
@@ -139,19 +145,20 @@ impl Group<'_> {
         }
     }
 
-    /// The answer is given after the commit.
+    /// The answer is given after the commit. A row that cannot be read is nobody's failure but that
+    /// of who asked for it: rows are read before anything is written.
     fn answer<T: Send + 'static>(
         &mut self,
         answer: Answer<T>,
         value: Result<T, sqlx::Error>,
     ) -> Result<(), sqlx::Error> {
         let (value, failed) = match value {
-            Ok(value) => (Some(value), Ok(())),
-            Err(error) => (None, Err(error)),
+            Ok(value) => (Ok(value), Ok(())),
+            Err(error) if reads::is_of_row(&error) => (Err(error.into()), Ok(())),
+            Err(error) => (Err(StoreError(error.to_string())), Err(error)),
         };
         self.told.push(Box::new(move |outcome| {
-            let outcome = outcome.and_then(|()| value.ok_or_else(|| StoreError("failed".into())));
-            let _ = answer.send(outcome);
+            let _ = answer.send(outcome.and(value));
         }));
         failed
     }
@@ -280,11 +287,10 @@ impl Group<'_> {
             return Ok(Ok(true));
         }
         if present.is_none() {
-            let kept: i64 = sqlx::query_scalar("select count(*) from plugin_state")
-                .fetch_one(&mut *self.transaction)
-                .await?;
             let limit = self.limits.state_keys;
-            if unsigned(kept) >= limit as u64 {
+            let count = "select count(*) from plugin_state";
+            let room = &mut self.known.state;
+            if !room.take(&mut self.transaction, count, limit).await? {
                 return Ok(Err(StoreError(format!(
                     "the state of plugins is full ({limit} keys)"
                 ))));

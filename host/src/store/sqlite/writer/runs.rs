@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::super::{signed, unsigned, usage_json};
-use super::Answer;
 use super::group::{Group, Told};
-use crate::store::{ConversationSave, EventBatch, Finish, Finished, Mark, StoredRun};
+use super::{Answer, Begun};
+use crate::store::{ConversationSave, EventBatch, Finish, Finished, Mark};
 
 /// How many rows one statement inserts: a statement has at most 32,766 parameters.
 const ROWS: usize = 256;
@@ -22,13 +22,11 @@ type Outcome = Arc<Mutex<Finished>>;
 // === impl Group ===
 
 impl Group<'_> {
-    pub(super) async fn open(
-        &mut self,
-        runs: &[(StoredRun, Option<String>)],
-    ) -> Result<(), sqlx::Error> {
+    /// One that is there was stored by a commit that was taken for a failure.
+    pub(super) async fn open(&mut self, runs: &[Begun]) -> Result<(), sqlx::Error> {
         for runs in runs.chunks(ROWS) {
             let mut query = QueryBuilder::<Sqlite>::new(
-                "insert into runs (run_id, tenant, subject, scopes, agent, conversation_id, \
+                "insert or ignore into runs (run_id, tenant, subject, scopes, agent, conversation_id, \
                  answer, state, created_at, request) ",
             );
             query.push_values(runs, |mut row, (run, request)| {

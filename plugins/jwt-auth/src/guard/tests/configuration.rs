@@ -5,8 +5,13 @@ use super::*;
 /// Why this configuration is refused.
 fn refused(config: Value) -> String {
     let host = FakeHost::new("jwt-auth");
-    let error = host.load::<JwtAuth>(config).unwrap_err();
-    error.message().to_owned()
+    told(&host.load::<JwtAuth>(config).unwrap_err())
+}
+
+/// The place, and what is wrong there.
+fn told(error: &Error) -> String {
+    let place = error.issues().first().map(|issue| &*issue.path);
+    format!("{} {}", place.unwrap_or_default(), error.message())
 }
 
 #[test]
@@ -15,7 +20,7 @@ fn configurations_that_would_be_unsafe_are_refused_by_place() {
     let of_issuer = |more: Value| refused(issuer(&json!([secret_key()]), &more));
     let private = test_key!("es256-a");
     for (message, reason) in [
-        (refused(json!({})), "config.issuers is empty"),
+        (refused(json!({})), "/issuers is empty"),
         (
             refused(json!({ "issuers": [{}] })),
             "neither `keys` nor `jwks`",
@@ -111,12 +116,12 @@ fn issuers_that_cannot_be_told_apart_are_refused() {
     let refused = |issuers: Value| {
         let host = FakeHost::new("jwt-auth");
         let loaded = host.load::<JwtAuth>(json!({ "issuers": issuers }));
-        loaded.unwrap_err().message().to_owned()
+        told(&loaded.unwrap_err())
     };
     let one = |issuer: &str, prefix: &str| json!({ "issuer": issuer, "subject_prefix": prefix, "keys": [secret_key()] });
     let nameless = refused(json!([one("a", "a:"), one("", "b:")]));
     assert!(
-        nameless.contains("issuers[1].issuer is empty"),
+        nameless.contains("/issuers/1/issuer is empty"),
         "{nameless}"
     );
     let same = refused(json!([one("a", "a:"), one("a", "b:")]));
@@ -131,7 +136,7 @@ fn issuers_that_cannot_be_told_apart_are_refused() {
     ]);
     let ids = refused(json!([{ "keys": keys }]));
     assert!(
-        ids.contains("keys[1].id is the same as that of keys[0]"),
+        ids.contains("/keys/1/id is the same as that of keys.0"),
         "{ids}"
     );
 }
@@ -142,10 +147,7 @@ fn rules_that_would_not_do_what_they_say_are_refused() {
         let mut config = issuer(&json!([secret_key()]), &json!({}));
         config["rules"] = json!([rule]);
         let host = FakeHost::new("jwt-auth");
-        host.load::<JwtAuth>(config)
-            .unwrap_err()
-            .message()
-            .to_owned()
+        told(&host.load::<JwtAuth>(config).unwrap_err())
     };
     let nothing = refused(json!({ "kinds": ["run"] }));
     assert!(nothing.contains("would ask for nothing"), "{nothing}");
@@ -210,12 +212,15 @@ fn key_sets_that_would_be_unsafe_are_refused() {
         ),
         (
             jwks(&json!({ "cooldown": "0s" })),
-            "cooldown is not from 1s",
+            "cooldown is 0s: it may be from 1s",
         ),
-        (jwks(&json!({ "refresh": "1s" })), "refresh is not from 10s"),
+        (
+            jwks(&json!({ "refresh": "1s" })),
+            "refresh is 1s: it may be from 10s",
+        ),
         (
             jwks(&json!({ "timeout": "10s" })),
-            "timeout is not from 1s to 9s",
+            "timeout is 10s: it may be from 1s to 9s",
         ),
     ] {
         assert!(message.contains(reason), "{message:?} has no {reason:?}");

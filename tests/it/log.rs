@@ -113,3 +113,14 @@ fn a_server_without_a_standard_error_serves() {
 
     assert_ends_in_order(server);
 }
+
+#[test]
+fn warnings_say_of_which_request_they_are_where_somebody_asks_for_it() {
+    let log = "[log]\nlevel = \"warn\"\ntargets = { \"mortise::request\" = \"info\" }\n";
+    let server = plain(log).start();
+    let reply = server.run("plain", "fail").send().expect(502);
+    let id = reply.header("x-request-id").expect("every reply has one");
+    let log = server.wait_for_log("the request failed");
+    assert!(log.contains(id), "no {id} in {log}");
+    assert!(!log.contains("INFO"), "{log}");
+}

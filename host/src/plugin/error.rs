@@ -222,7 +222,11 @@ impl LoadError {
                 "if it comes from the plugin's `config`, change it there; else tell its author"
                     .to_owned()
             }
-            Self::Taken { .. } => "remove one of the two from [[plugins.load]]".to_owned(),
+            Self::Taken { .. } => {
+                "remove one of the two from [[plugins.load]], or have its `config` offer something \
+                 else"
+                    .to_owned()
+            }
             Self::TakesNative { .. } => "give the mount a prefix of its own".to_owned(),
         })
     }

@@ -37,6 +37,10 @@ impl Config {
         {
             return Err(Error::config("/document", "is blank, or has a parameter"));
         }
+        if self.mount.as_str().is_empty() && self.document.is_none() {
+            let message = "is blank, and `/openapi.json` is the server's own: set `document`";
+            return Err(Error::config("/mount", message));
+        }
         let mut agents = BTreeMap::new();
         let mut routes = BTreeMap::new();
         for (place, exposed) in self.endpoints.iter().enumerate() {
@@ -118,8 +122,11 @@ impl Exposed {
             wrong("path", everything)
         } else if self.payload.is_some() && !self.has_body() {
             wrong("payload", "is given, and the method has no body")
-        } else if self.request_content_type.trim().is_empty() {
-            wrong("request_content_type", "is blank")
+        } else if self.request_content_type.is_empty() || !is_visible(&self.request_content_type) {
+            wrong(
+                "request_content_type",
+                "is no content type, such as `text/plain`",
+            )
         } else if is_multipart(&self.request_content_type) {
             wrong("request_content_type", "is multipart, which is not read")
         } else if let Some(kind) = &self.response_content_type
@@ -210,8 +217,9 @@ fn is_media_type(text: &str) -> bool {
     };
     let (kind, parameters) = text.split_once(';').unwrap_or((text, ""));
     let kind = kind.trim_end().split_once('/');
-    kind.is_some_and(|(kind, rest)| is_token(kind) && is_token(rest))
-        && parameters
-            .chars()
-            .all(|it| it == ' ' || it.is_ascii_graphic())
+    kind.is_some_and(|(kind, rest)| is_token(kind) && is_token(rest)) && is_visible(parameters)
+}
+
+fn is_visible(text: &str) -> bool {
+    text.chars().all(|it| it == ' ' || it.is_ascii_graphic())
 }

@@ -717,6 +717,7 @@ fn a_mistake_in_the_configuration_ends_the_start_with_its_place() {
         ),
         ("mount = \"//api\"", ["`mount` of plugin", "empty segment"]),
         ("mount = \"/:x\"", ["`mount` of plugin", "has a parameter"]),
+        ("mount = \"\"", ["`mount` of plugin", "set `document`"]),
         ("document = \"/\"", ["`document` of plugin", "is blank"]),
     ] {
         fails(of_all, wrong, &said);
@@ -727,7 +728,7 @@ fn a_mistake_in_the_configuration_ends_the_start_with_its_place() {
         ("name = \"a b\"", ["name", "is not a name"]),
         (
             "request_content_type = \"\"",
-            ["request_content_type", "is blank"],
+            ["request_content_type", "no content type"],
         ),
         (
             "request_content_type = \"multipart/form-data\"",

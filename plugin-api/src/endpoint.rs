@@ -214,18 +214,19 @@ impl EndpointCall {
     /// `BAD_REQUEST` for another content type, and for what is not of this kind.
     pub async fn content(&mut self, wanted: &str) -> Result<Value> {
         let kind = self.request.header("content-type").unwrap_or_default();
-        if !kind.to_ascii_lowercase().contains(wanted) {
+        let lower = wanted.to_ascii_lowercase();
+        if !kind.to_ascii_lowercase().contains(&lower) {
             let message = format!("The content type is '{kind}', and must contain '{wanted}'.");
             return Err(Error::bad_request(message));
         }
         let bytes = self.take_body().bytes(usize::MAX).await?;
-        if wanted.contains("json") {
+        if lower.contains("json") {
             return serde_json::from_slice(&bytes)
                 .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")));
         }
         let text = String::from_utf8(bytes.into())
             .map_err(|_| Error::bad_request("The body is no text in UTF-8."))?;
-        if wanted.contains("x-www-form-urlencoded") {
+        if lower.contains("x-www-form-urlencoded") {
             let fields = form_pairs(&text).map(|(name, value)| (name, value.into()));
             return Ok(Value::Object(fields.collect()));
         }

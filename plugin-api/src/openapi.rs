@@ -82,7 +82,14 @@ impl Operation {
     #[must_use]
     pub fn problems(mut self) -> Self {
         let required = ["type", "title", "status", "detail"];
-        let schema = json!({ "type": "object", "required": required });
+        let text = json!({ "type": "string" });
+        let schema = json!({
+            "type": "object",
+            "required": required,
+            "properties": {
+                "type": text, "title": text, "status": { "type": "integer" }, "detail": text,
+            },
+        });
         self.0["responses"]["default"] = answer(crate::Problem::CONTENT_TYPE, &schema);
         self
     }

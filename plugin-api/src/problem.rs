@@ -104,10 +104,10 @@ impl Problem {
     }
 
     /// The response in the form that the request accepts, with its character set: title and detail
-    /// as Markdown where it names `text/markdown`.
+    /// as Markdown where it names `text/markdown`, and wants no JSON as much.
     pub fn into_accepted(self, request: Option<&RouteRequest>) -> Response {
         let accepted = request.and_then(|request| request.header("accept"));
-        let (kind, body) = if accepted.is_some_and(|kinds| kinds.contains("text/markdown")) {
+        let (kind, body) = if accepted.is_some_and(prefers_markdown) {
             let text = |key| self.members.get(key).and_then(Value::as_str);
             let (title, detail) = (text("title"), text("detail").unwrap_or_default());
             let body = format!("# {}\n\n{detail}\n", title.unwrap_or_default());
@@ -120,6 +120,32 @@ impl Problem {
             .with_header("vary", "accept")
             .with_body(body)
     }
+}
+
+/// Whether an `accept` header names Markdown, and no JSON with the same weight.
+fn prefers_markdown(accepted: &str) -> bool {
+    // By weight, and a kind that is named before one that `*` stands for.
+    let (mut markdown, mut json) = (None, None);
+    for range in accepted.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let weight = parts.find_map(|part| {
+            let (key, value) = part.split_once('=')?;
+            key.eq_ignore_ascii_case("q").then(|| value.parse().ok())?
+        });
+        let weight: f32 = weight.unwrap_or(1.0);
+        let (wanted, precision) = match &*kind {
+            "text/markdown" => (&mut markdown, 2),
+            "application/json" | Problem::CONTENT_TYPE => (&mut json, 2),
+            "application/*" => (&mut json, 1),
+            "*/*" => (&mut json, 0),
+            _ => continue,
+        };
+        if weight > 0.0 && wanted.is_none_or(|known| (weight, precision) > known) {
+            *wanted = Some((weight, precision));
+        }
+    }
+    markdown > json
 }
 
 #[cfg(test)]
@@ -159,5 +185,23 @@ mod tests {
         let kind = Some("application/problem+json; charset=utf-8");
         assert_eq!(json.header("content-type"), kind);
         assert_eq!(json.header("vary"), Some("accept"));
+    }
+    #[test]
+    fn markdown_is_for_those_who_prefer_it_to_json() {
+        for (accepted, expected) in [
+            ("text/markdown", true),
+            ("Text/Markdown; charset=utf-8", true),
+            ("text/markdown, */*", true),
+            ("application/json;q=0.5, text/markdown;q=0.9", true),
+            ("", false),
+            ("text/markdownish", false),
+            ("text/markdown;q=0", false),
+            ("text/markdown, application/json", false),
+            ("application/problem+json, text/markdown", false),
+            ("text/markdown;q=0.5, */*", false),
+            ("text/*", false),
+        ] {
+            assert_eq!(prefers_markdown(accepted), expected, "{accepted:?}");
+        }
     }
 }

@@ -128,3 +128,14 @@ fn nobody_writes_a_line_of_the_log_for_people_or_moves_its_cursor() {
         "{log}"
     );
 }
+
+#[test]
+fn warnings_say_of_which_request_they_are_where_somebody_asks_for_it() {
+    let log = "[log]\nlevel = \"warn\"\ntargets = { \"mortise::request\" = \"info\" }\n";
+    let server = plain(log).start();
+    let reply = server.run("plain", "fail").send().expect(502);
+    let id = reply.header("x-request-id").expect("every reply has one");
+    let log = server.wait_for_log("the request failed");
+    assert!(log.contains(id), "no {id} in {log}");
+    assert!(!log.contains("INFO"), "{log}");
+}

@@ -43,6 +43,7 @@ impl Default for Cors {
                 "last-event-id",
                 "x-api-key",
                 "x-request-id",
+                "x-trace-id",
             ]),
             credentials: false,
             max_age: Period::from_secs(600),

@@ -31,8 +31,8 @@ enum Allowed {
 }
 
 /// What clients of ours read of an answer.
-const EXPOSED: &str = "x-run-id, x-stream-id, x-request-id, retry-after, x-ratelimit-limit, \
-                       x-ratelimit-remaining, x-ratelimit-reset";
+const EXPOSED: &str = "location, x-run-id, x-stream-id, mortise-run-id, x-request-id, x-trace-id, \
+                       retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset";
 
 // === impl Cors ===
 

@@ -50,7 +50,10 @@ pub(super) async fn answer(state: Arc<HttpState>, request: Request, peer: Socket
         .cors
         .as_ref()
         .and_then(|_| request.headers().get(ORIGIN).cloned());
+    // With a target of its own it can be had where only warnings are written, and costs nothing there
+    // unless somebody asks for it.
     let span = tracing::info_span!(
+        target: "mortise::request",
         "request",
         request_id = %id,
         %method,

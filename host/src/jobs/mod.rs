@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::ids::Ids;
 use crate::pipeline::Pipeline;
+use crate::problem;
 use crate::runtime::{RunOutcome, Runtime};
 use crate::schema::Schema;
 use crate::shutdown::Tasks;
@@ -146,9 +147,8 @@ impl Jobs {
         let most = shared.section.max_queued;
         let has_room = shared.store.enqueue_job(stored, most).await;
         if !has_room.map_err(internal)? {
-            return Err(Error::unavailable(format!(
-                "The queue of jobs is full: {most} wait."
-            )));
+            let message = format!("The queue of jobs is full: {most} wait.");
+            return Err(Error::unavailable(message).with_context(problem::RETRY_AFTER, 1));
         }
         self.runtime.metrics().job_enqueued(&job.agent);
         shared.wake.notify_one();

@@ -133,7 +133,7 @@ fn shown(error: &Error) -> JobError {
     let message = if code == problem::INTERNAL {
         problem::MASKED
     } else {
-        error.message()
+        error.message().trim_start_matches("Run failed: ")
     };
     JobError {
         code: code.to_owned(),

@@ -224,16 +224,22 @@ impl LoadError {
                     .to_owned()
             }
             Self::Name { .. } | Self::Endpoint { .. } => {
-                "rename it in the plugin and build it again".to_owned()
+                "if it comes from the plugin's `config`, change it there; else tell its author"
+                    .to_owned()
             }
             Self::TwoInstances { .. } => {
                 "give each instance a name of its own; `library` says which file it is from"
                     .to_owned()
             }
             Self::Taken { first, second, .. } if first == second => {
-                "this is a mistake in the plugin; tell its author".to_owned()
+                "if it comes from the plugin's `config`, change it there; else tell its author"
+                    .to_owned()
             }
-            Self::Taken { .. } => "remove one of the two from [[plugins.load]]".to_owned(),
+            Self::Taken { .. } => {
+                "remove one of the two from [[plugins.load]], or have its `config` offer something \
+                 else"
+                    .to_owned()
+            }
             Self::TakesNative { .. } => "give the mount a prefix of its own".to_owned(),
         })
     }

@@ -4,6 +4,8 @@ use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::schema::Schema;
 use mortise_plugin_api::{AgentName, ResultPolicy, Template, VisibleTo};
 
+use crate::path::RoutePath;
+
 /// The `config` table.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -13,11 +15,13 @@ pub struct Config {
     /// The version of the service: paths are below `<mount>/v<version>`.
     pub version: u32,
     /// What versioned paths begin with, wherever the server's base path is.
-    pub mount: String,
+    pub mount: RoutePath,
     /// Whether the paths answer without mount and version too.
     pub bare: bool,
     /// Who sees a job: the `tenant` of whoever enqueued it, or that `subject` alone.
     pub visibility: VisibleTo,
+    /// Where the versioned paths are described, for everybody; `<mount>/openapi.json` where absent.
+    pub document: Option<RoutePath>,
     /// What is exposed.
     pub endpoints: Vec<Exposed>,
 }
@@ -37,7 +41,7 @@ pub struct Exposed {
     #[serde(default = "post")]
     pub method: String,
     /// The path, such as `agents/triage-ticket`; `:id` stands for a parameter.
-    pub path: String,
+    pub path: RoutePath,
     /// Whether the answer is the output (`aggregate`), a `stream` of events, or a job (`accepted`).
     #[serde(default)]
     pub mode: Mode,
@@ -58,20 +62,17 @@ pub struct Exposed {
     /// What the content type of a request must contain: JSON, a form, or else a text.
     #[serde(default = "json_type")]
     pub request_content_type: String,
-    /// The content type of the output of `aggregate`.
-    #[serde(default = "json_type")]
-    pub response_content_type: String,
+    /// The content type of the output of `aggregate`; JSON where absent.
+    pub response_content_type: Option<String>,
     /// The path of a job's state, for `accepted`; `<path>/runs/:jobId` where absent.
-    pub status_url: Option<String>,
-    /// Where the result of a job is to be found: `state`, `event`, `state-and-event`, `none`.
-    #[serde(default)]
-    pub result_policy: ResultPolicy,
-    /// How often a job is tried: 1 to 100 times.
-    #[serde(default = "attempts")]
-    pub max_attempts: u32,
-    /// Jobs with a higher one come first.
-    #[serde(default)]
-    pub priority: i32,
+    pub status_url: Option<RoutePath>,
+    /// Where the result of a job is to be found: `state`, `event`, `state-and-event` where absent,
+    /// `none`.
+    pub result_policy: Option<ResultPolicy>,
+    /// How often a job is tried: 1 to 100 times, 3 where absent.
+    pub max_attempts: Option<u32>,
+    /// Jobs with a higher one come first; 0 where absent.
+    pub priority: Option<i32>,
 }
 
 /// How an agent answers.
@@ -87,19 +88,17 @@ pub enum Mode {
     Accepted,
 }
 
-/// More attempts are none that the server makes.
-const MOST_ATTEMPTS: u32 = 100;
+/// The parameter of a path that stands for a job.
+pub(crate) const JOB_ID: &str = "jobId";
+
+const JSON: &str = "application/json";
 
 fn post() -> String {
     "POST".to_owned()
 }
 
 fn json_type() -> String {
-    "application/json".to_owned()
-}
-
-fn attempts() -> u32 {
-    3
+    JSON.to_owned()
 }
 
 // === impl Config ===
@@ -107,34 +106,13 @@ fn attempts() -> u32 {
 impl Config {
     /// What versioned paths begin with.
     pub(crate) fn prefix(&self) -> String {
-        format!("{}/v{}", self.mount.trim_end_matches('/'), self.version)
+        format!("{}/v{}", self.mount, self.version)
     }
 
-    /// Refuses what no schema can.
-    pub(crate) fn check(&self) -> Result<()> {
-        if !self.mount.is_empty() && !self.mount.starts_with('/') {
-            return Err(Error::config("/mount", "does not begin with `/`"));
-        }
-        for (place, exposed) in self.endpoints.iter().enumerate() {
-            let (path, states) = (exposed.path(), exposed.status_path());
-            let takes_all = |path: &str| self.bare && path[1..].starts_with([':', '{']);
-            let (key, message) = if path == "/" {
-                ("path", "is blank")
-            } else if takes_all(&path) || takes_all(&states) {
-                let message = "begins with a parameter, which takes every path: set `bare = false`";
-                ("path", message)
-            } else if exposed.payload.is_some() && !exposed.has_body() {
-                ("payload", "is given, and the method has no body")
-            } else if !states.contains("/:jobId") {
-                ("status_url", "names no `:jobId`")
-            } else if !(1..=MOST_ATTEMPTS).contains(&exposed.max_attempts) {
-                ("max_attempts", "is not between 1 and 100")
-            } else {
-                continue;
-            };
-            return Err(Error::config(format!("/endpoints/{place}/{key}"), message));
-        }
-        Ok(())
+    /// Where the versioned paths are described.
+    pub(crate) fn document(&self) -> RoutePath {
+        let own = || self.mount.below("/openapi.json");
+        self.document.clone().unwrap_or_else(own)
     }
 }
 
@@ -143,9 +121,10 @@ impl Default for Config {
         Self {
             service: "agents".to_owned(),
             version: 1,
-            mount: "/api".to_owned(),
+            mount: RoutePath::default().below("/api"),
             bare: true,
             visibility: VisibleTo::Tenant,
+            document: None,
             endpoints: Vec::new(),
         }
     }
@@ -159,21 +138,24 @@ impl Exposed {
         self.name.as_deref().unwrap_or(&self.agent)
     }
 
-    /// Its path, with a leading slash.
-    pub(crate) fn path(&self) -> String {
-        format!("/{}", self.path.trim_matches('/'))
+    /// Its method, in upper case.
+    pub(crate) fn method(&self) -> String {
+        self.method.to_ascii_uppercase()
     }
 
-    /// The path of its jobs, with a leading slash and `:jobId`.
-    pub(crate) fn status_path(&self) -> String {
-        match &self.status_url {
-            Some(url) => format!("/{}", url.trim_matches('/')),
-            None => format!("{}/runs/:jobId", self.path()),
-        }
+    /// The path of its jobs, with `:jobId`.
+    pub(crate) fn status_path(&self) -> RoutePath {
+        let own = || self.path.below("/runs/:jobId");
+        self.status_url.clone().unwrap_or_else(own)
+    }
+
+    /// The content type of an output.
+    pub(crate) fn response_content_type(&self) -> &str {
+        self.response_content_type.as_deref().unwrap_or(JSON)
     }
 
     /// Whether requests have a body.
     pub(crate) fn has_body(&self) -> bool {
-        ["POST", "PUT", "PATCH"].contains(&&*self.method.to_ascii_uppercase())
+        ["POST", "PUT", "PATCH"].contains(&&*self.method())
     }
 }

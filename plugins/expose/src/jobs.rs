@@ -5,20 +5,30 @@ use std::sync::Arc;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{Job, JobRequest};
 
+use crate::config::JOB_ID;
 use crate::exposure::Exposure;
 use crate::problem;
 
-/// Enqueues the run and answers with a handle.
-pub(crate) async fn accept(exposure: &Exposure, run: RunRequest) -> Result<Response> {
+/// Enqueues the run that a client asked for, and answers with a handle.
+pub(crate) async fn accept(
+    exposure: &Exposure,
+    asked: &Request,
+    run: RunRequest,
+) -> Result<Response> {
     let (config, exposed) = (&exposure.config, exposure.exposed());
     let mut request = JobRequest::new(run)
-        .with_max_attempts(exposed.max_attempts)
-        .with_priority(exposed.priority)
-        .with_result_policy(exposed.result_policy)
+        .with_priority(exposed.priority.unwrap_or_default())
+        .with_result_policy(exposed.result_policy.unwrap_or_default())
         .with_event_name(&config.service, exposed.name());
+    if let Some(attempts) = exposed.max_attempts {
+        request = request.with_max_attempts(attempts);
+    }
     request.output_schema = exposed.output.as_ref().map(|it| it.source().clone());
     let job = exposure.host.enqueue_job(&request).await?;
-    let path = exposed.status_path().replace(":jobId", &job.id);
+    let path = exposed.status_path().filled_in(|name| match name {
+        JOB_ID => &job.id,
+        name => asked.param(name).unwrap_or_default(),
+    });
     let prefix = (!config.bare).then(|| config.prefix());
     let url = prefix.unwrap_or_default() + &path;
     let (service, version) = (&config.service, config.version);
@@ -66,7 +76,7 @@ pub(crate) async fn cancel(exposure: Arc<Exposure>, call: EndpointCall) -> Resul
 
 /// The job of a path, if it is one of those that this path is for, and the caller may see it.
 async fn find(exposure: &Exposure, call: &EndpointCall) -> Result<Job> {
-    let (host, config, id) = (&exposure.host, &exposure.config, call.param("jobId"));
+    let (host, config, id) = (&exposure.host, &exposure.config, call.param(JOB_ID));
     let (path, caller) = (exposure.exposed().status_path(), call.principal());
     let is_here = |job: &Job| {
         let mut exposed = config.endpoints.iter();

@@ -2,11 +2,13 @@
 //!
 //! Nothing is kept here: runs, conversations and jobs are the server's.
 
+mod check;
 mod config;
 mod exposure;
 mod invocation;
 mod jobs;
 mod openapi;
+mod path;
 mod problem;
 mod request;
 mod routes;
@@ -20,11 +22,9 @@ use mortise_plugin_api::prelude::*;
 pub use crate::config::{Config, Exposed, Mode};
 use crate::exposure::Exposure;
 use crate::invocation::Invocation;
+pub use crate::path::RoutePath;
 use crate::request::Asked;
 use crate::routes::Routes;
-
-/// The header by which a client follows a request: it is sent back, and stands in problems.
-const TRACE: &str = "x-trace-id";
 
 /// The plugin: its mounts, and an agent `name.version` for each that is exposed.
 #[derive(Debug)]
@@ -58,13 +58,14 @@ impl Plugin for Expose {
             if names.insert(exposed.name()) {
                 registrar.agent(Invocation::new(Arc::clone(exposure)));
             }
-            let place = (exposed.method.as_str(), &*exposed.path());
+            let place = (&*exposed.method(), exposed.path.as_str());
             routes.add(exposure, place, &openapi::operation(exposure), answer);
             let path = exposed.status_path();
-            if exposed.mode == Mode::Accepted && states.insert(path.clone()) {
+            let path = path.as_str();
+            if exposed.mode == Mode::Accepted && states.insert(path.to_owned()) {
                 let [shown, cancelled] = openapi::job_operations(exposure);
-                routes.add(exposure, ("GET", &path), &shown, jobs::show);
-                routes.add(exposure, ("DELETE", &path), &cancelled, jobs::cancel);
+                routes.add(exposure, ("GET", path), &shown, jobs::show);
+                routes.add(exposure, ("DELETE", path), &cancelled, jobs::cancel);
             }
         }
         routes.register(&self.config, registrar);
@@ -73,19 +74,14 @@ impl Plugin for Expose {
 
 /// Checks what a client asks, and runs the agent or has it run.
 async fn answer(exposure: Arc<Exposure>, call: EndpointCall) -> Result<Response> {
-    let trace = call.request.header(TRACE).map(str::to_owned);
-    let caller = call.principal();
+    let request = call.request.clone();
     let asked = Asked::read(exposure.exposed(), call).await?;
-    let run = exposure.run(&asked, caller)?;
-    let response = match exposure.exposed().mode {
-        Mode::Aggregate => aggregate(&exposure, &run).await?,
-        Mode::Stream => stream::stream(exposure, &run).await?,
-        Mode::Accepted => jobs::accept(&exposure, run).await?,
-    };
-    Ok(match trace {
-        Some(trace) => response.with_header(TRACE, trace),
-        None => response,
-    })
+    let run = exposure.run(&asked, request.principal().unwrap_or_default())?;
+    match exposure.exposed().mode {
+        Mode::Aggregate => aggregate(&exposure, &run).await,
+        Mode::Stream => stream::stream(exposure, &run).await,
+        Mode::Accepted => jobs::accept(&exposure, &request, run).await,
+    }
 }
 
 /// Runs the agent and answers with its output alone.
@@ -98,12 +94,12 @@ async fn aggregate(exposure: &Exposure, run: &RunRequest) -> Result<Response> {
     if output.is_null() || output == "" {
         return Ok(Response::new(204));
     }
-    let kind = &exposure.exposed().response_content_type;
+    let kind = exposure.exposed().response_content_type();
     let body = match output {
         Value::String(text) if !kind.contains("json") => text,
         output => output.to_string(),
     };
-    let response = Response::new(200).with_header("content-type", kind.clone());
+    let response = Response::new(200).with_header("content-type", kind.to_owned());
     Ok(response.with_body(body))
 }
 

@@ -4,7 +4,8 @@ use mortise_plugin_api::Problem;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::schema::Issue;
 
-use crate::TRACE;
+/// The header by which a client follows a request: it is sent back, and stands in problems.
+pub(crate) const TRACE: &str = "x-trace-id";
 
 /// What an error says of the values that do not fit.
 pub(crate) const ERRORS: &str = "errors";
@@ -16,6 +17,20 @@ pub(crate) const MASKED: &str = "Internal Server Error";
 /// does not fit, is the server's own affair.
 pub(crate) fn is_handled(code: &str) -> bool {
     !["INTERNAL", "UPSTREAM_FAILED", "VALIDATION_FAILED"].contains(&code)
+}
+
+/// The status that clients read of an error with this one.
+pub(crate) fn shown_status(code: &str, status: u16) -> u16 {
+    match status {
+        _ if !is_handled(code) => 500,
+        499 => 409, // The run was aborted, and the client is still there.
+        status => status,
+    }
+}
+
+/// What a request says to follow it by, of its header.
+pub(crate) fn trace(header: Option<&str>) -> Option<&str> {
+    header.filter(|trace| !trace.is_empty())
 }
 
 /// An issue as clients read it: a code, the place as a list, and a sentence.
@@ -36,11 +51,7 @@ pub(crate) fn issue(issue: &Issue) -> Value {
 /// Every error on the routes of this plugin, also those of the server and of guards.
 pub(crate) fn render(error: &RouteError) -> Response {
     let is_handled = is_handled(&error.code);
-    let status = match error.status {
-        _ if !is_handled => 500,
-        499 => 409, // The run was aborted, and the client is still there.
-        status => status,
-    };
+    let status = shown_status(&error.code, error.status);
     let mut problem = Problem::new(status);
     // Who is not let in is not told why.
     if is_handled && status != 401 {
@@ -56,7 +67,7 @@ pub(crate) fn render(error: &RouteError) -> Response {
         problem = problem.with("detail", title);
     }
     let request = error.request.as_ref();
-    let trace = request.and_then(|request| request.header(TRACE));
+    let trace = trace(request.and_then(|request| request.header(TRACE)));
     problem = problem
         .with("instance", request.map(|request| &*request.path))
         .with("traceId", trace.or(request.map(|request| &*request.id)));

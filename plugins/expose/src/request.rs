@@ -1,6 +1,5 @@
 //! What a request asks: a payload and a parameter.
 
-use mortise_plugin_api::path_names;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::serde_json::Map;
 
@@ -21,7 +20,7 @@ fn no_parameter() -> Value {
 
 impl Asked {
     pub(crate) async fn read(exposed: &Exposed, mut call: EndpointCall) -> Result<Self> {
-        let parameter = parameter(&exposed.path, &call.request);
+        let parameter = parameter(exposed.path.names(), &call.request);
         let payload = if exposed.has_body() {
             call.content(&exposed.request_content_type).await?
         } else {
@@ -32,8 +31,8 @@ impl Asked {
 }
 
 /// The query, and over it what stands in the path.
-fn parameter(path: &str, request: &Request) -> Value {
-    let in_path = path_names(path).map(|name| {
+fn parameter<'a>(names: impl Iterator<Item = &'a str>, request: &Request) -> Value {
+    let in_path = names.map(|name| {
         let value = request.decoded_param(name).unwrap_or_default();
         (name.to_owned(), value)
     });

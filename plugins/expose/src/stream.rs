@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
-use mortise_plugin_api::{EventWriter, SubAgentEvent, ToolCallRef, Transcript, TranscriptCall};
+use mortise_plugin_api::{
+    ApprovalStatus, EventWriter, Problem, SubAgentEvent, ToolCallRef, Transcript, TranscriptCall,
+};
 
 use crate::exposure::Exposure;
 use crate::problem;
@@ -103,6 +105,12 @@ fn shown(event: &Event, transcript: &Transcript) -> Option<(&'static str, Value)
             let key = if *is_error { "error" } else { "output" };
             ("response.tool_call.completed", of_call(call, key, result))
         }
+        // That it is requested is told before.
+        Event::ToolApprovalUpdated { approval, .. }
+            if approval.state == ApprovalStatus::Requested =>
+        {
+            return None;
+        }
         Event::ToolApprovalRequired { call, approval, .. }
         | Event::ToolApprovalUpdated { call, approval, .. } => {
             let mut told = of_call(call, "input", &approval.tool_input);
@@ -115,6 +123,30 @@ fn shown(event: &Event, transcript: &Transcript) -> Option<(&'static str, Value)
         }
         _ => return None,
     })
+}
+
+fn code_of(error: &Error) -> &str {
+    error.code().unwrap_or("INTERNAL")
+}
+
+/// An error as it stands at the end of a stream.
+fn told(error: &Error) -> Value {
+    let code = code_of(error);
+    let status = problem::shown_status(code, Problem::meaning(code).0);
+    if !problem::is_handled(code) {
+        return json!({
+            "status": status, "code": "INTERNAL", "category": "internal", "retriable": false,
+            "message": problem::MASKED, "isHandledError": false,
+        });
+    }
+    let mut told = json!({
+        "status": status, "code": code, "category": "handled", "retriable": error.is_retryable(),
+        "message": error.message(), "isHandledError": true,
+    });
+    if let Some(data) = error.context() {
+        told["data"] = json!(data);
+    }
+    told
 }
 
 // === impl Frames ===
@@ -136,20 +168,10 @@ impl Frames {
 
     /// The end of a stream that failed.
     async fn fail(&mut self, error: &Error) -> Result<()> {
-        let code = error.code().unwrap_or("INTERNAL");
-        let told = if problem::is_handled(code) {
-            json!({
-                "code": code, "category": "handled", "retriable": error.is_retryable(),
-                "message": error.message(), "isHandledError": true, "data": error.context(),
-            })
-        } else {
+        if !problem::is_handled(code_of(error)) {
             tracing::error!(run_id = self.run_id, %error, "a streamed run failed");
-            json!({
-                "code": "INTERNAL", "category": "internal", "retriable": false,
-                "message": problem::MASKED, "isHandledError": false,
-            })
-        };
-        self.send("error", json!({ "error": told })).await
+        }
+        self.send("error", json!({ "error": told(error) })).await
     }
 
     async fn send(&mut self, kind: &str, body: Value) -> Result<()> {
@@ -168,5 +190,29 @@ impl Frames {
             data.extend(body);
         }
         self.writer.send_named(kind, &data).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_the_status_of_its_code_and_data_where_there_is_some() {
+        let missing = told(&Error::not_found("no ticket"));
+        let expected = json!({
+            "status": 404, "code": "NOT_FOUND", "category": "handled", "retriable": false,
+            "message": "no ticket", "isHandledError": true,
+        });
+        assert_eq!(missing, expected);
+        let busy = told(&Error::unavailable("later").with_context("ticket", 7));
+        assert_eq!(
+            (&busy["status"], &busy["data"]),
+            (&json!(503), &json!({ "ticket": 7 }))
+        );
+        assert_eq!(told(&Error::aborted("over"))["status"], 409);
+        let masked = told(&Error::upstream("the key is wrong").with_context("key", "k"));
+        assert_eq!(masked["status"], 500);
+        assert!(masked.get("data").is_none(), "{masked}");
     }
 }

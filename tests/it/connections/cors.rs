@@ -100,7 +100,9 @@ fn a_preflight_of_a_page_that_may_is_answered_without_the_secret() {
     let headers = reply
         .header("access-control-allow-headers")
         .unwrap_or_default();
-    assert!(headers.contains("authorization"), "{headers}");
+    for name in ["authorization", "x-trace-id"] {
+        assert!(headers.contains(name), "{headers}");
+    }
 
     // Another page, and what is no preflight, go where they always go.
     let other = preflight(&server, "https://evil.example")
@@ -125,9 +127,12 @@ fn a_page_reads_the_answer_and_its_ids_refusals_too() {
         let exposed = reply.header("access-control-expose-headers");
         let exposed = exposed.unwrap_or_default();
         for name in [
+            "location",
             "x-run-id",
             "x-stream-id",
+            "mortise-run-id",
             "x-request-id",
+            "x-trace-id",
             "retry-after",
             "x-ratelimit-reset",
         ] {

@@ -69,7 +69,8 @@ fn a_job_that_fails_is_tried_again_after_a_while_and_is_a_dead_letter_in_the_end
     let queued = enqueue_with(&server, "plain", "fail", more);
     let dead = once(&server, &queued, "dead-lettered");
     assert_eq!(dead["attempt"], 3);
-    assert!(dead["error"]["code"].is_string(), "{dead}");
+    let error = json!({ "code": "UPSTREAM_FAILED", "message": "Fake upstream failed." });
+    assert_eq!(dead["error"], error);
     assert!(dead.get("result").is_none(), "{dead}");
     let took = dead["completedAt"].as_u64().unwrap() - dead["createdAt"].as_u64().unwrap();
     assert!(
@@ -149,6 +150,7 @@ fn a_queue_that_is_full_refuses_and_so_does_a_server_without_a_store() {
         .send()
         .expect(503);
     assert_code(&refused.json(), "UNAVAILABLE");
+    assert_eq!(refused.header("retry-after"), Some("1"));
 
     let without = plain("[store]\nurl = \"none\"\n").start();
     let refused = without

@@ -42,6 +42,23 @@ public = true
 input = "{{ payload.say }}"
 output = { type = "object", properties = { priority = { enum = ["low", "high"] } }, required = ["priority"] }
 
+[[plugins.load.config.endpoints]]
+agent = "chat"
+path = "desks/:desk/{kind}"
+mode = "accepted"
+public = true
+status_url = "/desks/{desk}/jobs/:kind/:jobId"
+
+[[plugins.load.config.endpoints]]
+agent = "payer"
+path = "pay"
+mode = "stream"
+input = "{{ payload.text }}"
+
+[agents.payer]
+model = "scripted/fake-1"
+tools = ["pay"]
+
 [agents.chat]
 model = "scripted/fake-1"
 
@@ -53,6 +70,10 @@ output_error_mode = "throw"
 fn config() -> String {
     let config = PURISTA[0].config(&plugin_dir());
     let other = r#"keys = [{ key = "Bearer other", subject = "user-2", tenant = "tenant-b" }, "#;
+    let tools = r#"probe = true, tools = [
+    { name = "pay", arguments = { amount = "number" }, answer = "paid", approval = true },
+]"#;
+    let config = config.replace("probe = true", tools);
     config.replace("keys = [", other) + MORE
 }
 
@@ -256,6 +277,9 @@ fn an_error_of_the_agent_is_told_and_any_other_is_masked() {
         let _ = server.wait_for_log(cause);
     }
 
+    let either = "application/json, text/markdown;q=0.5";
+    let either = server.post(TRIAGE).header("accept", either);
+    assert_problem(&either.json(&json!({ "text": "x" })).send(), 400);
     let markdown = server.post(TRIAGE).header("accept", "text/markdown");
     let reply = markdown.json(&json!({ "text": "x" })).send();
     assert_eq!(
@@ -332,9 +356,32 @@ fn a_stream_that_fails_ends_with_an_error_that_tells_no_more_than_it_may() {
             (&error["message"], &error["isHandledError"]),
             (&json!(message), &json!(is_handled))
         );
+        assert_eq!(error["status"], if is_handled { 404 } else { 500 });
         let data = is_handled.then(|| json!({ "ticket": 7 }));
         assert_eq!(error.get("data"), data.as_ref());
     }
+}
+
+#[test]
+fn an_approval_is_told_once_when_it_is_wanted_and_once_when_it_is_decided() {
+    let server = server();
+    let body = json!({ "text": r#"[tool:pay {"amount":7}]"# });
+    let mut stream = server.post("/pay").json(&body).open();
+    while stream.next_frame().expect("it goes on").json()["delta"]["type"] != "approval" {}
+    let asked = eventually(|| {
+        let pending = server.get("/api/-/approvals").send().expect(200).json();
+        pending["approvals"].get(0).cloned()
+    });
+    let decision = json!({
+        "runId": asked["runId"], "toolCallId": asked["toolCallId"], "decision": "approved",
+    });
+    let approve = server.post("/api/payer/run/tool-approval").json(&decision);
+    let _ = approve.send().expect(204);
+
+    let shown = events(&stream.finish());
+    let approvals = shown.iter().filter(|it| it["delta"]["type"] == "approval");
+    let states: Vec<_> = approvals.map(|it| &it["delta"]["state"]).collect();
+    assert_eq!(states, ["requested", "approved"]);
 }
 
 #[test]
@@ -376,6 +423,75 @@ fn a_job_is_accepted_at_once_and_comes_to_what_the_agent_would_have_answered() {
     assert_eq!(mounted.json(), job);
     let late = server.request("DELETE", &url).send();
     assert_problem(&late, 409);
+}
+
+#[test]
+fn a_handle_says_where_the_job_is_also_where_the_path_has_parameters() {
+    let server = server();
+    let ask = server.anonymous("POST", "/desks/a%20b/x:jobId");
+    let reply = ask.json(&ticket("")).send().expect(202);
+    let handle = reply.json();
+    let id = handle["jobId"].as_str().expect("a handle has an id");
+    let url = format!("/desks/a%20b/jobs/x:jobId/{id}");
+    assert_eq!(handle["statusUrl"], url);
+    assert_eq!(reply.header("location"), Some(&*url));
+    assert_eq!(state(&server, &handle)["jobId"], id);
+}
+
+#[test]
+fn what_follows_a_request_is_sent_back_also_by_the_routes_of_a_job() {
+    let server = server();
+    let handle = asks(&server, LONG, &ticket("")).expect(202).json();
+    let url = handle["statusUrl"].as_str().expect("a handle has a URL");
+    let traced = |method: &str, trace: &str| {
+        let request = server.request(method, url);
+        request.header("x-trace-id", trace).send()
+    };
+    for (method, status) in [("GET", 200), ("DELETE", 204), ("DELETE", 409)] {
+        let reply = traced(method, "trace-7").expect(status);
+        assert_eq!(reply.header("x-trace-id"), Some("trace-7"), "{method}");
+    }
+    let blank = traced("DELETE", "");
+    let problem = assert_problem(&blank, 409);
+    assert_eq!(blank.header("x-trace-id"), None);
+    assert_eq!(problem["traceId"].as_str(), blank.header("x-request-id"));
+}
+
+#[test]
+fn two_versions_stand_side_by_side() {
+    let endpoint = r#"
+[[plugins.load.config.endpoints]]
+agent = "chat"
+path = "ask"
+public = true
+input = "{{ payload.text }}"
+"#;
+    let instance = |name: &str, config: &str| {
+        let load = format!("[[plugins.load]]\nname = \"{name}\"\nlibrary = \"expose\"");
+        format!("\n{load}\n\n[plugins.load.config]\n{config}\n{endpoint}")
+    };
+    let both = [
+        "[[plugins.load]]\nname = \"scripted\"\nlibrary = \"scripted_model\"",
+        "config = { script = \"marker\" }",
+        &instance("one", ""),
+        &instance(
+            "two",
+            "version = 2\nbare = false\ndocument = \"/api/v2/openapi.json\"",
+        ),
+        "[agents.chat]\nmodel = \"scripted/fake-1\"",
+    ];
+    let server = ServerBuilder::new(&both.join("\n")).start();
+    for path in ["/ask", "/api/v1/ask", "/api/v2/ask"] {
+        let answer = server.post(path).json(&json!({ "text": "hi" })).send();
+        assert_eq!(answer.expect(200).json(), "Hello there!");
+    }
+    for (page, path) in [
+        ("/api/openapi.json", "/api/v1/ask"),
+        ("/api/v2/openapi.json", "/api/v2/ask"),
+    ] {
+        let page = server.get(page).send().expect(200).json();
+        assert!(page["paths"][path]["post"].is_object(), "{page}");
+    }
 }
 
 #[test]
@@ -516,35 +632,56 @@ fn the_page_describes_what_is_exposed() {
     assert_eq!(output["required"], json!(["priority", "reason"]));
     assert_eq!(triage["parameters"][0]["name"], "dryRun");
     assert_eq!(triage["security"], json!([{ "bearer": [] }]));
+    assert_eq!(triage["operationId"], "post_api_v1_agents_triage_ticket");
+    assert_eq!(triage["x-purista-command-name"], "triageTicket");
+    let problem = &triage["responses"]["default"]["content"]["application/problem+json"];
+    assert_eq!(problem["schema"]["properties"]["status"]["type"], "integer");
 
     let public = operation("post", "/agents/public-triage");
     assert!(public.get("security").is_none(), "{public}");
     let stream = operation("post", "/agents/support");
     assert!(stream["responses"]["200"]["content"]["text/event-stream"].is_object());
     let accepted = operation("post", "/agents/support-long");
-    assert!(accepted["responses"]["202"]["content"]["application/json"].is_object());
+    let handle = &accepted["responses"]["202"]["content"]["application/json"]["schema"];
+    assert_eq!(handle["properties"]["statusUrl"]["type"], "string");
+    for (operation, name, mode) in [
+        (triage, "command", "sync"),
+        (stream, "stream", "stream"),
+        (accepted, "command", "async-job"),
+    ] {
+        assert!(operation[format!("x-purista-{name}-name")].is_string());
+        assert_eq!(operation["x-purista-runtime-mode"], mode);
+    }
     let job = operation("get", "/agents/support/runs/{jobId}");
+    let shown = &job["responses"]["200"]["content"]["application/json"]["schema"];
+    assert_eq!(shown["properties"]["completedAt"]["type"], "integer");
     assert_eq!(job["parameters"][0]["name"], "jobId");
     let chat = operation("put", "/chats/{session}");
     assert!(chat["requestBody"]["content"]["application/x-www-form-urlencoded"].is_object());
     assert!(chat["responses"]["200"]["content"]["text/plain"].is_object());
 }
 
+/// The server does not start once this of its configuration is that.
+#[track_caller]
+fn fails(right: &str, wrong: &str, said: &[&str]) {
+    let config = config();
+    assert!(config.contains(right), "{right}");
+    let ended = ServerBuilder::new(&config.replacen(right, wrong, 1)).fail();
+    assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
+    // Long lines are broken for people.
+    let words = ended.log.split_whitespace().filter(|word| *word != "│");
+    let log = words.collect::<Vec<_>>().join(" ");
+    for said in said {
+        assert!(log.contains(said), "no {said:?} in {}", ended.log);
+    }
+}
+
 #[test]
 fn a_mistake_in_the_configuration_ends_the_start_with_its_place() {
-    let fails = |right: &str, wrong: &str, said: &[&str]| {
-        let config = config();
-        assert!(config.contains(right), "{right}");
-        let ended = ServerBuilder::new(&config.replacen(right, wrong, 1)).fail();
-        assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
-        for said in said {
-            assert!(ended.log.contains(said), "no {said:?} in {}", ended.log);
-        }
-    };
     fails(
         r#"agent = "sorter""#,
         r#"agent = "sortre""#,
-        &["sortre", "does not exist", "sorter"],
+        &["endpoints.9.agent", "must be one of", "sorter"],
     );
     fails(
         "minLength = 3",
@@ -566,11 +703,110 @@ fn a_mistake_in_the_configuration_ends_the_start_with_its_place() {
         "payload = {}\nmethod = \"GET\"",
         &["endpoints.8.payload", "has no"],
     );
-    fails("runs/:jobId", "runs", &["status_url", ":jobId"]);
     for attempts in ["0", "101"] {
-        let wrong = format!("max_attempts = {attempts}\nmethod = \"GET\"");
-        let said = ["endpoints.8.max_attempts", "between 1 and 100"];
-        fails(r#"method = "GET""#, &wrong, &said);
+        let wrong = format!("max_attempts = {attempts}");
+        let said = ["endpoints.5.max_attempts", "between 1 and 100"];
+        fails("max_attempts = 2", &wrong, &said);
+    }
+    // A setting of the plugin, of its first endpoint, and of the first whose jobs have a path.
+    let of_all = r#"service = "support""#;
+    for (wrong, said) in [
+        (
+            r#"service = "a b""#,
+            ["`service` of plugin", "not a name of events"],
+        ),
+        ("mount = \"//api\"", ["`mount` of plugin", "empty segment"]),
+        ("mount = \"/:x\"", ["`mount` of plugin", "has a parameter"]),
+        ("mount = \"\"", ["`mount` of plugin", "set `document`"]),
+        ("document = \"/\"", ["`document` of plugin", "is blank"]),
+    ] {
+        fails(of_all, wrong, &said);
+    }
+    let path = r#"path = "agents/triage-ticket""#;
+    for (wrong, said) in [
+        ("method = \"HEAD\"", ["method", "is none of GET"]),
+        ("name = \"a b\"", ["name", "is not a name"]),
+        (
+            "request_content_type = \"\"",
+            ["request_content_type", "no content type"],
+        ),
+        (
+            "request_content_type = \"multipart/form-data\"",
+            ["request_content_type", "is multipart"],
+        ),
+        (
+            "response_content_type = \"text\"",
+            ["response_content_type", "no media type"],
+        ),
+        (
+            "response_content_type = \"text/plain\"\nmode = \"stream\"",
+            ["response_content_type", "not `aggregate`"],
+        ),
+        (
+            "status_url = \"/x/:jobId\"",
+            ["status_url", "not `accepted`"],
+        ),
+        (
+            "result_policy = \"none\"",
+            ["result_policy", "not `accepted`"],
+        ),
+    ] {
+        let place = format!("endpoints.0.{}", said[0]);
+        fails(path, &format!("{path}\n{wrong}"), &[&place, said[1]]);
+    }
+    for (wrong, said) in [
+        ("agents/x:id", "not a whole segment"),
+        ("agents/:a/:a", "twice"),
+        ("{*all}", "not a name of a parameter"),
+    ] {
+        fails(
+            path,
+            &format!("path = \"{wrong}\""),
+            &["endpoints.0.path", said],
+        );
+    }
+}
+
+#[test]
+fn names_routes_and_jobs_of_several_endpoints_have_to_agree() {
+    let named = "path = \"agents/triage-ticket\"\nname = \"publicTriage\"";
+    let another = ["endpoints.1.agent", "another agent at `endpoints.0`"];
+    fails("path = \"agents/triage-ticket\"", named, &another);
+    let taken = [
+        "endpoints.1.path",
+        "takes POST /agents/triage-ticket",
+        "`endpoints.0` has",
+    ];
+    fails("agents/public-triage", "agents/triage-ticket", &taken);
+    let of_jobs = "/agents/support/runs/:jobId";
+    for (wrong, said) in [
+        ("/agents/support/runs", "names no `:jobId`"),
+        ("/agents/support/:jobIdentity", "names no `:jobId`"),
+        (
+            "/agents/:desk/runs/:jobId",
+            "names `:desk`, which `path` does not",
+        ),
+        ("/:jobId", "bare = false"),
+        ("https://a.example/:jobId", "is a URL"),
+    ] {
+        fails(of_jobs, wrong, &["endpoints.5.status_url", said]);
+    }
+    let of_both = "/desks/{desk}/jobs/:kind/:jobId";
+    let one_is_public = ["endpoints.10.status_url", "only one of the two is public"];
+    fails(of_both, of_jobs, &one_is_public);
+    let takes_a_job = ["endpoints.8.path", "takes GET /agents/support/runs/:id"];
+    fails("\"greet\"", "\"agents/support/runs/:id\"", &takes_a_job);
+}
+
+#[test]
+fn a_path_that_another_has_whole_is_told_as_something_to_change_in_the_configuration() {
+    let twice = config().replacen("agents/triage-ticket", "api/v1/sort", 1);
+    let ended = ServerBuilder::new(&twice).fail();
+    for said in [
+        "offers POST /api/v1/sort",
+        "if it comes from the plugin's `config`",
+    ] {
+        assert!(ended.log.contains(said), "{}", ended.log);
     }
 }
 

@@ -54,7 +54,7 @@ async fn two_instances_that_offer_the_same_agent_are_refused() {
         told(load_config(folder.path(), text).await),
         [
             "plugin 'b' offers the agent 'echo', which plugin 'a' offers already; \
-          remove one of the two from [[plugins.load]]"
+          remove one of the two from [[plugins.load]], or have its `config` offer something else"
         ]
     );
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, forward_to_deserialize_any};
 use serde_json::Value;
 
 use crate::backend::BoxFuture;
@@ -271,7 +271,7 @@ where
 
 /// The value as a `T`, or what is wrong and where.
 fn fitting<T: DeserializeOwned>(value: Value) -> Result<T> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(Whole(value)).map_err(|error| {
         let mut path = pointer(error.path());
         let mut message = error.inner().to_string();
         // serde names a field that is missing between backticks, and where it would belong.
@@ -286,6 +286,66 @@ fn fitting<T: DeserializeOwned>(value: Value) -> Result<T> {
         ))
         .with_issue(path, message)
     })
+}
+
+/// A whole body: where an object is wanted, it is one. serde also takes a list, for the members in
+/// their order, and speaks of Rust's types.
+struct Whole(Value);
+
+// === impl Whole ===
+
+impl Whole {
+    fn object(self) -> Result<Value, serde_json::Error> {
+        let error = || serde_json::Error::custom("must be a JSON object");
+        Some(self.0).filter(Value::is_object).ok_or_else(error)
+    }
+}
+
+impl<'de> Deserializer<'de> for Whole {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        self.object()?.deserialize_map(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.object()?.deserialize_struct(name, fields, visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        self.0.deserialize_option(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.deserialize_newtype_struct(name, visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct identifier ignored_any
+    }
 }
 
 #[cfg(test)]
@@ -322,6 +382,11 @@ mod tests {
         let missing = |path: &str| (path.to_owned(), "is required".to_owned());
         assert_eq!(wrong(json!({ "books": [{}] })), missing("/books/0/id"));
         assert_eq!(wrong(json!({})), missing("/books"));
-        assert_eq!(wrong(json!([])).0, "");
+        for other in [json!([[{ "id": 1 }]]), json!([]), json!(7), Value::Null] {
+            let whole = (String::new(), "must be a JSON object".to_owned());
+            assert_eq!(wrong(other), whole);
+        }
+        assert_eq!(fitting::<Vec<u8>>(json!([1, 2])).unwrap(), [1, 2]);
+        assert_eq!(fitting::<Option<u8>>(Value::Null).unwrap(), None);
     }
 }

@@ -94,15 +94,19 @@ impl Host {
             agent: Some(agent.to_owned()),
             ..seen
         };
-        if let Some(run) = self.runs(&latest(own)).await?.pop() {
+        let own = latest(own);
+        if let Some(run) = self.runs(&own).await?.pop() {
             return Ok(SessionOwner::Seen(run.principal));
         }
-        let anybodys = self.runs(&latest(RunQuery::default())).await?;
-        Ok(if anybodys.is_empty() {
-            SessionOwner::Nobody
-        } else {
-            SessionOwner::Hidden
-        })
+        let anybodys = latest(RunQuery::default());
+        if self.runs(&anybodys).await?.is_empty() {
+            return Ok(SessionOwner::Nobody);
+        }
+        // One of the caller's own may have begun between the two.
+        let own = self.runs(&own).await?.pop();
+        Ok(own.map_or(SessionOwner::Hidden, |run| {
+            SessionOwner::Seen(run.principal)
+        }))
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn parse(
     }
 
     let file = texts.parts[0].range.clone();
-    let (mut tree, errors) = DeTable::parse_recoverable(&texts.whole[file.clone()]);
+    let (mut tree, errors) = DeTable::parse_recoverable(&texts.whole[file]);
     if let Some(error) = errors.first() {
         return Err(translate::syntax_error(error, &texts).into());
     }
@@ -82,7 +82,7 @@ pub(super) fn parse(
     let places = Places::of(tree.get_ref());
     let has_inline_secret = places
         .get("/server/secret")
-        .is_some_and(|place| file.contains(&place.value.start))
+        .is_some_and(|place| texts.is_of_file(&place.value))
         && secret::is_inline(tree.get_ref());
     secret::resolve(&mut tree, &texts, environment, &read.folder)?;
 
@@ -176,6 +176,12 @@ impl Texts {
         });
         // Keeps the end of one part apart from the start of the next.
         self.whole.push('\n');
+    }
+
+    /// Whether a place is in the file, rather than in a variable.
+    pub(super) fn is_of_file(&self, span: &Range<usize>) -> bool {
+        let file = self.parts.first();
+        file.is_some_and(|file| file.range.contains(&span.start))
     }
 
     /// The variables: name, where the text `NAME=value` begins, and the value.

@@ -122,6 +122,7 @@ pub(super) fn resolve(
         resolver.resolve_server_secret(secret);
     }
     if let Some(token) = entry(root, "http").and_then(|http| http.get_mut("token")) {
+        resolver.refuse_placeholder(token);
         resolver.resolve_all(token);
     }
     let load = entry(root, "plugins").and_then(|plugins| plugins.get_mut("load"));
@@ -159,7 +160,7 @@ enum Reference {
 impl Resolver<'_> {
     fn resolve_server_secret(&mut self, value: &mut Spanned<DeValue<'_>>) {
         match value.get_ref() {
-            DeValue::String(_) => {}
+            DeValue::String(_) => self.refuse_placeholder(value),
             it if is_reference(it) => self.resolve_all(value),
             // Left to serde, the error would print the value.
             _ => {
@@ -167,6 +168,17 @@ impl Resolver<'_> {
                 self.report(value, message, Some(HELP));
                 *value.get_mut() = DeValue::String("?".into());
             }
+        }
+    }
+
+    /// Other servers put a variable in place of `${NAME}`: here it would be the secret itself. In a
+    /// variable it is text like any other.
+    fn refuse_placeholder(&mut self, value: &Spanned<DeValue<'_>>) {
+        let is_placeholder =
+            matches!(value.get_ref(), DeValue::String(text) if text.contains("${"));
+        if is_placeholder && self.texts.is_of_file(&value.span()) {
+            let message = "nothing is put in place of `${…}`: this would be the secret itself";
+            self.report(value, message.to_owned(), Some(HELP));
         }
     }
 

@@ -609,11 +609,26 @@ fn a_secret_that_nobody_could_present_is_refused() {
 }
 
 #[test]
+fn a_variable_in_the_way_of_a_shell_is_no_secret() {
+    for text in [
+        "[server]\nsecret = \"${TOKEN}\"",
+        "[http]\ntoken = \"${TOKEN:-canary}\"",
+    ] {
+        let report = report(&load_with(text, &[("TOKEN", "x")]).expect_err(text));
+        for part in ["${…}", "{ env = \"NAME\" }"] {
+            assert!(report.contains(part), "{report}");
+        }
+        assert!(!report.contains("canary"), "{report}");
+    }
+}
+
+#[test]
 fn a_secret_in_a_variable_is_text_whatever_it_looks_like() {
     for (written, expected) in [
         ("12345", "12345"),
         ("\"quoted\"", "\"quoted\""),
         ("{ a = 1 }", "{ a = 1 }"),
+        ("${a}", "${a}"),
         ("{ env = \"TOKEN\" }", "from elsewhere"),
     ] {
         let environment = [

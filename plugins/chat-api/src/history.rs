@@ -22,7 +22,7 @@ struct Reply {
 /// The messages that the conversation does not hold.
 ///
 /// Where the first ones repeat all of it, these are the ones after them; else all are. The last
-/// message of the user is always among them.
+/// message of the user is always among them, and a word of the system that is stored never is.
 pub(crate) fn new_messages(stored: &[Item], sent: Vec<ChatMessage>) -> Result<Vec<ChatMessage>> {
     let known = repeated(&said(stored), &sent).unwrap_or(0);
     let speaks = |message: &ChatMessage| message.role == Role::User;
@@ -38,7 +38,16 @@ pub(crate) fn new_messages(stored: &[Item], sent: Vec<ChatMessage>) -> Result<Ve
             }
         }
     }
-    Ok(new.split_off(known))
+    let mut new = new.split_off(known);
+    new.retain(|message| {
+        let is_it = |item: &Item| is_of_system(item) && item.text() == message.text();
+        message.role != Role::System || !stored.iter().any(is_it)
+    });
+    Ok(new)
+}
+
+fn is_of_system(item: &Item) -> bool {
+    matches!(item, Item::Message(message) if message.role == "system")
 }
 
 /// How many messages repeat the whole conversation; `None` where they do not.
@@ -212,6 +221,19 @@ mod tests {
             let history = [&[(User, "a")], asked, &end].concat();
             assert_eq!(new(&stored, &history).unwrap(), ["b"], "{asked:?}");
         }
+    }
+
+    #[test]
+    fn what_the_system_said_before_is_not_said_again() {
+        let stored = [
+            Item::message("system", "Be brief."),
+            Item::user("a"),
+            Item::assistant("A"),
+        ];
+        let briefly = [(System, "Be brief."), (User, "b")];
+        assert_eq!(new(&stored, &briefly).unwrap(), ["b"]);
+        let at_length = [(System, "Be long."), (User, "b")];
+        assert_eq!(new(&stored, &at_length).unwrap(), ["Be long.", "b"]);
     }
 
     #[test]

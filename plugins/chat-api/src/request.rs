@@ -8,7 +8,7 @@ const LONGEST: usize = 128;
 /// The body of a request.
 #[derive(Debug, PartialEq)]
 pub(crate) struct ChatRequest {
-    /// At least one.
+    /// Those of the user, the agent and the system.
     pub(crate) messages: Vec<ChatMessage>,
     /// `None` where a new session begins.
     pub(crate) session: Option<String>,
@@ -45,7 +45,10 @@ impl ChatRequest {
             let message = "`messages` must be a list of at least one message";
             return Err(Error::bad_request(message));
         }
-        let messages = messages.iter().enumerate().map(ChatMessage::parse);
+        // The server has its own results of tools: those that a client sends again are no news.
+        let is_told = |(_, message): &(usize, &Value)| message["role"] != "tool";
+        let messages = messages.iter().enumerate().filter(is_told);
+        let messages = messages.map(ChatMessage::parse);
         Ok(Self {
             messages: messages.collect::<Result<_>>()?,
             // What is no text is no id.

@@ -92,6 +92,11 @@ async fn list(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
     };
     let mut known = chat.host.sessions(query).await?;
     known.sort_by_key(|session| Reverse(session.created_at));
+    let model = chat.host.agent(agent).await?.and_then(|it| it.model);
+    let (provider, model) = match model.as_deref().map(|model| model.split_once('/')) {
+        Some(Some((provider, model))) => (Some(provider), Some(model)),
+        _ => (None, model.as_deref()),
+    };
     let mut sessions = Vec::new();
     for session in known.into_iter().take(chat.max_sessions) {
         let id = session.id;
@@ -99,7 +104,15 @@ async fn list(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
         let items = stored.unwrap_or_default();
         let messages = items.iter().filter(|item| matches!(item, Item::Message(_)));
         let created = rfc3339(session.created_at);
-        sessions.push(json!({ "id": id, "createdAt": created, "messageCount": messages.count() }));
+        sessions.push(json!({
+            "id": id,
+            "createdAt": created,
+            "messageCount": messages.count(),
+            "meta": {
+                "id": id, "created": created, "provider": provider, "model": model,
+                "interface": "http",
+            },
+        }));
     }
     Response::json(&json!({ "sessions": sessions }))
 }

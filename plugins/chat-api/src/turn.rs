@@ -66,7 +66,9 @@ impl Chat {
         let mut asked: Option<(Question, Transcript, u64)> = None;
         loop {
             let waits = run.last_seq.is_none_or(|last| next > last);
-            if let (true, Some((question, mut at, seq))) = (waits, asked.take()) {
+            // Behind a question there may be more calls of the same step: they are shown first.
+            let waiting = if waits { asked.take() } else { None };
+            if let Some((question, mut at, seq)) = waiting {
                 let answer = request.last_of_user().ok_or_else(|| {
                     Error::bad_request("`messages` holds no answer to the question")
                 })?;

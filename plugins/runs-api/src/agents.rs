@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{AgentSummary, with_state};
 
+use crate::request::param;
 use crate::{Api, problem};
 
 pub(crate) fn register(mount: Mount, api: &Arc<Api>) -> Mount {
@@ -22,9 +23,9 @@ async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 }
 
 async fn show(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
-    let id = call.param("agentId");
-    let agent = api.host.agent(id).await?;
-    let agent = agent.ok_or_else(|| problem::missing("Agent", id))?;
+    let id = param(&call, "agentId");
+    let agent = api.host.agent(&id).await?;
+    let agent = agent.ok_or_else(|| problem::missing("Agent", &id))?;
     Response::json(&entity(&api, &agent))
 }
 

@@ -17,8 +17,8 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_api::Fetcher;
 use mortise_plugin_api::prelude::*;
+use mortise_plugin_api::{Fetcher, Queue};
 
 pub use crate::config::{Config, Followups};
 
@@ -37,6 +37,8 @@ pub(crate) struct Api {
     pub(crate) host: Host,
     pub(crate) config: Config,
     pub(crate) fetcher: Fetcher,
+    /// Requests of one session are let in one after the other.
+    pub(crate) queue: Queue,
 }
 
 impl Plugin for RunsApi {
@@ -54,6 +56,7 @@ impl Plugin for RunsApi {
             fetcher: Fetcher::new(limit, MEDIA_TIMEOUT, hosts),
             host,
             config,
+            queue: Queue::default(),
         };
         Ok(Self { api: Arc::new(api) })
     }

@@ -9,13 +9,13 @@ use crate::{Api, problem};
 pub(crate) async fn input(api: &Api, body: &RunBody) -> Result<Value> {
     let media = body.media.as_deref().unwrap_or_default();
     if media.is_empty() {
-        return Ok(body.message.as_str().into());
+        return Ok(body.message().into());
     }
-    let mut parts = vec![Part::text(&body.message)];
+    let mut parts = vec![Part::text(body.message())];
     for (place, medium) in media.iter().enumerate() {
         let wrong =
             |error: Error| problem::invalid(&format!("media[{place}].data"), error.message());
-        let data = api.fetcher.base64(&medium.data).await.map_err(wrong)?;
+        let data = api.fetcher.base64(&medium.data()).await.map_err(wrong)?;
         parts.push(Part::media(&medium.mime, &data));
     }
     Ok(json!([Item::parts("user", parts)]))

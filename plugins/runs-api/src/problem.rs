@@ -38,6 +38,16 @@ pub(crate) fn not_waiting(run_id: &str) -> Error {
     Error::new("CONFLICT", message).with_context(KIND, "stale-data")
 }
 
+/// The session is in a run that waits for a decision: nobody else's turn comes before that.
+pub(crate) fn undecided(session: &str, run_id: &str) -> Error {
+    let message = format!(
+        "The session '{session}' waits for a decision on its run '{run_id}': decide on it, or delete it."
+    );
+    Error::new("CONFLICT", message)
+        .with_context(KIND, "stale-data")
+        .with_context("runId", run_id)
+}
+
 /// Every error on the routes of this plugin, also those of the server and of guards.
 pub(crate) fn render(error: &RouteError) -> Response {
     // What does not fit a schema is a bad request here.

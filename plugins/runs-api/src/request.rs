@@ -10,9 +10,12 @@ use crate::problem::{invalid, of_body};
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunBody {
-    pub(crate) message: String,
-    #[serde(alias = "session_id")]
+    #[serde(default)]
+    message: Option<String>,
     pub(crate) session_id: Option<String>,
+    /// The same, as some clients write it; the other one counts where there are both.
+    #[serde(rename = "session_id")]
+    other_session_id: Option<String>,
     pub(crate) user_id: Option<String>,
     pub(crate) generate_followups: Option<bool>,
     #[serde(default, deserialize_with = "strict::objects")]
@@ -28,7 +31,7 @@ pub(crate) struct Medium {
     #[serde(rename = "type")]
     pub(crate) mime: String,
     /// Base64, or an address.
-    pub(crate) data: String,
+    data: String,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -40,24 +43,69 @@ pub(crate) struct Options {
     max_tokens: Option<u32>,
 }
 
+/// A parameter of the path, as whoever wrote the path meant it.
+pub(crate) fn param(call: &EndpointCall, name: &str) -> String {
+    call.request.decoded_param(name).unwrap_or_default()
+}
+
 // === impl RunBody ===
 
 impl RunBody {
+    /// What the agent is asked.
+    pub(crate) fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+
     /// Reads and checks it.
     pub(crate) async fn read(api: &Api, mut call: EndpointCall) -> Result<Self> {
-        let body: Self = call.json().await.map_err(of_body)?;
-        if body.message.trim().is_empty() {
-            return Err(invalid("message", "must not be blank"));
+        let mut body: Self = call.json().await.map_err(of_body)?;
+        match &body.message {
+            None => return Err(invalid("message", "is required")),
+            Some(message) if message.trim().is_empty() => {
+                return Err(invalid("message", "must not be blank"));
+            }
+            Some(_) => {}
         }
-        let unfit =
-            |id: &String| id.trim().is_empty() || id.len() > 255 || id.contains(char::is_control);
+        body.session_id = body.session_id.or(body.other_session_id.take());
+        let is_long = |id: &String| id.len() > 255 || id.contains(char::is_control);
+        let unfit = |id: &String| id.trim().is_empty() || is_long(id);
         if body.session_id.as_ref().is_some_and(unfit) {
             return Err(invalid("sessionId", "must be a text of at most 255 bytes"));
+        }
+        if body.user_id.as_ref().is_some_and(is_long) {
+            return Err(invalid("userId", "must be a text of at most 255 bytes"));
+        }
+        for (place, medium) in body.media.iter().flatten().enumerate() {
+            if !medium.has_type() {
+                let field = format!("media[{place}].type");
+                return Err(invalid(&field, "must be a MIME type, such as image/png"));
+            }
         }
         if let Some(options) = &body.options {
             options.check(&api.config.models)?;
         }
         Ok(body)
+    }
+}
+
+impl Medium {
+    fn has_type(&self) -> bool {
+        let is_name = |name: &str| !name.is_empty() && name.chars().all(|it| it.is_ascii_graphic());
+        let mut names = self.mime.split(';').next().unwrap_or_default().split('/');
+        let (kind, format, more) = (names.next(), names.next(), names.next());
+        kind.is_some_and(is_name) && format.is_some_and(is_name) && more.is_none()
+    }
+
+    /// What it holds: base64 may come in lines, and as the data of an address.
+    pub(crate) fn data(&self) -> String {
+        let data = self.data.trim();
+        if data.contains("://") {
+            return data.to_owned();
+        }
+        let address = data.strip_prefix("data:");
+        let data = address.and_then(|address| address.split_once(";base64,"));
+        let data = data.map_or(self.data.as_str(), |(_, data)| data);
+        data.split_ascii_whitespace().collect()
     }
 }
 

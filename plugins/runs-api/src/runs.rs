@@ -2,16 +2,20 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{
     AgentSummary, Decided, RunEnd, RunGuard, RunStatus, Transcript, with_state,
 };
 
-use crate::request::RunBody;
+use crate::request::{RunBody, param};
 use crate::{Api, media, problem, status, stream};
 
 const MOST_IDS: usize = 100;
+
+/// How long the end of a run is waited for that was cancelled: tools have a second to stop.
+const END: Duration = Duration::from_secs(3);
 
 /// A run that has begun.
 #[derive(Debug)]
@@ -87,9 +91,13 @@ async fn show(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 }
 
 async fn show_many(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
-    let ids = call.request.query_param("runIds");
-    let ids = ids.ok_or_else(|| problem::invalid("runIds", "is required"))?;
-    let ids = ids.split(',').map(str::trim);
+    let mut lists = call.request.query_params();
+    lists.retain(|(key, _)| key == "runIds");
+    if lists.is_empty() {
+        return Err(problem::invalid("runIds", "is required"));
+    }
+    let lists: Vec<String> = lists.into_iter().map(|(_, list)| list).collect();
+    let ids = lists.iter().flat_map(|list| list.split(',')).map(str::trim);
     let ids: Vec<&str> = ids.filter(|id| !id.is_empty()).collect();
     if ids.len() > MOST_IDS {
         let received = ids.len();
@@ -107,7 +115,13 @@ async fn show_many(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 async fn cancel(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let run = api.find(&call).await?;
     let by = call.principal().acting_for(&run.principal);
-    api.host.abort_run_for(&run.run_id, &by).await?;
+    let host = &api.host;
+    if host.abort_run_for(&run.run_id, &by).await? {
+        let mut events = host.events(run.run_id.as_str(), run.last_seq);
+        let end = async { while let Some(Ok(_)) = events.next().await {} };
+        // One that takes longer ends all the same.
+        let _ = tokio::time::timeout(END, end).await;
+    }
     Ok(Response::new(204))
 }
 
@@ -139,13 +153,17 @@ impl Api {
     /// Checks a request and begins its run.
     async fn begin(&self, call: EndpointCall) -> Result<Started> {
         let caller = call.principal();
-        let AgentSummary { name, model, .. } = self.agent(call.param("agentId")).await?;
+        let AgentSummary { name, model, .. } = self.agent(&param(&call, "agentId")).await?;
         let mut body = RunBody::read(self, call).await?;
         let (owner, session) = self.session(caller, &name, &mut body).await?;
         let input = media::input(self, &body).await?;
+        let key = json!([name, owner.tenant, owner.subject, session]).to_string();
+        let _place = self.queue.enter(key).await;
+        self.settled(&name, &session, &owner).await?;
         let mut request = RunRequest::new(name, input)
             .with_conversation(session.as_str())
-            .with_principal(owner.clone());
+            .with_principal(owner.clone())
+            .with_unknown_tool_mode(ToolErrorMode::ToolError);
         let chosen = body.options.as_ref().and_then(|it| it.model.clone());
         if let Some(Value::Object(mut options)) = body.options.map(|it| json!(it)) {
             options.retain(|_, option| !option.is_null());
@@ -161,18 +179,33 @@ impl Api {
         })
     }
 
+    /// Waits for the run that a session is in, as long as it does not wait itself.
+    async fn settled(&self, agent: &str, session: &str, owner: &Principal) -> Result<()> {
+        let host = &self.host;
+        while let Some(run) = host.run_of_conversation(agent, session, owner).await? {
+            if !run.approvals.is_empty() {
+                return Err(problem::undecided(session, &run.run_id));
+            }
+            let told = Transcript::until_next_pause(host, &run, "").await?;
+            if told.end.is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The run of a path.
     async fn find(&self, call: &EndpointCall) -> Result<RunStatus> {
-        let id = call.param("runId");
-        let run = self.seen(call, id).await?;
-        run.ok_or_else(|| problem::missing("AgentRun", id))
+        let id = param(call, "runId");
+        let run = self.seen(call, &id).await?;
+        run.ok_or_else(|| problem::missing("AgentRun", &id))
     }
 
     /// The run, if it is of the agent of the path and the caller may see it.
     async fn seen(&self, call: &EndpointCall, id: &str) -> Result<Option<RunStatus>> {
         let visibility = self.config.visibility;
         let run = visibility.run(&self.host, id, &call.principal()).await?;
-        Ok(run.filter(|run| run.agent == call.param("agentId")))
+        Ok(run.filter(|run| run.agent == param(call, "agentId")))
     }
 
     /// The answer for a client that waited.

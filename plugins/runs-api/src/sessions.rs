@@ -5,9 +5,12 @@ use std::sync::Arc;
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{RunQuery, RunStatus, SessionOwner, rfc3339, with_state};
 
-use crate::request::RunBody;
+use crate::request::{RunBody, param};
 use crate::status::row;
 use crate::{Api, problem};
+
+/// As many sessions are on a page at most.
+const MOST: usize = 100;
 
 pub(crate) fn register(mount: Mount, api: &Arc<Api>) -> Mount {
     mount
@@ -19,9 +22,13 @@ pub(crate) fn register(mount: Mount, api: &Arc<Api>) -> Mount {
 
 async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let asked = |key: &str| call.request.query_param(key);
-    let number = |key: &str| asked(key).and_then(|text| text.parse().ok());
-    let page: usize = number("page").unwrap_or(0);
-    let size = number("size").unwrap_or(20).clamp(1, 100);
+    let number = |key: &str, least: usize, usual: usize| {
+        let text = asked(key).unwrap_or_else(|| usual.to_string());
+        let number = text.parse().ok().filter(|number: &usize| *number >= least);
+        number.ok_or_else(|| problem::invalid(key, &format!("must be a number from {least}")))
+    };
+    let page = number("page", 0, 0)?;
+    let size = number("size", 1, 20)?.min(MOST);
     let query = RunQuery {
         agent: asked("agentId"),
         ..api.visible(&call)
@@ -30,14 +37,21 @@ async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     if let Some(user) = asked("userId") {
         sessions.retain(|session| session.latest.principal.subject == user);
     }
-    let mut content = Vec::new();
-    for session in sessions.iter().skip(page.saturating_mul(size)).take(size) {
-        content.extend(entity(&api, &session.latest).await?);
+    // Which ones were forgotten is known when they were looked at.
+    let (mut total, mut content) = (0_usize, Vec::new());
+    for session in &sessions {
+        let Some(entity) = entity(&api, &session.latest, session.created_at).await? else {
+            continue;
+        };
+        if total / size == page {
+            content.push(entity);
+        }
+        total += 1;
     }
     Response::json(&json!({
         "content": content,
-        "totalElements": sessions.len(),
-        "totalPages": sessions.len().div_ceil(size),
+        "totalElements": total,
+        "totalPages": total.div_ceil(size),
         "number": page,
         "size": size,
     }))
@@ -45,8 +59,9 @@ async fn list(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 
 async fn show(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     let runs = api.runs_of(&call).await?;
-    let latest = runs.first().ok_or_else(|| missing(&call))?;
-    let session = entity(&api, latest).await?;
+    let ends = runs.first().zip(runs.last());
+    let (latest, oldest) = ends.ok_or_else(|| missing(&call))?;
+    let session = entity(&api, latest, oldest.created_at).await?;
     Response::json(&session.ok_or_else(|| missing(&call))?)
 }
 
@@ -60,23 +75,26 @@ async fn runs(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
 
 async fn forget(api: Arc<Api>, call: EndpointCall) -> Result<Response> {
     if let Some(run) = api.runs_of(&call).await?.first() {
-        let id = call.param("sessionId");
-        let gone = api.host.delete_conversation(&run.agent, id, &run.principal);
+        let id = param(&call, "sessionId");
+        let gone = api
+            .host
+            .delete_conversation(&run.agent, &id, &run.principal);
         gone.await?;
     }
     Ok(Response::new(204))
 }
 
 fn missing(call: &EndpointCall) -> Error {
-    problem::missing("Session", call.param("sessionId"))
+    problem::missing("Session", &param(call, "sessionId"))
 }
 
 /// A session as its latest run tells of it; `None` where it was forgotten since.
-async fn entity(api: &Api, run: &RunStatus) -> Result<Option<Value>> {
+async fn entity(api: &Api, run: &RunStatus, created_at: u64) -> Result<Option<Value>> {
     let id = run.conversation_id.as_deref().unwrap_or_default();
     let host = &api.host;
     let items = host.conversation_of(&run.agent, id, &run.principal).await?;
-    if items.is_none() && run.ended_at.is_some() {
+    // A run that has not ended well leaves nothing behind.
+    if items.is_none() && run.state == "finished" {
         return Ok(None);
     }
     let messages = items.iter().flatten().filter_map(|item| match item {
@@ -91,6 +109,7 @@ async fn entity(api: &Api, run: &RunStatus) -> Result<Option<Value>> {
         "userId": run.principal.subject,
         "agentId": run.agent,
         "messages": messages.collect::<Vec<_>>(),
+        "createdAt": rfc3339(created_at),
         "updatedAt": rfc3339(run.ended_at.unwrap_or(run.created_at)),
     })))
 }
@@ -119,7 +138,7 @@ impl Api {
     /// The runs of the session of a path, the youngest first; none where the caller may not see it.
     async fn runs_of(&self, call: &EndpointCall) -> Result<Vec<RunStatus>> {
         let query = RunQuery {
-            conversation_id: Some(call.param("sessionId").to_owned()),
+            conversation_id: Some(param(call, "sessionId")),
             ..self.visible(call)
         };
         self.host.runs(&query).await

@@ -35,7 +35,7 @@ pub(crate) fn entity(run: &RunStatus, told: &Transcript) -> Value {
         "input": told.input,
         "output": output,
         "updatedAt": run.ended_at.map(rfc3339),
-        "requiredAction": told.waiting().map(required_action),
+        "requiredAction": waiting(told).map(required_action),
     });
     joined([row(run), more, metrics(run, told)])
 }
@@ -66,7 +66,7 @@ pub(crate) fn answer(run: &RunStatus, told: &Transcript, model: Option<&str>) ->
         "reasoningSteps": told.reasoning,
         "metrics": joined([counts, metrics(run, told)]),
     });
-    if let Some(call) = told.waiting() {
+    if let Some(call) = waiting(told) {
         answer["metadata"]["requiredAction"] = required_action(call);
     }
     answer
@@ -77,10 +77,12 @@ fn metrics(run: &RunStatus, told: &Transcript) -> Value {
         Some(RunEnd::Failed { code, message }) => Some((code, public_message(code, message))),
         _ => None,
     };
+    // What the whole run has used; its last answer where the server has forgotten it.
+    let usage = run.usage.as_ref().map_or(told.usage, |total| total.tokens);
     json!({
-        "inputTokens": told.usage.input_tokens,
-        "outputTokens": told.usage.output_tokens,
-        "reasoningTokens": told.usage.reasoning_tokens,
+        "inputTokens": usage.input_tokens,
+        "outputTokens": usage.output_tokens,
+        "reasoningTokens": usage.reasoning_tokens,
         "durationMs": run.ended_at.map(|end| end.saturating_sub(run.created_at)),
         "errorType": failure.map(|(code, _)| code),
         "errorMessage": failure.map(|(_, message)| message),
@@ -100,6 +102,11 @@ pub(crate) fn public_message<'m>(code: &str, message: &'m str) -> &'m str {
         "INTERNAL" => "An unexpected error occurred.",
         _ => message,
     }
+}
+
+/// The call that somebody has to decide on; of a run that has ended, nobody has.
+fn waiting(told: &Transcript) -> Option<&TranscriptCall> {
+    told.waiting().filter(|_| told.end.is_none())
 }
 
 /// What a client is told that has to decide.

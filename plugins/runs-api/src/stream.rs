@@ -64,7 +64,10 @@ fn shown(event: &Event, told: &Transcript) -> Option<(&'static str, String)> {
         Event::ReasoningMessageContent { delta, .. } => ("REASONING_DELTA", delta.clone()),
         Event::ToolCallEnd { call, .. } => {
             let call = told.call(&call.tool_call_id)?;
-            let data = json!({ "name": call.name, "arguments": call.arguments() });
+            // An object, also where the model has written none.
+            let arguments = Some(call.arguments()).filter(Value::is_object);
+            let arguments = arguments.unwrap_or_else(|| json!({}));
+            let data = json!({ "name": call.name, "arguments": arguments });
             ("TOOL_START", data.to_string())
         }
         Event::ToolCallResult { call, .. } => {

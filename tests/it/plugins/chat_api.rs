@@ -179,6 +179,23 @@ fn a_client_may_send_the_new_message_or_all_that_it_has() {
     let roles = ["user", "assistant"].repeat(4).join(",");
     assert_eq!(reply["response"], format!("system,{roles},user"));
 
+    // Results of tools are passed over, and what the system said stands once.
+    let with_tools = [
+        json!({ "role": "system", "content": "Be brief." }),
+        user("hi"),
+        json!({ "role": "tool", "toolCallId": "tc_1", "content": { "any": "thing" } }),
+        user("[roles]"),
+    ];
+    let _ = sync(&server, "tools", &with_tools[..2]).send().expect(200);
+    let reply = sync(&server, "tools", &[with_tools[0].clone(), user("[roles]")]);
+    let reply = reply.send().expect(200).json();
+    assert_eq!(reply["response"], "system,system,user,assistant,user");
+    let reply = sync(&server, "resent", &with_tools)
+        .send()
+        .expect(200)
+        .json();
+    assert_eq!(reply["response"], "system,system,user,user");
+
     let nothing = sync(&server, "s", &[assistant("Hello there!")]).send();
     assert_refused(&nothing, 400, "`messages` holds no new message of the user");
 }
@@ -250,6 +267,24 @@ fn a_question_among_other_calls_waits_for_its_turn_and_holds_up_those_behind_it(
     all.dedup();
     assert_eq!(all.len(), 3, "each call is shown once: {events:?} {more:?}");
     assert_eq!(starts(&events).len() + starts(&more).len(), 3);
+}
+
+#[test]
+fn calls_behind_a_question_are_shown_first_when_it_is_answered() {
+    let server = open();
+    let prompt = r#"[tool:AskUserQuestion {"question":"Go on?"}] [tool:Read {"path":"note.txt"}]"#;
+    let events = streamed(&server, "behind", prompt);
+    assert_eq!(events.last().expect("it asks")["question"], "Go on?");
+
+    let more = streamed(&server, "behind", "yes");
+    let types: Vec<_> = more.iter().filter_map(|it| it["type"].as_str()).collect();
+    let call = ["tool_call_start", "tool_call_delta"];
+    assert_eq!(types[..2], call, "{events:?} {more:?}");
+    assert_eq!(more[0]["name"], "Read");
+    let arguments = joined(&more, "tool_call_delta", "argsDelta");
+    assert_eq!(arguments, r#"{"path":"note.txt"}"#);
+    let text = joined(&more, "text", "delta");
+    assert_eq!(text, "Tool said: 1: hello from file");
 }
 
 #[test]
@@ -460,10 +495,14 @@ fn sessions_are_listed_with_their_messages_also_after_a_restart() {
         let counted = list
             .iter()
             .map(|it| (it["id"].clone(), it["messageCount"].clone()));
-        assert!(
-            list.iter().all(|it| it["createdAt"].is_string()),
-            "{list:?}"
-        );
+        for session in &list {
+            assert!(session["createdAt"].is_string(), "{list:?}");
+            let meta = json!({
+                "id": session["id"], "created": session["createdAt"],
+                "provider": "scripted", "model": "fake-1", "interface": "http",
+            });
+            assert_eq!(session["meta"], meta);
+        }
         counted.collect::<Vec<_>>()
     };
     let expected = [(json!("second"), json!(2)), (json!("first"), json!(4))];
@@ -487,7 +526,7 @@ fn of_several_agents_the_configuration_names_who_answers() {
         ServerBuilder::new(&format!("{config}{other}"))
     };
     let refused = named("nobody").fail();
-    assert!(refused.log.contains("'nobody'"), "{}", refused.log);
+    assert!(refused.log.contains("\"nobody\""), "{}", refused.log);
 
     let server = named("other").start();
     let body = json!({ "messages": [user("[roles]")], "sessionId": 7 });

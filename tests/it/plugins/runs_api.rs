@@ -58,6 +58,11 @@ fn decides(server: &Server, run: &str, action: &str) -> Reply {
     asks(server, &format!("/{run}/continue"), &action).send()
 }
 
+fn cancels(server: &Server, run: &str) -> Reply {
+    let request = server.request("DELETE", &format!("{RUNS}/{run}"));
+    request.send()
+}
+
 fn transfers(server: &Server) -> Value {
     let probe = server.anonymous("GET", "/api/probe").send();
     probe.json()["transfers"].clone()
@@ -172,7 +177,18 @@ fn what_is_wrong_with_a_request_is_a_problem_that_names_it() {
         assert_eq!(reply.json()["invalidParams"][0]["field"], field, "{body}");
     };
     refused(json!({}), "message");
+    refused(json!({ "message": null }), "message");
     refused(json!({ "message": " " }), "message");
+    refused(
+        json!({ "message": "x", "userId": "x".repeat(256) }),
+        "userId",
+    );
+    for kind in ["", "image", "image/", "a b/c"] {
+        refused(
+            json!({ "message": "x", "media": [{ "type": kind, "data": "aGk=" }] }),
+            "media[0].type",
+        );
+    }
     refused(json!({ "message": "x", "sessionId": "" }), "sessionId");
     refused(
         json!({ "message": "x", "options": { "temperature": 2.1 } }),
@@ -187,10 +203,17 @@ fn what_is_wrong_with_a_request_is_a_problem_that_names_it() {
         "media[0].data",
     );
 
-    for broken in ["{", "[]", "{\"message\":7}"] {
+    let list = r#"["hi", null, null, null, null, null, null]"#;
+    for broken in ["{", "[]", "7", list, "{\"message\":7}"] {
         let request = server.post(RUNS).header("content-type", "application/json");
-        assert_problem(&request.body(broken).send(), 400, "malformed-request-body");
+        let reply = request.body(broken).send();
+        assert_problem(&reply, 400, "malformed-request-body");
+        assert!(!reply.text().contains("RunBody"), "{}", reply.text());
     }
+    let both = json!({ "message": "hi", "session_id": "snake", "sessionId": "camel" });
+    assert_eq!(runs(&server, &both)["sessionId"], "camel");
+    let other = json!({ "message": "hi", "session_id": "snake" });
+    assert_eq!(runs(&server, &other)["sessionId"], "snake");
     let untyped = server.post(RUNS).body("{}").send();
     assert_problem(&untyped, 415, "unsupported-media-type");
     let other = server.get(RUNS).send();
@@ -203,8 +226,10 @@ fn what_is_wrong_with_a_request_is_a_problem_that_names_it() {
         "unauthorized",
     );
     let ids = vec!["x"; 101].join(",");
-    let many = server.get(&format!("{RUNS}/status?runIds={ids}")).send();
-    assert_problem(&many, 400, "invalid-argument");
+    for ids in [ids.clone(), ids.replacen(',', "&runIds=", 1)] {
+        let many = server.get(&format!("{RUNS}/status?runIds={ids}")).send();
+        assert_problem(&many, 400, "invalid-argument");
+    }
 }
 
 #[test]
@@ -384,6 +409,194 @@ fn a_run_goes_with_its_client_unless_it_is_in_the_background() {
 }
 
 #[test]
+fn what_a_run_has_used_is_the_sum_of_its_steps_however_it_stands() {
+    let server = server();
+    let used = |body: &Value| (body["inputTokens"].clone(), body["outputTokens"].clone());
+    let done = runs(&server, &json!({ "message": PRICE }));
+    assert_eq!(used(&done["metrics"]), (json!(300), json!(84)));
+    assert_eq!(used(&status(&server, id(&done))), (json!(300), json!(84)));
+
+    let paused = runs(&server, &json!({ "message": TRANSFER }));
+    assert_eq!(used(&paused["metrics"]), (json!(150), json!(42)));
+    let entity = status(&server, id(&paused));
+    assert_eq!(used(&entity), (json!(150), json!(42)));
+    assert_eq!(entity["requiredAction"]["toolName"], "transfer_funds");
+
+    let _ = cancels(&server, id(&paused)).expect(204);
+    let entity = status(&server, id(&paused));
+    assert_eq!(
+        (&entity["status"], &entity["requiredAction"]),
+        (&json!("CANCELLED"), &Value::Null)
+    );
+    assert_eq!(used(&entity), (json!(150), json!(42)));
+}
+
+#[test]
+fn a_run_that_was_cancelled_has_ended_when_that_is_answered() {
+    let server = server();
+    let slow = json!({ "message": "[slow] [echo:one two three four]" });
+    for _ in 0..20 {
+        let run = asks(&server, "/background", &slow)
+            .send()
+            .expect(200)
+            .json();
+        let _ = cancels(&server, id(&run)).expect(204);
+        assert_eq!(status(&server, id(&run))["status"], "CANCELLED");
+    }
+}
+
+#[test]
+fn ids_in_paths_may_be_escaped() {
+    let server = server();
+    let body = json!({ "message": "hi", "sessionId": "ann@acme:7+1 é" });
+    let run = runs(&server, &body);
+    let path = "/api/sessions/ann%40acme%3A7+1%20%C3%A9";
+
+    let session = server.get(path).send().expect(200).json();
+    assert_eq!(session["id"], body["sessionId"]);
+    let runs = server.get(&format!("{path}/runs")).send().expect(200);
+    assert_eq!(runs.json()[0]["id"], id(&run));
+    let _ = server.request("DELETE", path).send().expect(204);
+    assert_problem(&server.get(path).send(), 404, "resource-not-found");
+
+    let agent = server.get("/api/agents/finance%5Fagent").send().expect(200);
+    assert_eq!(agent.json()["id"], "finance_agent");
+    let escaped = id(&run).replace('_', "%5F");
+    let path = format!("/api/agents/finance%5fagent/runs/{escaped}/status");
+    assert_eq!(server.get(&path).send().expect(200).json()["id"], id(&run));
+}
+
+/// The answers to two requests that are made at the same time.
+fn at_once(ask: impl Fn(usize) -> Reply + Sync) -> [Reply; 2] {
+    thread::scope(|scope| {
+        let asking = [0, 1].map(|place| {
+            scope.spawn({
+                let ask = &ask;
+                move || ask(place)
+            })
+        });
+        asking.map(|it| it.join().expect("it is answered"))
+    })
+}
+
+fn roles(server: &Server, session: &str) -> Vec<String> {
+    let session = server.get(&format!("/api/sessions/{session}")).send();
+    let session = session.expect(200).json();
+    let messages = session["messages"].as_array().expect("messages").iter();
+    let roles = messages.map(|it| it["role"].as_str().unwrap_or_default().to_owned());
+    roles.collect()
+}
+
+#[test]
+fn runs_of_one_session_come_one_after_the_other() {
+    let server = server();
+    let turns = ["user", "assistant", "user", "assistant"];
+    for round in 0..10 {
+        let session = format!("new-{round}");
+        let body = json!({ "message": "hi", "sessionId": session });
+        for reply in at_once(|_| asks(&server, "", &body).send()) {
+            assert_eq!(reply.expect(200).json()["content"], "Hello there!");
+        }
+        assert_eq!(roles(&server, &session), turns);
+    }
+
+    let slow = json!({ "message": "[slow] [echo:one two]", "sessionId": "later" });
+    let runs = at_once(|_| asks(&server, "/background", &slow).send());
+    for run in runs {
+        let run = ended(&server, id(&run.expect(200).json()));
+        assert_eq!(run["status"], "COMPLETED", "{run}");
+    }
+    assert_eq!(roles(&server, "later"), turns);
+}
+
+#[test]
+fn while_a_session_waits_for_a_decision_no_other_run_begins_in_it() {
+    let server = server();
+    for session in ["new", "known"] {
+        if session == "known" {
+            let _ = runs(&server, &json!({ "message": "hi", "sessionId": session }));
+        }
+        let before = transfers(&server);
+        let run = runs(
+            &server,
+            &json!({ "message": TRANSFER, "sessionId": session }),
+        );
+
+        let other = json!({ "message": "hi", "sessionId": session });
+        for tail in ["", "/stream", "/background"] {
+            let refused = asks(&server, tail, &other).send();
+            assert_problem(&refused, 409, "stale-data");
+            assert_eq!(refused.json()["runId"], run["runId"]);
+        }
+
+        let done = decides(&server, id(&run), "APPROVE").expect(200).json();
+        assert_eq!(done["status"], "COMPLETED");
+        let again = runs(
+            &server,
+            &json!({ "message": "[count]", "sessionId": session }),
+        );
+        let said = if session == "new" { 2 } else { 3 };
+        assert_eq!(again["content"], format!("saw {said} user messages"));
+        assert_eq!(
+            transfers(&server).as_u64(),
+            before.as_u64().map(|count| count + 1)
+        );
+    }
+}
+
+#[test]
+fn a_tool_that_the_model_made_up_and_arguments_that_are_none_are_told_to_the_model() {
+    let server = server();
+    let run = runs(&server, &json!({ "message": "[tool:nope {}]" }));
+    assert_eq!(run["status"], "COMPLETED");
+    assert_eq!(run["tools"][0]["isError"], true, "{run}");
+
+    let odd = json!({ "message": "[tool:nope {odd}]" });
+    let events = asks(&server, "/stream", &odd).open().finish();
+    let (kind, data) = event(&events[1]);
+    let data: Value = serde_json::from_str(&data).expect("a call is JSON");
+    assert_eq!(kind, "TOOL_START");
+    assert_eq!(data, json!({ "name": "nope", "arguments": {} }));
+}
+
+#[test]
+fn sessions_without_messages_are_listed_and_forgotten_ones_are_not() {
+    let server = server();
+    let failed = json!({ "message": "[500]", "sessionId": "failed" });
+    let _ = asks(&server, "", &failed).send().expect(502);
+    for session in ["a", "gone", "b"] {
+        let _ = runs(&server, &json!({ "message": "hi", "sessionId": session }));
+    }
+    let gone = server.request("DELETE", "/api/sessions/gone").send();
+    let _ = gone.expect(204);
+
+    let page = |query: &str| {
+        let page = server.get(&format!("/api/sessions{query}")).send();
+        let page = page.expect(200).json();
+        let ids = page["content"].as_array().expect("a list").iter();
+        let ids: Vec<Value> = ids.map(|it| it["id"].clone()).collect();
+        (
+            json!(ids),
+            page["totalElements"].clone(),
+            page["totalPages"].clone(),
+        )
+    };
+    assert_eq!(page(""), (json!(["b", "a", "failed"]), json!(3), json!(1)));
+    assert_eq!(page("?size=2"), (json!(["b", "a"]), json!(3), json!(2)));
+    assert_eq!(
+        page("?size=2&page=1"),
+        (json!(["failed"]), json!(3), json!(2))
+    );
+    let session = server.get("/api/sessions/failed").send().expect(200).json();
+    assert_eq!(session["messages"], json!([]));
+    assert!(session["createdAt"].is_string(), "{session}");
+    for odd in ["page=-1", "page=x", "size=0", "size="] {
+        let refused = server.get(&format!("/api/sessions?{odd}")).send();
+        assert_problem(&refused, 400, "invalid-request");
+    }
+}
+
+#[test]
 fn suggestions_of_a_model_stand_in_stop_and_its_failure_leaves_it_empty() {
     let stop = |model: &str| {
         let config = Target::named("main").config(&plugin_dir());
@@ -452,6 +665,9 @@ fn media_are_fetched_from_where_they_may_be_and_not_from_where_a_redirect_leads(
             (&input["type"], &input["source"]),
             (&json!("image"), &source)
         );
+    }
+    for data in ["cG5n", " cG\n5n ", "data:image/png;base64,cG5n"] {
+        let _ = with(data).expect(200);
     }
     for address in [
         format!("http://127.0.0.1:{port}/large"),

@@ -289,6 +289,10 @@ impl Telemetry for FakeTelemetry {
         let mut log = LOG.lock().unwrap();
         let callsite = log.callsite(callsite);
         let line = format!("event in {}:{}", log.place(span), text(&callsite, &fields));
+        if callsite.level == 1 {
+            // The panic of a test is told here too, as that of a plugin's task is.
+            eprintln!("{line}");
+        }
         log.push(&callsite, line);
     }
 

@@ -110,6 +110,40 @@ fn a_panic_in_the_middle_of_a_response_cuts_that_response_alone() {
 }
 
 #[test]
+fn bytes_of_a_response_that_panic_when_they_are_dropped_end_nothing() {
+    let mut server = panicking_in("endpoint_bytes");
+    let pid = server.pid();
+
+    for _ in 0..3 {
+        let reply = server.get("/api/misbehave").send().expect(200);
+        assert_eq!(reply.text(), "tick");
+    }
+
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn a_panic_in_a_task_of_a_plugin_is_an_error_in_the_log() {
+    let mut server = panicking_in("endpoint_task");
+    let pid = server.pid();
+
+    let reply = server.get("/api/misbehave").send().expect(200);
+    assert_eq!(reply.text(), "part whole");
+
+    let log = server.wait_for_log("misbehaving in EndpointTask");
+    let line = log.lines().find(|line| line.contains("EndpointTask"));
+    let line = line.unwrap_or_else(|| panic!("it is there: {log}"));
+    for said in [
+        "\"level\":\"ERROR\"",
+        "\"plugin\":\"misbehaving\"",
+        "lib.rs:",
+    ] {
+        assert!(line.contains(said), "no {said} in {line}");
+    }
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
 fn a_panic_while_a_plugin_says_what_it_offers_is_told_as_such() {
     let ended = misbehaving("panic_in = \"register\"").fail();
 

@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, pointer};
 
 /// The body of a request or a response, pulled chunk by chunk.
 pub struct Body {
@@ -54,44 +55,48 @@ impl Body {
         std::future::poll_fn(|context| self.poll_chunk(context)).await
     }
 
-    /// All of it, at most `limit` bytes.
+    /// All of it, at most `limit` bytes. One chunk is not copied.
     ///
     /// # Errors
     /// `PAYLOAD_TOO_LARGE` past the limit, and whatever reading fails with.
     pub async fn bytes(mut self, limit: usize) -> Result<Bytes> {
+        let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(chunk) = self.next().await {
             let chunk = chunk?;
-            if all.len() + chunk.len() > limit {
+            if first.len().max(all.len()) + chunk.len() > limit {
                 return Err(Error::new(
                     "PAYLOAD_TOO_LARGE",
                     format!("the body is larger than {limit} bytes"),
                 ));
             }
+            if first.is_empty() {
+                first = chunk;
+                continue;
+            }
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
             all.extend_from_slice(&chunk);
         }
-        Ok(all.freeze())
+        Ok(if all.is_empty() { first } else { all.freeze() })
     }
 
-    /// All of it as JSON, at most 1 MiB.
+    /// All of it as JSON, whatever it says that it is; an endpoint reads what a client has sent with
+    /// [`EndpointCall::json`](crate::EndpointCall::json), which looks at the content type too.
     ///
     /// # Errors
-    /// `BAD_REQUEST` when it is no valid JSON or does not fit `T`.
+    /// `BAD_REQUEST` as there, for what is no JSON and for what does not fit `T`.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
-        let bytes = self.bytes(1024 * 1024).await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::bad_request(format!("the body is not what is expected: {error}"))
-        })
+        parse(&self.bytes(usize::MAX).await?).and_then(fitting)
     }
 
-    /// All of it as text, at most 1 MiB.
+    /// All of it as text.
     ///
     /// # Errors
     /// `BAD_REQUEST` when it is no UTF-8.
     pub async fn text(self) -> Result<String> {
-        let bytes = self.bytes(1024 * 1024).await?;
-        String::from_utf8(bytes.into())
-            .map_err(|error| Error::bad_request(format!("the body is no text: {error}")))
+        text(self.bytes(usize::MAX).await?)
     }
 
     pub(crate) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
@@ -119,5 +124,96 @@ impl fmt::Debug for Body {
             BodyInner::Full(_) => "Body::Full",
             BodyInner::Stream(_) => "Body::Stream",
         })
+    }
+}
+
+/// Bytes as JSON.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")))
+}
+
+/// Bytes as a text.
+pub(crate) fn text(bytes: Bytes) -> Result<String> {
+    String::from_utf8(bytes.into()).map_err(|_| Error::bad_request("The body is no text in UTF-8."))
+}
+
+/// What a body says as a `T`.
+pub(crate) fn fitting<T: DeserializeOwned>(body: Value) -> Result<T> {
+    read_json(body, |wrong| {
+        Error::bad_request(format!("The body is not what is expected: {wrong}."))
+    })
+}
+
+/// The value as a `T`, or what `refuse` says of what is wrong and where.
+pub(crate) fn read_json<T: DeserializeOwned>(
+    value: Value,
+    refuse: impl FnOnce(String) -> Error,
+) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut path = pointer(error.path());
+        let mut message = error.inner().to_string();
+        // serde names a field that is missing between backticks, and where it would belong.
+        let missing = message.strip_prefix("missing field `");
+        if let Some(field) = missing.and_then(|rest| rest.split('`').next()) {
+            path = format!("{path}/{field}");
+            "is required".clone_into(&mut message);
+        }
+        let place = if path.is_empty() { "it" } else { &path };
+        refuse(format!("{place}: {message}")).with_issue(path, message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "read for its errors")]
+    struct Order {
+        books: Vec<Book>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "read for its errors")]
+    struct Book {
+        id: u32,
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_its_place() {
+        let wrong = |value: Value| {
+            let error = fitting::<Order>(value).unwrap_err();
+            assert_eq!(error.code(), Some("BAD_REQUEST"));
+            let [issue] = error.issues() else {
+                panic!("one thing is wrong");
+            };
+            (issue.path.clone(), issue.message.clone())
+        };
+        let (path, message) = wrong(json!({ "books": [{ "id": 1 }, { "id": "x" }] }));
+        assert_eq!(path, "/books/1/id");
+        assert!(message.contains("expected u32"), "{message}");
+        let missing = |path: &str| (path.to_owned(), "is required".to_owned());
+        assert_eq!(wrong(json!({ "books": [{}] })), missing("/books/0/id"));
+        assert_eq!(wrong(json!({})), missing("/books"));
+        assert_eq!(wrong(json!([])).0, "");
+    }
+
+    #[tokio::test]
+    async fn one_chunk_is_not_copied_and_several_are_joined() {
+        let one = Bytes::from_static(b"one");
+        let read = Body::full(one.clone()).bytes(3).await.unwrap();
+        assert_eq!(read.as_ptr(), one.as_ptr());
+        let body = |chunks: &[&'static [u8]]| {
+            let chunks: Vec<_> = chunks.iter().map(|it| Ok(Bytes::from_static(it))).collect();
+            Body::from_stream(futures_util::stream::iter(chunks))
+        };
+        assert_eq!(body(&[b"", b"o", b"", b"ne"]).bytes(3).await.unwrap(), one);
+        let long = body(&[b"one", b"more"]).bytes(6).await.unwrap_err();
+        assert_eq!(long.code(), Some("PAYLOAD_TOO_LARGE"));
+        assert_eq!(Body::empty().bytes(0).await.unwrap(), "");
     }
 }

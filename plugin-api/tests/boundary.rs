@@ -120,6 +120,7 @@ impl Tool for RogueTool {
                 Some("refuse") => {
                     return Err(Error::new("CONFLICT", "not now")
                         .with_retryable(true)
+                        .with_status(423)
                         .with_context("shelf", 7)
                         .with_issue("/shelf", "is full"));
                 }
@@ -298,6 +299,7 @@ fn an_error_crosses_with_all_it_knows() {
     assert_eq!(error.code(), Some("CONFLICT"));
     assert_eq!(error.message(), "not now");
     assert!(error.is_retryable());
+    assert_eq!(error.status(), 423);
     assert_eq!(error.context().unwrap()["shelf"], 7);
     assert_eq!(error.issues()[0].path, "/shelf");
 }

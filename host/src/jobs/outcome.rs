@@ -5,7 +5,6 @@ use std::sync::Arc;
 use mortise_plugin_api::{Error, JobError, JobState, RunResult};
 use serde_json::Value;
 
-use crate::problem;
 use crate::runtime::RunEnd;
 use crate::schema::Schema;
 use crate::store::{JobChange, JobEnd, StoredJob};
@@ -119,15 +118,10 @@ fn backoff(first: u64, attempts: u32) -> u64 {
 
 /// An error as its owner reads it.
 fn shown(error: &Error) -> JobError {
-    let code = problem::public_code(error);
-    let message = if code == problem::INTERNAL {
-        problem::MASKED
-    } else {
-        error.message()
-    };
+    let error = error.for_clients();
     JobError {
-        code: code.to_owned(),
-        message: message.to_owned(),
+        code: error.public_code().to_owned(),
+        message: error.message().to_owned(),
     }
 }
 
@@ -256,7 +250,7 @@ mod tests {
         let error = shown(&Error::internal("the password is 1234"));
         assert_eq!(
             (&*error.code, &*error.message),
-            ("INTERNAL", problem::MASKED)
+            ("INTERNAL", "Server request failed.")
         );
     }
 }

@@ -107,12 +107,9 @@ unsafe extern "C" fn release_nothing(_owner: *mut c_void) {}
 unsafe extern "C" fn release_bytes(owner: *mut c_void) {
     // SAFETY: `owner` came from `Box::into_raw` of a `Box<Bytes>` in `From<Bytes>`.
     let bytes = unsafe { Box::from_raw(owner.cast::<Bytes>()) };
-    // Their owner may be a type of the author's, whose drop panics. The panic hook tells of it.
+    // Their owner may be a type of the author's whose drop panics, and so may what it panics with.
+    // The panic hook tells of it.
     if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(bytes))) {
-        #[expect(
-            clippy::mem_forget,
-            reason = "a payload whose drop panics would end the process"
-        )]
         std::mem::forget(payload);
     }
 }

@@ -136,7 +136,7 @@ impl Frames {
 
     /// The end of a stream that failed.
     async fn fail(&mut self, error: &Error) -> Result<()> {
-        let code = error.code().unwrap_or("INTERNAL");
+        let code = error.public_code();
         let told = if problem::is_handled(code) {
             json!({
                 "code": code, "category": "handled", "retriable": error.is_retryable(),

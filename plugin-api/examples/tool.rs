@@ -100,9 +100,8 @@ async fn main() -> Result<()> {
 
     // An integer to the schema, and no `u64`: the model reads why.
     let odd = json!({ "thing": "pen", "price": 2.0 });
-    let refused = shop.call_tool("buy", odd).await.unwrap_err();
-    assert_eq!(refused.code(), Some("VALIDATION_FAILED"));
-    assert!(refused.message().contains("/price"), "{refused}");
+    let refused = shop.call_tool("buy", odd).await;
+    assert!(refused.is_err_and(|error| error.message().contains("/price: invalid type")));
 
     let misspelt = host.load::<Shop>(json!({ "poket_money": 5 }));
     assert!(misspelt.is_err());

@@ -285,6 +285,7 @@ impl Telemetry for FakeTelemetry {
         LOG.lock().unwrap().callsite(callsite).level <= 3
     }
 
+    #[expect(clippy::print_stderr, reason = "this is where tests look for panics")]
     fn event(&self, callsite: u64, fields: RSlice<'_, Field<'_>>, span: u64) {
         let mut log = LOG.lock().unwrap();
         let callsite = log.callsite(callsite);

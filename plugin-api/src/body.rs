@@ -10,7 +10,8 @@ use futures_core::Stream;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{Error, Result, pointer};
+use crate::endpoint::fitting;
+use crate::error::{Error, Result};
 
 /// The body of a request or a response, pulled chunk by chunk.
 pub struct Body {
@@ -88,7 +89,12 @@ impl Body {
     /// # Errors
     /// `BAD_REQUEST` as there, for what is no JSON and for what does not fit `T`.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
-        parse(&self.bytes(usize::MAX).await?).and_then(fitting)
+        let bytes = self.bytes(usize::MAX).await?;
+        let body: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")))?;
+        fitting(body, |wrong| {
+            Error::bad_request(format!("The body is not what is expected: {wrong}"))
+        })
     }
 
     /// All of it as text.
@@ -96,7 +102,9 @@ impl Body {
     /// # Errors
     /// `BAD_REQUEST` when it is no UTF-8.
     pub async fn text(self) -> Result<String> {
-        text(self.bytes(usize::MAX).await?)
+        let bytes = self.bytes(usize::MAX).await?;
+        String::from_utf8(bytes.into())
+            .map_err(|_| Error::bad_request("The body is no text in UTF-8."))
     }
 
     pub(crate) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
@@ -127,80 +135,9 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Bytes as JSON.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")))
-}
-
-/// Bytes as a text.
-pub(crate) fn text(bytes: Bytes) -> Result<String> {
-    String::from_utf8(bytes.into()).map_err(|_| Error::bad_request("The body is no text in UTF-8."))
-}
-
-/// What a body says as a `T`.
-pub(crate) fn fitting<T: DeserializeOwned>(body: Value) -> Result<T> {
-    read_json(body, |wrong| {
-        Error::bad_request(format!("The body is not what is expected: {wrong}."))
-    })
-}
-
-/// The value as a `T`, or what `refuse` says of what is wrong and where.
-pub(crate) fn read_json<T: DeserializeOwned>(
-    value: Value,
-    refuse: impl FnOnce(String) -> Error,
-) -> Result<T> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let mut path = pointer(error.path());
-        let mut message = error.inner().to_string();
-        // serde names a field that is missing between backticks, and where it would belong.
-        let missing = message.strip_prefix("missing field `");
-        if let Some(field) = missing.and_then(|rest| rest.split('`').next()) {
-            path = format!("{path}/{field}");
-            "is required".clone_into(&mut message);
-        }
-        let place = if path.is_empty() { "it" } else { &path };
-        refuse(format!("{place}: {message}")).with_issue(path, message)
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-    use serde_json::json;
-
     use super::*;
-
-    #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "read for its errors")]
-    struct Order {
-        books: Vec<Book>,
-    }
-
-    #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "read for its errors")]
-    struct Book {
-        id: u32,
-    }
-
-    #[test]
-    fn what_does_not_fit_is_named_with_its_place() {
-        let wrong = |value: Value| {
-            let error = fitting::<Order>(value).unwrap_err();
-            assert_eq!(error.code(), Some("BAD_REQUEST"));
-            let [issue] = error.issues() else {
-                panic!("one thing is wrong");
-            };
-            (issue.path.clone(), issue.message.clone())
-        };
-        let (path, message) = wrong(json!({ "books": [{ "id": 1 }, { "id": "x" }] }));
-        assert_eq!(path, "/books/1/id");
-        assert!(message.contains("expected u32"), "{message}");
-        let missing = |path: &str| (path.to_owned(), "is required".to_owned());
-        assert_eq!(wrong(json!({ "books": [{}] })), missing("/books/0/id"));
-        assert_eq!(wrong(json!({})), missing("/books"));
-        assert_eq!(wrong(json!([])).0, "");
-    }
 
     #[tokio::test]
     async fn one_chunk_is_not_copied_and_several_are_joined() {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::backend::BoxFuture;
-use crate::body::{self, Body};
-use crate::error::{Error, Result};
+use crate::body::Body;
+use crate::error::{Error, Result, pointer};
 use crate::principal::Principal;
 use crate::request::{Request, form_pairs};
 use crate::response::Response;
@@ -201,8 +201,7 @@ impl EndpointCall {
             let message = "Content-Type must be application/json.";
             return Err(Error::new("UNSUPPORTED_MEDIA_TYPE", message));
         }
-        let bytes = self.take_body().bytes(usize::MAX).await?;
-        body::parse(&bytes).and_then(body::fitting)
+        self.take_body().json().await
     }
 
     /// The body of a client whose content type contains this one: JSON as it is, a form as an
@@ -218,9 +217,11 @@ impl EndpointCall {
         }
         let bytes = self.take_body().bytes(usize::MAX).await?;
         if wanted.contains("json") {
-            return body::parse(&bytes);
+            return serde_json::from_slice(&bytes)
+                .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")));
         }
-        let text = body::text(bytes)?;
+        let text = String::from_utf8(bytes.into())
+            .map_err(|_| Error::bad_request("The body is no text in UTF-8."))?;
         if wanted.contains("x-www-form-urlencoded") {
             let fields = form_pairs(&text).map(|(name, value)| (name, value.into()));
             return Ok(Value::Object(fields.collect()));
@@ -262,4 +263,61 @@ where
 {
     let state = Arc::clone(state);
     move |call| handle(Arc::clone(&state), call)
+}
+
+/// The value as a `T`, or what `refuse` says of what is wrong and where.
+pub(crate) fn fitting<T: DeserializeOwned>(
+    value: Value,
+    refuse: impl FnOnce(String) -> Error,
+) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut path = pointer(error.path());
+        let mut message = error.inner().to_string();
+        // serde names a field that is missing between backticks, and where it would belong.
+        let missing = message.strip_prefix("missing field `");
+        if let Some(field) = missing.and_then(|rest| rest.split('`').next()) {
+            path = format!("{path}/{field}");
+            "is required".clone_into(&mut message);
+        }
+        let place = if path.is_empty() { "it" } else { &path };
+        refuse(format!("{place}: {message}.")).with_issue(path, message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "read for its errors")]
+    struct Order {
+        books: Vec<Book>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "read for its errors")]
+    struct Book {
+        id: u32,
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_its_place() {
+        let wrong = |value: Value| {
+            let error = fitting::<Order>(value, Error::bad_request).unwrap_err();
+            assert_eq!(error.code(), Some("BAD_REQUEST"));
+            let [issue] = error.issues() else {
+                panic!("one thing is wrong");
+            };
+            (issue.path.clone(), issue.message.clone())
+        };
+        let (path, message) = wrong(json!({ "books": [{ "id": 1 }, { "id": "x" }] }));
+        assert_eq!(path, "/books/1/id");
+        assert!(message.contains("expected u32"), "{message}");
+        let missing = |path: &str| (path.to_owned(), "is required".to_owned());
+        assert_eq!(wrong(json!({ "books": [{}] })), missing("/books/0/id"));
+        assert_eq!(wrong(json!({})), missing("/books"));
+        assert_eq!(wrong(json!([])).0, "");
+    }
 }

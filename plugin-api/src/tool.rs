@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::body::read_json;
+use crate::endpoint::fitting;
 use crate::error::{Error, Result};
 use crate::event::ToolTarget;
 use crate::run::RunContext;
@@ -72,8 +72,8 @@ pub trait Tool: Send + Sync + 'static {
 /// # Errors
 /// `VALIDATION_FAILED` with the place and the reason, so that the model can call again.
 pub fn read_arguments<T: DeserializeOwned>(arguments: Value) -> Result<T> {
-    read_json(arguments, |wrong| {
-        Error::invalid(format!("The arguments do not fit: {wrong}."))
+    fitting(arguments, |wrong| {
+        Error::invalid(format!("The arguments do not fit: {wrong}"))
     })
 }
 

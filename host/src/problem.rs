@@ -1,44 +1,25 @@
-//! Error codes and what they mean on the wire: the status and title that go with each.
+//! Errors as they stand in events.
 //!
-//! A leaf, since the same numbers stand in responses and inside `RUN_ERROR` events.
+//! A leaf: what a code means is the SDK's, since plugins read and write the same.
 
+use http::StatusCode;
 use mortise_plugin_api::{Error, Problem};
-use serde_json::{Map, Value, json};
-
-/// The status, the title and the retryability of a code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CodeInfo {
-    pub(crate) status: u16,
-    pub(crate) title: &'static str,
-}
-
-/// The code of failures whose text stays inside.
-pub(crate) const INTERNAL: &str = "INTERNAL";
+use serde_json::{Value, json};
 
 /// What an error's context tells of when to come back, in seconds.
 pub(crate) const RETRY_AFTER: &str = "retryAfterSeconds";
 
-/// What clients read in place of an internal failure.
-pub(crate) const MASKED: &str = "Server request failed.";
-
-/// What a code means; one that is not listed is a failure of the server.
-pub(crate) fn code_info(code: &str) -> CodeInfo {
-    let (status, title) = Problem::meaning(code);
-    CodeInfo { status, title }
-}
-
-/// The code that clients read: a contained panic and an error without a code are internal.
-pub(crate) fn public_code(error: &Error) -> &str {
-    match error.code() {
-        Some(code) if code != Error::PANIC => code,
-        _ => INTERNAL,
-    }
-}
-
 /// An error as it stands in events: the form of RFC 7807.
 pub(crate) fn problem(error: &Error) -> Value {
-    let code = public_code(error);
-    let CodeInfo { status, title } = code_info(code);
+    let (code, status) = (error.public_code(), error.status());
+    let title = match Problem::meaning(code) {
+        (meant, title) if meant == status => title,
+        // It has a status of its own.
+        _ => StatusCode::from_u16(status)
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("Error"),
+    };
     let slug = code.to_ascii_lowercase().replace('_', "-");
     let mut problem = json!({
         "type": format!("https://better-agent.com/docs/concepts/errors#{slug}"),
@@ -48,17 +29,35 @@ pub(crate) fn problem(error: &Error) -> Value {
         "code": code,
         "retryable": error.is_retryable(),
     });
-    if let (Some(context), Some(object)) = (public_context(error), problem.as_object_mut()) {
-        object.insert("context".into(), Value::Object(context.clone()));
+    if let Some(context) = error.for_clients().context() {
+        problem["context"] = Value::Object(context.clone());
     }
     problem
 }
 
-/// The context, where it may be shown.
-pub(crate) fn public_context(error: &Error) -> Option<&Map<String, Value>> {
-    if public_code(error) == INTERNAL {
-        None
-    } else {
-        error.context()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_its_own_has_its_own_title() {
+        let lent = Error::new("BOOK_LENT", "lent").with_context("by", "ann");
+        let shown = problem(&lent.clone().with_status(409));
+        assert_eq!(
+            (&shown["status"], &shown["title"]),
+            (&json!(409), &json!("Conflict"))
+        );
+        assert_eq!(shown["context"]["by"], "ann");
+        assert_eq!(problem(&lent.with_status(200))["status"], 500);
+        let inside = problem(
+            &Error::internal("x")
+                .with_status(404)
+                .with_context("by", "ann"),
+        );
+        assert_eq!(
+            (&inside["status"], &inside["code"]),
+            (&json!(500), &json!("INTERNAL"))
+        );
+        assert!(inside.get("context").is_none());
     }
 }

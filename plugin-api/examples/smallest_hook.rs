@@ -31,7 +31,7 @@ impl Hook for Door {
             .on(Stage::Guard)
             .answers_at_once()
             .on(Stage::Observe)
-            .events(&["TEXT_MESSAGE_CONTENT"])
+            .observes(&["TEXT_MESSAGE_CONTENT"])
     }
 
     fn guard_now(&self, request: &Request) -> Result<GuardVerdict> {
@@ -65,6 +65,8 @@ async fn main() -> Result<()> {
         timestamp: 0,
     })
     .await?;
+    door.observe_event(Event::data(None, json!("not said")))
+        .await?;
     assert_eq!(host.metrics().len(), 1);
     Ok(())
 }

@@ -60,20 +60,23 @@ impl Tool for Buy {
     }
 
     async fn approval(&self, _run: RunContext, arguments: Value) -> Result<ApprovalDecision> {
-        let purchase: Purchase = serde_json::from_value(arguments)?;
+        let purchase: Purchase = read_arguments(arguments)?;
         let needed = purchase.price > self.config.pocket_money;
         Ok(ApprovalDecision::required(needed).with_meta(json!({ "price": purchase.price })))
     }
 
     async fn call(&self, run: RunContext, arguments: Value) -> Result<Value> {
-        let Purchase { thing, price } = serde_json::from_value(arguments)?;
+        let Purchase { thing, price } = read_arguments(arguments)?;
         if price == 0 {
             return Err(Error::invalid("nothing is free"));
         }
         run.emit_data(None, json!({ "buying": thing })).await?;
-        let spent = self.host.state_get("spent").await?;
-        let spent = spent.and_then(|spent| spent.as_u64()).unwrap_or(0) + price;
-        self.host.state_set("spent", spent.into()).await?;
+        // Calls come at the same time: none of them may be forgotten.
+        let add = |spent: Option<Value>| {
+            let spent = spent.and_then(|spent| spent.as_u64()).unwrap_or(0);
+            Ok(json!(spent + price))
+        };
+        let spent = self.host.state_update("spent", add).await?;
         Ok(json!({ "bought": thing, "spent": spent }))
     }
 }
@@ -94,6 +97,11 @@ async fn main() -> Result<()> {
     let free = json!({ "thing": "air", "price": 0 });
     let refused = shop.call_tool("buy", free).await;
     assert!(refused.is_err_and(|error| error.code() == Some("VALIDATION_FAILED")));
+
+    // An integer to the schema, and no `u64`: the model reads why.
+    let odd = json!({ "thing": "pen", "price": 2.0 });
+    let refused = shop.call_tool("buy", odd).await;
+    assert!(refused.is_err_and(|error| error.message().contains("/price: invalid type")));
 
     let misspelt = host.load::<Shop>(json!({ "poket_money": 5 }));
     assert!(misspelt.is_err());

@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use crate::endpoint::fitting;
 use crate::error::{Error, Result};
 
 /// The body of a request or a response, pulled chunk by chunk.
@@ -54,44 +56,55 @@ impl Body {
         std::future::poll_fn(|context| self.poll_chunk(context)).await
     }
 
-    /// All of it, at most `limit` bytes.
+    /// All of it, at most `limit` bytes. One chunk is not copied.
     ///
     /// # Errors
     /// `PAYLOAD_TOO_LARGE` past the limit, and whatever reading fails with.
     pub async fn bytes(mut self, limit: usize) -> Result<Bytes> {
+        let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(chunk) = self.next().await {
             let chunk = chunk?;
-            if all.len() + chunk.len() > limit {
+            if first.len().max(all.len()) + chunk.len() > limit {
                 return Err(Error::new(
                     "PAYLOAD_TOO_LARGE",
                     format!("the body is larger than {limit} bytes"),
                 ));
             }
+            if first.is_empty() {
+                first = chunk;
+                continue;
+            }
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
             all.extend_from_slice(&chunk);
         }
-        Ok(all.freeze())
+        Ok(if all.is_empty() { first } else { all.freeze() })
     }
 
-    /// All of it as JSON, at most 1 MiB.
+    /// All of it as JSON, whatever it says that it is; an endpoint reads what a client has sent with
+    /// [`EndpointCall::json`](crate::EndpointCall::json), which looks at the content type too.
     ///
     /// # Errors
-    /// `BAD_REQUEST` when it is no valid JSON or does not fit `T`.
+    /// `BAD_REQUEST` as there, for what is no JSON and for what does not fit `T`.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
-        let bytes = self.bytes(1024 * 1024).await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::bad_request(format!("the body is not what is expected: {error}"))
+        let bytes = self.bytes(usize::MAX).await?;
+        let body: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")))?;
+        fitting(body, |wrong| {
+            Error::bad_request(format!("The body is not what is expected: {wrong}"))
         })
     }
 
-    /// All of it as text, at most 1 MiB.
+    /// All of it as text.
     ///
     /// # Errors
     /// `BAD_REQUEST` when it is no UTF-8.
     pub async fn text(self) -> Result<String> {
-        let bytes = self.bytes(1024 * 1024).await?;
+        let bytes = self.bytes(usize::MAX).await?;
         String::from_utf8(bytes.into())
-            .map_err(|error| Error::bad_request(format!("the body is no text: {error}")))
+            .map_err(|_| Error::bad_request("The body is no text in UTF-8."))
     }
 
     pub(crate) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
@@ -119,5 +132,25 @@ impl fmt::Debug for Body {
             BodyInner::Full(_) => "Body::Full",
             BodyInner::Stream(_) => "Body::Stream",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_chunk_is_not_copied_and_several_are_joined() {
+        let one = Bytes::from_static(b"one");
+        let read = Body::full(one.clone()).bytes(3).await.unwrap();
+        assert_eq!(read.as_ptr(), one.as_ptr());
+        let body = |chunks: &[&'static [u8]]| {
+            let chunks: Vec<_> = chunks.iter().map(|it| Ok(Bytes::from_static(it))).collect();
+            Body::from_stream(futures_util::stream::iter(chunks))
+        };
+        assert_eq!(body(&[b"", b"o", b"", b"ne"]).bytes(3).await.unwrap(), one);
+        let long = body(&[b"one", b"more"]).bytes(6).await.unwrap_err();
+        assert_eq!(long.code(), Some("PAYLOAD_TOO_LARGE"));
+        assert_eq!(Body::empty().bytes(0).await.unwrap(), "");
     }
 }

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::error::{Error, Result};
 use crate::hook::GuardVerdict;
-use crate::principal::Principal;
+use crate::principal::{Principal, default_tenant};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -39,10 +39,6 @@ pub struct PrincipalConfig {
     /// Its organisation.
     #[serde(default = "default_tenant")]
     pub tenant: String,
-}
-
-fn default_tenant() -> String {
-    Principal::DEFAULT_TENANT.to_owned()
 }
 
 // === impl Door ===

@@ -201,10 +201,7 @@ impl EndpointCall {
             let message = "Content-Type must be application/json.";
             return Err(Error::new("UNSUPPORTED_MEDIA_TYPE", message));
         }
-        let bytes = self.take_body().bytes(usize::MAX).await?;
-        let body: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| Error::bad_request(format!("The body is no JSON: {error}.")))?;
-        fitting(body)
+        self.take_body().json().await
     }
 
     /// The body of a client whose content type contains this one: JSON as it is, a form as an
@@ -269,8 +266,11 @@ where
     move |call| handle(Arc::clone(&state), call)
 }
 
-/// The value as a `T`, or what is wrong and where.
-fn fitting<T: DeserializeOwned>(value: Value) -> Result<T> {
+/// The value as a `T`, or what `refuse` says of what is wrong and where.
+pub(crate) fn fitting<T: DeserializeOwned>(
+    value: Value,
+    refuse: impl FnOnce(String) -> Error,
+) -> Result<T> {
     serde_path_to_error::deserialize(Whole(value)).map_err(|error| {
         let mut path = pointer(error.path());
         let mut message = error.inner().to_string();
@@ -281,10 +281,7 @@ fn fitting<T: DeserializeOwned>(value: Value) -> Result<T> {
             "is required".clone_into(&mut message);
         }
         let place = if path.is_empty() { "it" } else { &path };
-        Error::bad_request(format!(
-            "The body is not what is expected: {place}: {message}."
-        ))
-        .with_issue(path, message)
+        refuse(format!("{place}: {message}.")).with_issue(path, message)
     })
 }
 
@@ -369,7 +366,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named_with_its_place() {
         let wrong = |value: Value| {
-            let error = fitting::<Order>(value).unwrap_err();
+            let error = fitting::<Order>(value, Error::bad_request).unwrap_err();
             assert_eq!(error.code(), Some("BAD_REQUEST"));
             let [issue] = error.issues() else {
                 panic!("one thing is wrong");
@@ -386,7 +383,13 @@ mod tests {
             let whole = (String::new(), "must be a JSON object".to_owned());
             assert_eq!(wrong(other), whole);
         }
-        assert_eq!(fitting::<Vec<u8>>(json!([1, 2])).unwrap(), [1, 2]);
-        assert_eq!(fitting::<Option<u8>>(Value::Null).unwrap(), None);
+        assert_eq!(
+            fitting::<Vec<u8>>(json!([1, 2]), Error::bad_request).unwrap(),
+            [1, 2]
+        );
+        assert_eq!(
+            fitting::<Option<u8>>(Value::Null, Error::bad_request).unwrap(),
+            None
+        );
     }
 }

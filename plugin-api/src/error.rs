@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
+use crate::problem::Problem;
+
 /// The result of everything that may fail in a plugin.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -44,6 +46,8 @@ pub struct Error {
     pub(crate) issues: Vec<Issue>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) refusal: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<u16>,
 }
 
 /// One thing that is wrong with a value, and where.
@@ -70,6 +74,8 @@ impl Error {
     pub const DENIED: &'static str = "DENIED";
     /// The code of whatever was cancelled.
     pub const ABORTED: &'static str = "ABORTED";
+    /// The code that clients read of a failure whose text stays inside.
+    pub const INTERNAL: &'static str = "INTERNAL";
 
     /// An error for the client, with a stable code in upper case such as `CONFLICT`.
     ///
@@ -88,6 +94,7 @@ impl Error {
             context: None,
             issues: Vec::new(),
             refusal: false,
+            status: None,
         }
     }
 
@@ -113,6 +120,7 @@ impl Error {
             context: None,
             issues: Vec::new(),
             refusal: false,
+            status: None,
         }
     }
 
@@ -172,17 +180,25 @@ impl Error {
 
     /// What a run failed with, from the problem in its last event.
     pub(crate) fn of_problem(problem: &Value) -> Self {
-        let detail = problem["detail"].as_str().unwrap_or_default();
-        let message = detail.trim_start_matches("Run failed: ");
-        let code = problem["code"].as_str().filter(|code| *code != "INTERNAL");
+        let message = failure_of(problem);
+        let code = problem["code"]
+            .as_str()
+            .filter(|code| *code != Self::INTERNAL);
         let Some(code) = code else {
             return Self::internal(message);
         };
         let context = problem["context"].as_object().cloned();
-        Self {
+        let status = problem["status"]
+            .as_u64()
+            .and_then(|it| u16::try_from(it).ok());
+        let error = Self {
             retryable: problem["retryable"] == true,
             context: context.map(Box::new),
             ..Self::new(code, message)
+        };
+        match status.filter(|status| *status != error.status()) {
+            Some(status) => error.with_status(status),
+            None => error,
         }
     }
 
@@ -190,6 +206,25 @@ impl Error {
     #[must_use]
     pub fn with_retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;
+        self
+    }
+
+    /// The status that clients read, from 400 to 599, where it is not that of the code.
+    ///
+    /// Any other number is no status of an error, and changes nothing. What is masked stays 500.
+    ///
+    /// ```
+    /// use mortise_plugin_api::Error;
+    ///
+    /// let lent = Error::new("BOOK_LENT", "the book is lent already");
+    /// assert_eq!(lent.status(), 500); // the server does not know the code
+    /// assert_eq!(lent.with_status(409).status(), 409);
+    /// ```
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        if (400..=599).contains(&status) {
+            self.status = Some(status);
+        }
         self
     }
 
@@ -215,6 +250,35 @@ impl Error {
     /// The stable code, `None` for internal failures.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
+    }
+
+    /// The code that clients read: [`INTERNAL`](Self::INTERNAL) for a panic and for what has none.
+    pub fn public_code(&self) -> &str {
+        match self.code() {
+            Some(code) if code != Self::PANIC => code,
+            _ => Self::INTERNAL,
+        }
+    }
+
+    /// The status that clients read: its own, or what its code
+    /// [means](crate::Problem::meaning).
+    pub fn status(&self) -> u16 {
+        match self.public_code() {
+            Self::INTERNAL => 500,
+            code => self.status.unwrap_or_else(|| Problem::meaning(code).0),
+        }
+    }
+
+    /// The error as clients may read it: a panic, or what has no code, is masked.
+    ///
+    /// For whoever writes errors into answers of its own. The server does this to what an endpoint
+    /// returns, and to what a mount renders.
+    #[must_use]
+    pub fn for_clients(&self) -> Self {
+        if self.public_code() == Self::INTERNAL {
+            return Self::new(Self::INTERNAL, "Server request failed.");
+        }
+        self.clone()
     }
 
     /// The sentence.
@@ -288,6 +352,13 @@ impl<E: std::error::Error> From<E> for Error {
         }
         Self::internal(message)
     }
+}
+
+/// Why a run failed, from the problem in its last event: as it was said, before the server put words
+/// in front of it.
+pub(crate) fn failure_of(problem: &Value) -> &str {
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    detail.strip_prefix("Run failed: ").unwrap_or(detail)
 }
 
 /// A place as a JSON pointer.

@@ -432,17 +432,54 @@ impl Event {
 
     /// The event as a plugin may emit it: with a time, where its maker left that to the server.
     #[doc(hidden)]
-    pub fn emitted(mut self, now: u64) -> Result<Self> {
-        if matches!(self, Self::RunStarted { .. }) || self.ends_run() {
-            let message = format!("only the host emits {}", self.kind());
-            return Err(Error::bad_request(message));
+    pub fn emitted(self, now: u64) -> Result<Self> {
+        let mut event = self.in_place_of(&[])?;
+        event.stamp(now);
+        Ok(event)
+    }
+
+    /// The event as a plugin may show it in the place of others. What begins and ends a run is the
+    /// host's: a plugin may change it, but not make it, nor make anything else of the end.
+    #[doc(hidden)]
+    pub fn in_place_of(self, others: &[Self]) -> Result<Self> {
+        let event = self.well_formed()?;
+        let kind = event.kind();
+        let is_hosts = matches!(event, Self::RunStarted { .. }) || event.ends_run();
+        if is_hosts && !others.iter().any(|other| other.kind() == kind) {
+            return Err(Error::bad_request(format!("only the host emits {kind}")));
         }
-        if matches!(&self, Self::Custom(value) if !value["type"].is_string()) {
+        if let Some(end) = others.iter().find(|other| other.ends_run()) {
+            let end = end.kind();
+            if kind != end {
+                let message = format!("the run ends with {end}, which {kind} cannot replace");
+                return Err(Error::bad_request(message));
+            }
+        }
+        Ok(event)
+    }
+
+    /// An event of a known type is what that type says, also where it was made as [`Custom`](Self::Custom).
+    fn well_formed(self) -> Result<Self> {
+        let Self::Custom(mut value) = self else {
+            return Ok(self);
+        };
+        let Some(kind) = value["type"].as_str() else {
             let message = "an event is an object with a text `type`";
             return Err(Error::bad_request(message));
+        };
+        let Some(kind) = Self::KINDS.iter().find(|known| **known == kind) else {
+            return Ok(Self::Custom(value));
+        };
+        if let Some(object) = value.as_object_mut() {
+            object.entry("timestamp").or_insert(0.into());
         }
-        self.stamp(now);
-        Ok(self)
+        match serde_json::from_value(value) {
+            Ok(Self::Custom(_)) | Err(_) => {
+                let message = format!("the event is not a well-formed {kind}");
+                Err(Error::bad_request(message))
+            }
+            Ok(event) => Ok(event),
+        }
     }
 
     /// What the run came to, where this is its end: `ABORTED` for one that was aborted.
@@ -536,6 +573,58 @@ mod tests {
 
     use super::*;
 
+    /// An event with the members of all types.
+    fn event(kind: &str) -> Event {
+        let event = json!({
+            "type": kind, "timestamp": 1, "runId": "run_1", "agentName": "a", "runInput": {},
+            "result": RunResult::text("done"), "error": {}, "stepIndex": 0, "toolCallCount": 0,
+            "parentMessageId": "msg_1", "toolCallId": "call_1", "toolCallName": "t",
+            "messageId": "msg_1", "role": "assistant", "visibility": "full", "delta": "d",
+            "state": "requested", "toolInput": {}, "data": 1,
+        });
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[test]
+    fn every_known_type_is_read_as_such() {
+        for kind in Event::KINDS {
+            let event = event(kind);
+            assert_eq!(event.kind(), *kind);
+            assert!(!matches!(event, Event::Custom(_)), "{kind} is known");
+        }
+    }
+
+    #[test]
+    fn a_plugin_makes_no_end_of_a_run_in_any_form() {
+        let refused = |event: Event| event.emitted(1).unwrap_err().message().to_owned();
+        let custom = |event: &Event| Event::Custom(serde_json::to_value(event).unwrap());
+        for kind in ["RUN_STARTED", "RUN_FINISHED", "RUN_ERROR", "RUN_ABORTED"] {
+            assert_eq!(refused(event(kind)), format!("only the host emits {kind}"));
+            assert_eq!(refused(custom(&event(kind))), refused(event(kind)));
+            assert_eq!(
+                refused(Event::Custom(json!({ "type": kind }))),
+                format!("the event is not a well-formed {kind}")
+            );
+        }
+        let part = event("DATA_PART");
+        assert_eq!(custom(&part).emitted(1), Ok(part));
+        let timeless = Event::Custom(json!({ "type": "DATA_PART", "data": 1 }));
+        let stamped = timeless.emitted(7).unwrap();
+        assert_eq!(stamped.timestamp(), Some(7));
+        let own = Event::Custom(json!({ "type": "INVOICE_PAID", "timestamp": 1 }));
+        assert_eq!(own.clone().emitted(1), Ok(own));
+    }
+
+    #[test]
+    fn an_end_is_replaced_by_an_end_of_its_type_alone() {
+        let (end, part) = (event("RUN_FINISHED"), event("DATA_PART"));
+        let ended = [end.clone()];
+        assert!(end.clone().in_place_of(&ended).is_ok());
+        assert!(part.clone().in_place_of(&ended).is_err());
+        assert!(event("RUN_ERROR").in_place_of(&ended).is_err());
+        assert!(end.in_place_of(&[part]).is_err());
+    }
+
     fn failed(error: &Value) -> Error {
         let event = json!({
             "type": "RUN_ERROR", "runId": "run_1", "agentName": "a", "error": error, "timestamp": 1,
@@ -548,13 +637,20 @@ mod tests {
     fn the_end_of_a_run_tells_what_it_came_to() {
         let busy = failed(&json!({
             "code": "CONFLICT", "detail": "Run failed: in use", "retryable": true, "context": { "by": "ann" },
+            "status": 423,
         }));
-        assert_eq!(busy.code(), Some("CONFLICT"));
+        assert_eq!((busy.code(), busy.status()), (Some("CONFLICT"), 423));
         assert_eq!((busy.message(), busy.is_retryable()), ("in use", true));
         assert_eq!(busy.context().unwrap()["by"], "ann");
         assert_eq!(
             failed(&json!({ "code": "INTERNAL", "detail": "x" })).code(),
             None
+        );
+        let twice = failed(&json!({ "code": "X", "detail": "Run failed: Run failed: twice" }));
+        assert_eq!(
+            twice.message(),
+            "Run failed: twice",
+            "the second is its author's"
         );
         assert!(Event::data(None, json!(1)).outcome().is_none());
     }

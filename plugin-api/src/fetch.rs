@@ -20,6 +20,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
 use tower_service::Service;
+use url::Url;
 
 use crate::error::{Error, Result};
 
@@ -100,11 +101,11 @@ impl Fetcher {
                 refused("is at a private address, or cannot be reached")
             })?;
             if answer.status().is_redirection() {
-                let location = answer
-                    .headers()
-                    .get(LOCATION)
-                    .and_then(|it| it.to_str().ok());
-                address = absolute(&uri, location.unwrap_or_default());
+                let location = answer.headers().get(LOCATION);
+                let location = location.and_then(|it| it.to_str().ok());
+                let location =
+                    location.ok_or_else(|| refused("redirects without saying where to"))?;
+                address = absolute(&address, location)?;
                 continue;
             }
             if !answer.status().is_success() {
@@ -154,18 +155,12 @@ fn refused(message: impl Into<String>) -> Error {
     Error::bad_request(message)
 }
 
-/// Where a redirect leads.
-fn absolute(from: &Uri, location: &str) -> String {
-    let origin = |uri: &Uri| {
-        let authority = uri.authority().map_or("", |it| it.as_str());
-        format!("{}://{authority}", uri.scheme_str().unwrap_or("http"))
-    };
-    if location.starts_with("//") {
-        format!("{}:{location}", from.scheme_str().unwrap_or("http"))
-    } else if location.starts_with('/') {
-        origin(from) + location
-    } else {
-        location.to_owned()
+/// Where a redirect leads, from where it was said.
+fn absolute(from: &str, location: &str) -> Result<String> {
+    let to = Url::parse(from).and_then(|from| from.join(location));
+    match to {
+        Ok(to) => Ok(to.into()),
+        Err(_) => Err(refused("redirects to what is no address")),
     }
 }
 
@@ -286,9 +281,13 @@ mod tests {
 
     #[test]
     fn a_redirect_leads_to_where_it_says() {
-        let from: Uri = "https://a.example/x/y".parse().unwrap();
-        assert_eq!(absolute(&from, "/z"), "https://a.example/z");
-        assert_eq!(absolute(&from, "//b.example/z"), "https://b.example/z");
-        assert_eq!(absolute(&from, "http://127.0.0.1/"), "http://127.0.0.1/");
+        let led = |to| absolute("https://a.example/x/y?q", to).unwrap();
+        assert_eq!(led("/z"), "https://a.example/z");
+        assert_eq!(led("z?r"), "https://a.example/x/z?r");
+        assert_eq!(led("../z"), "https://a.example/z");
+        assert_eq!(led("?r"), "https://a.example/x/y?r");
+        assert_eq!(led("//b.example/z"), "https://b.example/z");
+        assert_eq!(led("http://127.0.0.1/"), "http://127.0.0.1/");
+        assert!(absolute("https://a.example/", "http://").is_err());
     }
 }

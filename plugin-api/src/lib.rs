@@ -155,6 +155,7 @@ mod sub_agent;
 mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod text;
 mod time;
 mod tool;
 mod toolset;
@@ -186,7 +187,7 @@ pub use self::message::{
     Content, FinishReason, Item, Message, ModelResponse, Part, ToolCallItem, TotalUsage, Usage,
     Visibility,
 };
-pub use self::metric::{Metric, MetricKind};
+pub use self::metric::MetricKind;
 pub use self::model::{
     Chunk, ChunkStream, Model, ModelCapabilities, ModelInfo, ModelRequest, StructuredOutput,
     ToolChoice, ToolSpec,
@@ -211,8 +212,9 @@ pub use self::session::{Session, SessionOwner, VisibleTo};
 pub use self::sub_agent::SubAgentEvent;
 #[cfg(feature = "template")]
 pub use self::template::{Template, TemplateError};
+pub use self::text::TextWriter;
 pub use self::time::{Span, rfc3339};
-pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo};
+pub use self::tool::{Approval, ApprovalDecision, Tool, ToolErrorMode, ToolInfo, read_arguments};
 pub use self::toolset::Toolset;
 pub use self::transcript::{RunEnd, Transcript, TranscriptCall};
 pub use self::version::{API_VERSION, SDK_VERSION};
@@ -239,6 +241,7 @@ pub mod prelude {
         Stage, StepChange, StepEndAnswer, StepEnded, StepInput, StructuredOutput, Taken, Tool,
         ToolCall, ToolCallEnded, ToolCallFailed, ToolCallItem, ToolChoice, ToolErrorAnswer,
         ToolErrorMode, ToolInfo, ToolOutcome, ToolSpec, Toolset, Usage, export_plugin,
+        read_arguments,
     };
 }
 

@@ -3,7 +3,7 @@
 /// A number that a plugin reports.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct Metric<'a> {
+pub(crate) struct Metric<'a> {
     /// What kind of number.
     pub kind: MetricKind,
     /// The name, such as `books_lent_total`.

@@ -4,20 +4,26 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Who is asking. Two principals are the same when tenant and subject are, whoever set them.
+///
+/// As JSON it has a subject; without one it is no principal, rather than an anonymous one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
 #[non_exhaustive]
 pub struct Principal {
     /// The organisation.
+    #[serde(default = "default_tenant")]
     pub tenant: String,
     /// The user or machine in it.
     pub subject: String,
     /// What it may do, such as `runs:approve`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
     /// What else the credential says.
-    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub claims: Map<String, Value>,
+}
+
+pub(crate) fn default_tenant() -> String {
+    Principal::DEFAULT_TENANT.to_owned()
 }
 
 // === impl Principal ===
@@ -37,6 +43,12 @@ impl Principal {
     /// Nobody in particular: no credential was asked for.
     pub fn anonymous() -> Self {
         Self::default()
+    }
+
+    /// Who asks in a request or a run of which that cannot be read: equal to nobody else, so that
+    /// it owns nothing and is not [shared](Self::is_shared).
+    pub(crate) fn unreadable(id: &str) -> Self {
+        Self::new(format!("unreadable {id}")).with_tenant("\0")
     }
 
     /// Whoever holds the server's secret.
@@ -92,7 +104,7 @@ impl Principal {
 impl Default for Principal {
     fn default() -> Self {
         Self {
-            tenant: Self::DEFAULT_TENANT.into(),
+            tenant: default_tenant(),
             subject: "anonymous".into(),
             scopes: Vec::new(),
             claims: Map::new(),
@@ -110,7 +122,20 @@ impl Eq for Principal {}
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_principal_without_a_subject_is_none() {
+        let read = serde_json::from_value::<Principal>;
+        assert_eq!(
+            read(json!({ "subject": "ann" })).unwrap(),
+            Principal::new("ann")
+        );
+        assert!(read(json!({})).is_err());
+        assert!(read(json!({ "tenant": "acme" })).is_err());
+    }
 
     #[test]
     fn principals_are_equal_by_tenant_and_subject_alone() {

@@ -36,7 +36,8 @@ impl Problem {
     pub const CONTENT_TYPE: &'static str = "application/problem+json";
 
     /// The status that the server answers with for a code, and what it calls it. A code that it does
-    /// not know is a failure of the server.
+    /// not know is a failure of the server, unless the error has a status of its own:
+    /// [`Error::with_status`](crate::Error::with_status).
     pub fn meaning(code: &str) -> (u16, &'static str) {
         match code {
             "BAD_REQUEST" => (400, "Bad Request"),

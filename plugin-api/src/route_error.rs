@@ -48,7 +48,7 @@ impl RouteError {
     pub fn new(status: u16, error: &Error) -> Self {
         Self {
             status,
-            code: error.code().unwrap_or("INTERNAL").to_owned(),
+            code: error.public_code().to_owned(),
             message: error.message().to_owned(),
             context: error.context().cloned().map(Value::Object),
             issues: error.issues().to_vec(),

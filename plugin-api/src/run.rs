@@ -16,6 +16,7 @@ use crate::host::Host;
 use crate::message::{Item, ModelResponse};
 use crate::model::{ChunkStream, ModelRequest};
 use crate::principal::Principal;
+use crate::text::TextWriter;
 
 /// The run at hand, for agents, models, tools and hooks. Cheap to clone.
 #[derive(Clone)]
@@ -116,6 +117,23 @@ impl RunContext {
         self.call("run.say", json!({ "text": text }))
             .await
             .map(drop)
+    }
+
+    /// Says a text piece by piece, as it comes to be.
+    ///
+    /// ```
+    /// use mortise_plugin_api::prelude::*;
+    ///
+    /// async fn count(run: &RunContext) -> Result<()> {
+    ///     let mut text = run.text();
+    ///     for number in 1..=3 {
+    ///         text.write(&format!("{number} ")).await?;
+    ///     }
+    ///     text.end().await
+    /// }
+    /// ```
+    pub fn text(&self) -> TextWriter {
+        TextWriter::new(self.clone())
     }
 
     /// Shows the chunks of a model's answer as they come, and returns the whole answer.
@@ -222,7 +240,7 @@ impl RunContext {
         self.call("run.abort", Value::Null).await.map(drop)
     }
 
-    async fn call(&self, service: &str, payload: Value) -> Result<Value> {
+    pub(crate) async fn call(&self, service: &str, payload: Value) -> Result<Value> {
         self.backend.call(service, payload).await
     }
 }

@@ -1,8 +1,8 @@
 //! The tokio runtime of a library.
 //!
 //! Every library links a tokio of its own, which knows nothing of the host's. So each image starts
-//! one small runtime at the first async call and enters it round every poll; it stops with the
-//! last instance of the image, and starts again with a later one. Code that is linked into the
+//! one small runtime with its first instance and enters it round every poll and every drop; it
+//! stops with the last instance of the image, and starts again with a later one. Code that is linked into the
 //! host finds the host's runtime and needs none.
 
 use std::sync::{Mutex, PoisonError};
@@ -23,16 +23,16 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Instance(());
 
-/// Polls `poll` with a tokio runtime at hand.
-pub(crate) fn entered<T>(poll: impl FnOnce() -> T) -> T {
+/// Calls with a tokio runtime at hand.
+pub(crate) fn entered<T>(call: impl FnOnce() -> T) -> T {
     if Handle::try_current().is_ok() {
-        return poll();
+        return call();
     }
     let handle = handle();
     let guard: Option<EnterGuard<'_>> = handle.as_ref().map(Handle::enter);
-    let polled = poll();
+    let called = call();
     drop(guard);
-    polled
+    called
 }
 
 thread_local! {
@@ -60,7 +60,8 @@ fn handle() -> Option<Handle> {
 
 fn started() -> Option<Handle> {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-    if state.runtime.is_none() {
+    // Without an instance nobody would stop it.
+    if state.runtime.is_none() && state.instances > 0 {
         // Out of threads: the call goes on without a runtime, and only what needs one fails.
         state.runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -98,5 +99,20 @@ impl Drop for Instance {
                 runtime.shutdown_background();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_runtime_as_long_as_there_is_an_instance() {
+        let is_there = || entered(|| Handle::try_current().is_ok());
+        assert!(!is_there());
+        let instance = Instance::new();
+        assert!(is_there());
+        drop(instance);
+        assert!(!is_there());
     }
 }

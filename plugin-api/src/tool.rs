@@ -4,10 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::error::Result;
+use crate::endpoint::fitting;
+use crate::error::{Error, Result};
 use crate::event::ToolTarget;
 use crate::run::RunContext;
 use crate::time::millis;
@@ -34,7 +36,7 @@ use crate::time::millis;
 ///     }
 ///
 ///     async fn call(&self, _run: RunContext, arguments: Value) -> Result<Value> {
-///         let Addends { a, b } = serde_json::from_value(arguments)?;
+///         let Addends { a, b } = read_arguments(arguments)?;
 ///         Ok(json!({ "sum": a + b }))
 ///     }
 /// }
@@ -59,6 +61,20 @@ pub trait Tool: Send + Sync + 'static {
     /// Does the work. Dropped when the run is cancelled and the grace period is over.
     fn call(&self, run: RunContext, arguments: Value)
     -> impl Future<Output = Result<Value>> + Send;
+}
+
+/// The arguments of a call as a `T`.
+///
+/// The host has checked them against the tool's schema, which may allow more than the type holds: `2.0`
+/// is an integer to JSON Schema and no `u64`. What `serde_json::from_value` says would be an internal
+/// error, of which the model reads nothing.
+///
+/// # Errors
+/// `VALIDATION_FAILED` with the place and the reason, so that the model can call again.
+pub fn read_arguments<T: DeserializeOwned>(arguments: Value) -> Result<T> {
+    fitting(arguments, |wrong| {
+        Error::invalid(format!("The arguments do not fit: {wrong}"))
+    })
 }
 
 /// Name, description, schema and rules of a tool.

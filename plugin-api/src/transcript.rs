@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::error::Result;
+use crate::error::{Error, Result, failure_of};
 use crate::event::{ApprovalStatus, Event, ToolTarget};
 use crate::host::Host;
 use crate::message::{Item, Usage};
@@ -190,9 +190,8 @@ impl Transcript {
                 self.end = Some(RunEnd::Finished);
             }
             Event::RunError { error, .. } => {
-                let code = error["code"].as_str().unwrap_or("INTERNAL").to_owned();
-                let detail = error["detail"].as_str().unwrap_or_default();
-                let message = detail.trim_start_matches("Run failed: ").to_owned();
+                let code = error["code"].as_str().unwrap_or(Error::INTERNAL).to_owned();
+                let message = failure_of(error).to_owned();
                 self.end = Some(RunEnd::Failed { code, message });
             }
             Event::RunAborted { .. } => self.end = Some(RunEnd::Aborted),

@@ -7,6 +7,8 @@ mod fake;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use mortise_plugin_api::ffi::abi::stable::{ROption, RStr, RString};
@@ -37,6 +39,19 @@ impl Drop for Bomb {
     }
 }
 
+/// Spawns a task when it is dropped.
+struct Farewell;
+
+static FAREWELLS: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "this is what is tested")]
+        let _task = tokio::spawn(async {});
+        FAREWELLS.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 impl Plugin for Rogue {
     type Config = Config;
     const NAME: &'static str = "rogue";
@@ -56,6 +71,7 @@ impl Plugin for Rogue {
             })
             .tool(RogueTool)
             .tool(PanicsInInfo)
+            .tool(SaysFarewell)
             .model(RogueModel)
             .hook(RogueHook);
     }
@@ -104,10 +120,16 @@ impl Tool for RogueTool {
                 Some("refuse") => {
                     return Err(Error::new("CONFLICT", "not now")
                         .with_retryable(true)
+                        .with_status(423)
                         .with_context("shelf", 7)
                         .with_issue("/shelf", "is full"));
                 }
                 Some("log") => log_something(),
+                Some("leave a task") => {
+                    #[expect(clippy::disallowed_methods, reason = "this is what is tested")]
+                    let task = tokio::spawn(async { panic!("nobody waits for it") });
+                    assert!(task.await.is_err());
+                }
                 _ => {}
             }
             Ok(json!("done"))
@@ -138,6 +160,23 @@ impl Tool for PanicsInInfo {
     }
 }
 
+struct SaysFarewell;
+
+impl Tool for SaysFarewell {
+    fn info(&self) -> ToolInfo {
+        ToolInfo::new::<NoConfig>("farewell", "")
+    }
+
+    // Not an `async fn`: its values would be dropped by its last poll.
+    fn call(&self, _: RunContext, _: Value) -> impl Future<Output = Result<Value>> + Send {
+        let farewell = Farewell;
+        std::future::poll_fn(move |_| {
+            let _held = &farewell;
+            Poll::Ready(Ok(json!("done")))
+        })
+    }
+}
+
 struct RogueModel;
 
 impl Model for RogueModel {
@@ -150,7 +189,7 @@ impl Model for RogueModel {
         Ok(ChunkStream::new(futures_util::stream::poll_fn(move |_| {
             left -= 1;
             assert!(left > 0, "out of words");
-            std::task::Poll::Ready(Some(Ok(Chunk::text("word"))))
+            Poll::Ready(Some(Ok(Chunk::text("word"))))
         })))
     }
 }
@@ -260,6 +299,7 @@ fn an_error_crosses_with_all_it_knows() {
     assert_eq!(error.code(), Some("CONFLICT"));
     assert_eq!(error.message(), "not now");
     assert!(error.is_retryable());
+    assert_eq!(error.status(), 423);
     assert_eq!(error.context().unwrap()["shelf"], 7);
     assert_eq!(error.issues()[0].path, "/shelf");
 }
@@ -268,6 +308,47 @@ fn an_error_crosses_with_all_it_knows() {
 fn a_plugin_finds_a_tokio_runtime_where_the_host_has_none() {
     assert!(tokio::runtime::Handle::try_current().is_err());
     assert_eq!(call_tool("sleep"), Ok(json!("done")));
+}
+
+#[test]
+fn what_is_dropped_finds_the_runtime_too() {
+    let plugin = plugin(&json!({})).unwrap();
+    let called = plugin.tools()[2].call(FakeRun::object(), AbiBytes::from("{}".to_owned()));
+    assert!(block_on(called).into_result().is_ok());
+    assert_eq!(FAREWELLS.load(Ordering::SeqCst), 1);
+
+    let farewell = Farewell;
+    let chunks = futures_util::stream::poll_fn(move |_| {
+        let _held = &farewell;
+        Poll::Pending
+    });
+    drop(stream::body_to_abi(Body::from_stream(chunks)));
+    assert_eq!(FAREWELLS.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn bytes_whose_owner_panics_in_its_drop_end_nothing() {
+    struct Owner(Bomb);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            b"tick"
+        }
+    }
+    drop(AbiBytes::from(Bytes::from_owner(Owner(Bomb))));
+}
+
+#[test]
+fn a_panic_in_a_task_of_the_plugin_is_logged() {
+    assert_eq!(call_tool("leave a task"), Ok(json!("done")));
+    let logged = fake::logged("mortise_plugin_api::ffi::guard");
+    let [line] = &logged[..] else {
+        panic!("one line: {logged:?}");
+    };
+    assert!(line.contains("a task of the plugin panicked at plugin-api/tests/boundary.rs:"));
+    assert!(
+        line.ends_with(r#"nobody waits for it plugin="rogue""#),
+        "{line}"
+    );
 }
 
 #[test]

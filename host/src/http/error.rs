@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::plugin_response;
 use super::plugin_routes::Mounted;
-use crate::problem::{self, INTERNAL, MASKED};
+use crate::problem;
 use crate::schema;
 
 /// Why a request is not answered as it asked.
@@ -306,26 +306,21 @@ pub(super) fn json_response(status: StatusCode, body: &impl serde::Serialize) ->
 
 /// The response in place of an internal failure.
 pub(super) fn masked() -> Response {
-    thrown(&Error::internal(MASKED))
+    thrown(&Error::new(Error::INTERNAL, ""))
 }
 
 fn thrown(error: &Error) -> Response {
-    let code = problem::public_code(error);
-    let is_masked = code == INTERNAL;
-    let status = problem::code_info(code).status;
+    let error = &error.for_clients();
+    let (code, status) = (error.public_code(), error.status());
     let mut body = Map::new();
     body.insert("code".into(), code.into());
-    let message = if is_masked { MASKED } else { error.message() };
-    body.insert("message".into(), message.into());
+    body.insert("message".into(), error.message().into());
     body.insert("status".into(), status.into());
-    body.insert(
-        "retryable".into(),
-        (!is_masked && error.is_retryable()).into(),
-    );
-    if code == "VALIDATION_FAILED" || !is_masked && !error.issues().is_empty() {
+    body.insert("retryable".into(), error.is_retryable().into());
+    if code == "VALIDATION_FAILED" || !error.issues().is_empty() {
         body.insert("issues".into(), json!(public_issues(error)));
     }
-    if let Some(context) = problem::public_context(error) {
+    if let Some(context) = error.context() {
         body.insert("context".into(), Value::Object(context.clone()));
     }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -338,18 +333,15 @@ fn thrown(error: &Error) -> Response {
 
 /// When to come back, where the error tells.
 fn retry_after(error: &Error) -> Option<(HeaderName, HeaderValue)> {
-    let seconds = problem::public_context(error)?.get(problem::RETRY_AFTER)?;
+    let shown = error.for_clients();
+    let seconds = shown.context()?.get(problem::RETRY_AFTER)?;
     Some((RETRY_AFTER, HeaderValue::from(seconds.as_u64()?)))
 }
 
 /// What a mount may know of a thrown error.
 fn route_error(error: &Error) -> RouteError {
-    let code = problem::public_code(error);
-    let status = problem::code_info(code).status;
-    if code == INTERNAL {
-        return RouteError::new(status, &Error::new(INTERNAL, MASKED));
-    }
-    RouteError::new(status, error)
+    let error = error.for_clients();
+    RouteError::new(error.status(), &error)
 }
 
 fn public_issues(error: &Error) -> Vec<Issue> {
@@ -390,10 +382,10 @@ fn shortened(pointer: &str) -> Cow<'_, str> {
 
 /// Failures of the server are logged here, once; what a client did wrong is its own affair.
 fn log(error: &Error) {
-    let code = problem::public_code(error);
-    if code == INTERNAL {
+    let code = error.public_code();
+    if code == Error::INTERNAL {
         tracing::error!(%error, "the request failed");
-    } else if is_failure(problem::code_info(code).status) {
+    } else if is_failure(error.status()) {
         tracing::warn!(code, error = error.message(), "the request failed");
     } else {
         tracing::debug!(code, error = error.message(), "the request failed");

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use mortise_plugin_api::{Error, JobError, JobState, RunResult};
 use serde_json::Value;
 
-use crate::problem;
 use crate::runtime::RunEnd;
 use crate::schema::Schema;
 use crate::store::{JobChange, JobEnd, StoredJob};
@@ -129,15 +128,14 @@ fn backoff(first: u64, attempts: u32) -> u64 {
 
 /// An error as its owner reads it.
 fn shown(error: &Error) -> JobError {
-    let code = problem::public_code(error);
-    let message = if code == problem::INTERNAL {
-        problem::MASKED
-    } else {
-        error.message().trim_start_matches("Run failed: ")
-    };
+    let error = error.for_clients();
+    let message = error.message();
     JobError {
-        code: code.to_owned(),
-        message: message.to_owned(),
+        code: error.public_code().to_owned(),
+        message: message
+            .strip_prefix("Run failed: ")
+            .unwrap_or(message)
+            .to_owned(),
     }
 }
 
@@ -289,7 +287,7 @@ mod tests {
         let error = shown(&Error::internal("the password is 1234"));
         assert_eq!(
             (&*error.code, &*error.message),
-            ("INTERNAL", problem::MASKED)
+            ("INTERNAL", "Server request failed.")
         );
     }
 }

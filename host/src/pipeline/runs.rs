@@ -95,12 +95,9 @@ impl Pipeline {
                     shown.push(event);
                     continue;
                 }
-                match within(
-                    self.timeout,
-                    hook.capability.event(Arc::clone(run), event.clone()),
-                )
-                .await
-                {
+                let asked = hook.capability.event(Arc::clone(run), event.clone());
+                let verdict = within(self.timeout, asked).await;
+                match verdict.and_then(|verdict| verdict.on(&event)) {
                     Ok(EventVerdict::Keep) => shown.push(event),
                     Ok(EventVerdict::Replace(other)) => shown.push(other),
                     // A client would wait for it for ever.
@@ -131,9 +128,11 @@ impl Pipeline {
         let called = hook
             .capability
             .stage("release", Some(Arc::clone(run)), payload);
-        let released = within(self.timeout, called)
-            .await
-            .and_then(|answer| Ok(serde_json::from_slice::<Vec<Event>>(&answer)?));
+        let released = within(self.timeout, called).await.and_then(|answer| {
+            let events: Vec<Event> = serde_json::from_slice(&answer)?;
+            let events = events.into_iter();
+            events.map(|event| event.in_place_of(&held)).collect()
+        });
         match released {
             Ok(released) => Ok(released),
             Err(error) => {

@@ -94,6 +94,7 @@ impl RunAccess {
                 let Say { text } = serde_json::from_value(payload)?;
                 self.say(text).await.map(|()| Value::Null)
             }
+            "run.begin_text" => self.begin_text().await.map(Value::from),
             "run.generate" => {
                 let Generate { model, request } = serde_json::from_value(payload)?;
                 self.generate_shown(&model, request).await
@@ -126,15 +127,21 @@ impl RunAccess {
         }
     }
 
-    async fn say(&self, text: String) -> Result<()> {
+    /// The id of the text that begins.
+    async fn begin_text(&self) -> Result<String> {
         let message_id = self.engine.ids.message();
-        let timestamp = self.engine.clock.now_millis();
         let start = Event::TextMessageStart {
             message_id: message_id.clone(),
             role: "assistant".into(),
-            timestamp,
+            timestamp: self.engine.clock.now_millis(),
         };
         self.emit_checked(start).await?;
+        Ok(message_id)
+    }
+
+    async fn say(&self, text: String) -> Result<()> {
+        let timestamp = self.engine.clock.now_millis();
+        let message_id = self.begin_text().await?;
         let content = Event::TextMessageContent {
             message_id: message_id.clone(),
             delta: text,

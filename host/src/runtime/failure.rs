@@ -3,12 +3,11 @@
 use mortise_plugin_api::{Error, Issue, TemplateError};
 use serde_json::{Value, json};
 
-use crate::problem;
 use crate::schema;
 
 /// A step failed: as it stands in `STEP_ERROR`. Internal failures are told apart by nobody outside.
 pub(crate) fn of_step(error: &Error) -> Error {
-    if problem::public_code(error) == problem::INTERNAL {
+    if error.public_code() == Error::INTERNAL {
         Error::internal("Run stream step failed")
     } else {
         error.clone()

@@ -100,6 +100,9 @@ pub(super) fn answer(last_event: &[u8], run_id: &str) -> RunOutcome<RunResult> {
             let code = error["code"].as_str().unwrap_or("INTERNAL");
             let detail = error["detail"].as_str().unwrap_or_default();
             let mut failed = Error::new(code, detail);
+            if let Some(Ok(status)) = error["status"].as_u64().map(u16::try_from) {
+                failed = failed.with_status(status);
+            }
             for (key, value) in error["context"].as_object().into_iter().flatten() {
                 failed = failed.with_context(key.as_str(), value.clone());
             }

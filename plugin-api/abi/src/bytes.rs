@@ -1,6 +1,7 @@
 //! Bytes that cross without being copied.
 
 use std::ffi::c_void;
+use std::panic::{self, AssertUnwindSafe};
 use std::{fmt, slice};
 
 use abi_stable::StableAbi;
@@ -105,7 +106,12 @@ unsafe extern "C" fn release_nothing(_owner: *mut c_void) {}
 
 unsafe extern "C" fn release_bytes(owner: *mut c_void) {
     // SAFETY: `owner` came from `Box::into_raw` of a `Box<Bytes>` in `From<Bytes>`.
-    drop(unsafe { Box::from_raw(owner.cast::<Bytes>()) });
+    let bytes = unsafe { Box::from_raw(owner.cast::<Bytes>()) };
+    // Their owner may be a type of the author's whose drop panics, and so may what it panics with.
+    // The panic hook tells of it.
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(bytes))) {
+        std::mem::forget(payload);
+    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub struct Taken {
 /// Services of the host for one plugin instance.
 ///
 /// Named calls carry JSON: they are rare, and new ones need no new entry here. A host that does
-/// not know a name answers `NOT_IMPLEMENTED`.
+/// not know a name answers `UNAVAILABLE`.
 #[sabi_trait]
 pub trait HostServices: Send + Sync {
     fn instance(&self) -> RStr<'_>;

@@ -81,8 +81,11 @@ impl HostBackend for CrossedHost {
 impl RunBackend for CrossedRun {
     fn info(&self) -> RunInfo {
         serde_json::from_str(&self.0.info()).unwrap_or_else(|error| {
-            tracing::error!(%error, "what the host knows of a run cannot be read");
-            RunInfo::default()
+            tracing::error!(%error, "what the host knows of a run cannot be read: it is nobody's");
+            RunInfo {
+                principal: Principal::unreadable("run"),
+                ..RunInfo::default()
+            }
         })
     }
 
@@ -193,7 +196,8 @@ impl RequestBackend for CrossedRequest {
     }
 
     fn principal(&self) -> Option<Principal> {
-        serde_json::from_str(&self.0.principal().into_option()?).ok()
+        let told = self.0.principal().into_option()?;
+        Some(principal_of(&told, self.id()))
     }
 
     fn body(&self) -> &[u8] {
@@ -203,5 +207,31 @@ impl RequestBackend for CrossedRequest {
     fn client_ip(&self) -> Option<IpAddr> {
         let address = Ipv6Addr::from(self.0.client().octets);
         (!address.is_unspecified()).then(|| address.to_canonical())
+    }
+}
+
+/// Who asks, as the host tells it. What cannot be read is nobody, and never an anonymous client: that
+/// may own something.
+fn principal_of(told: &str, request_id: &str) -> Principal {
+    serde_json::from_str(told).unwrap_or_else(|error| {
+        tracing::error!(%error, "who asks cannot be read: the request is nobody's");
+        Principal::unreadable(request_id)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_principal_that_cannot_be_read_is_nobody_and_not_anonymous() {
+        let ann = Principal::new("ann");
+        let told = serde_json::to_string(&ann).unwrap();
+        assert_eq!(principal_of(&told, "req_1"), ann);
+        for told in ["", "{}", r#"{"tenant":"default"}"#, r#"{"subject":7}"#] {
+            let nobody = principal_of(told, "req_1");
+            assert!(!nobody.is_shared(), "{nobody:?}");
+            assert_ne!(nobody, principal_of(told, "req_2"));
+        }
     }
 }

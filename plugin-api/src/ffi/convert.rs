@@ -33,6 +33,8 @@ struct Details {
     issues: Vec<Issue>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     refusal: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
 }
 
 pub fn error_to_abi(error: Error) -> AbiError {
@@ -43,8 +45,9 @@ pub fn error_to_abi(error: Error) -> AbiError {
         context,
         issues,
         refusal,
+        status,
     } = error;
-    let details = if context.is_none() && issues.is_empty() && !refusal {
+    let details = if context.is_none() && issues.is_empty() && !refusal && status.is_none() {
         RString::new()
     } else {
         let context = context.map(|context| *context);
@@ -52,6 +55,7 @@ pub fn error_to_abi(error: Error) -> AbiError {
             context,
             issues,
             refusal,
+            status,
         };
         serde_json::to_string(&details).unwrap_or_default().into()
     };
@@ -78,7 +82,10 @@ pub fn error_from_abi(error: AbiError) -> Error {
         own = own.with_issue(issue.path, issue.message);
     }
     own.refusal = details.refusal;
-    own
+    match details.status {
+        Some(status) => own.with_status(status),
+        None => own,
+    }
 }
 
 // === limits ===

@@ -11,7 +11,7 @@ use std::sync::Once;
 use std::task::{Context, Poll};
 
 use super::abi::{AbiError, AbiFuture, AbiResult};
-use super::convert;
+use super::{convert, telemetry};
 use crate::backend::BoxFuture;
 use crate::error::{Error, Result};
 use crate::runtime;
@@ -49,20 +49,26 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
     Error::new(Error::PANIC, message).with_retryable(false)
 }
 
-/// Keeps what panics under [`guarded`] off the standard error: it is told in the error instead.
-pub fn install_panic_hook() {
+/// Keeps what panics off the standard error. Under [`guarded`] it is told in the error; elsewhere,
+/// as in a task that the plugin has spawned, it is logged.
+pub fn install_panic_hook(plugin: &'static str) {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if DEPTH.get() == 0 {
+            let is_guarded = DEPTH.get() > 0;
+            if !is_guarded && !telemetry::is_bridged() {
                 return previous(info);
             }
             let place = info.location().map_or_else(String::new, |place| {
                 format!(" at {}:{}:{}", place.file(), place.line(), place.column())
             });
             let text = payload_text(info.payload());
-            LAST.set(Some(format!("panicked{place}: {text}")));
+            if is_guarded {
+                LAST.set(Some(format!("panicked{place}: {text}")));
+            } else {
+                tracing::error!(plugin, "a task of the plugin panicked{place}: {text}");
+            }
         }));
     });
 }
@@ -120,7 +126,8 @@ impl<T> Drop for Safe<T> {
     fn drop(&mut self) {
         let value = &mut self.0;
         // SAFETY: this is the drop of the owner, after which nobody can see the value.
-        if let Err(error) = guarded(|| unsafe { ManuallyDrop::drop(value) }) {
+        let dropped = guarded(|| runtime::entered(|| unsafe { ManuallyDrop::drop(value) }));
+        if let Err(error) = dropped {
             tracing::error!(error = error.message(), "a drop in a plugin panicked");
         }
     }
@@ -149,7 +156,7 @@ where
             Err(panic) => Err(panic),
         };
         let ended = self.inner.take();
-        let dropped = guarded(|| drop(ended));
+        let dropped = guarded(|| runtime::entered(|| drop(ended)));
         let value = result.and_then(|value| guarded(|| (self.convert)(value))?);
         Poll::Ready(match (value, dropped) {
             (Ok(value), Ok(())) => AbiResult::ROk(value),
@@ -187,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_error_with_message_and_place() {
-        install_panic_hook();
+        install_panic_hook("guard");
         let error = guarded(|| panic!("the shelf is empty")).unwrap_err();
         assert!(error.is_panic());
         assert!(error.message().contains("guard.rs"), "{error}");
@@ -202,7 +209,7 @@ mod tests {
                 panic!("again");
             }
         }
-        install_panic_hook();
+        install_panic_hook("guard");
         let error = guarded(|| panic::panic_any(Bomb)).unwrap_err();
         assert!(error.is_panic());
     }
@@ -215,7 +222,7 @@ mod tests {
                 panic!("in drop");
             }
         }
-        install_panic_hook();
+        install_panic_hook("guard");
         drop(Safe::new(Bomb));
     }
 }

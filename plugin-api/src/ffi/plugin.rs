@@ -19,13 +19,13 @@ use crate::runtime::Instance;
 
 /// The root module's `config_schema`.
 pub extern "C" fn config_schema<P: Plugin>() -> RString {
-    guard::install_panic_hook();
+    guard::install_panic_hook(P::NAME);
     info_text(schema_of::<P::Config>)
 }
 
 /// The root module's `create`.
 pub extern "C" fn create<P: Plugin>(request: CreateRequest) -> AbiResult<PluginObject> {
-    guard::install_panic_hook();
+    guard::install_panic_hook(P::NAME);
     guard::call(|| {
         let CreateRequest {
             instance,

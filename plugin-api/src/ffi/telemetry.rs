@@ -21,6 +21,9 @@ use super::abi::{self, FieldValue, HOST_SPAN, NO_SPAN, TelemetryObject};
 /// Whether this image is the host's own: its events need no bridge.
 static HOST_IMAGE: AtomicBool = AtomicBool::new(false);
 
+/// Whether the events of this image go over the bridge.
+static BRIDGED: AtomicBool = AtomicBool::new(false);
+
 /// Says that this image is the host's. A plugin that is linked in would otherwise make the bridge
 /// the host's own subscriber, and each event would go in a circle.
 pub fn this_image_is_the_host() {
@@ -35,8 +38,17 @@ pub(crate) fn install(telemetry: TelemetryObject) {
     }
     INSTALLED.call_once(|| {
         // Fails where the image has a subscriber already: then its owner has other plans.
-        let _ = dispatcher::set_global_default(Dispatch::new(Bridge::new(telemetry)));
+        let bridge = Dispatch::new(Bridge::new(telemetry));
+        BRIDGED.store(
+            dispatcher::set_global_default(bridge).is_ok(),
+            Ordering::Relaxed,
+        );
     });
+}
+
+/// Whether the events of this image go over the bridge.
+pub(super) fn is_bridged() -> bool {
+    BRIDGED.load(Ordering::Relaxed)
 }
 
 /// The host's filter changed: ask again which callsites are wanted.

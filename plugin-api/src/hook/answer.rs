@@ -102,7 +102,7 @@ pub enum StepEndAnswer {
 pub enum EventVerdict {
     /// It is shown as it is.
     Keep,
-    /// This one is shown instead.
+    /// This one is shown instead. In the place of the end of a run, one of the same type.
     Replace(Event),
     /// It is not shown and takes no number.
     Drop,
@@ -120,6 +120,22 @@ impl GuardVerdict {
     pub fn refuse(status: u16, error: &str, message: &str) -> Result<Self, Error> {
         let body = serde_json::json!({ "error": error, "message": message });
         Ok(Self::Respond(Response::json(&body)?.with_status(status)))
+    }
+}
+
+// === impl EventVerdict ===
+
+impl EventVerdict {
+    /// The verdict on this event, if it may be given.
+    #[doc(hidden)]
+    pub fn on(self, event: &Event) -> Result<Self> {
+        match self {
+            Self::Replace(other) => {
+                let other = other.in_place_of(std::slice::from_ref(event))?;
+                Ok(Self::Replace(other))
+            }
+            other => Ok(other),
+        }
     }
 }
 

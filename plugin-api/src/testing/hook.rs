@@ -120,15 +120,17 @@ impl LoadedHook {
         if !is_among(&self.info.events, &event) {
             return Ok(EventVerdict::Keep);
         }
-        Arc::clone(&self.hook)
-            .event(self.run.context(), event)
-            .await
+        let hook = Arc::clone(&self.hook);
+        let verdict = hook.event(self.run.context(), event.clone()).await?;
+        verdict.on(&event)
     }
 
     /// [`Stage::Event`], at the end of a part of which events were held.
     pub async fn release(&self, held: Vec<Event>) -> Result<Vec<Event>> {
         self.needs(Stage::Event);
-        self.call("release", true, &held).await
+        let released: Vec<Event> = self.call("release", true, &held).await?;
+        let released = released.into_iter();
+        released.map(|event| event.in_place_of(&held)).collect()
     }
 
     /// [`Stage::AfterRun`].

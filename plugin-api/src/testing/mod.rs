@@ -102,7 +102,7 @@
 //!     }
 //!
 //!     async fn call(&self, _run: RunContext, arguments: Value) -> Result<Value> {
-//!         let Book { title } = serde_json::from_value(arguments)?;
+//!         let Book { title } = read_arguments(arguments)?;
 //!         if !self.0.state_compare_and_set(&title, None, json!(self.0.now_millis())).await? {
 //!             return Err(Error::new("CONFLICT", "the book is lent already"));
 //!         }

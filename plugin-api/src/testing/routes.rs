@@ -8,7 +8,6 @@ use super::FakeRequest;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::mount::{MethodMismatch, Mount, Prefix, Slashes};
-use crate::problem::Problem;
 use crate::response::Response;
 use crate::route_error::RouteError;
 
@@ -66,32 +65,22 @@ pub(super) fn find<'a>(
 
 /// An error as a client of this mount reads it.
 pub(super) fn answer(mount: &Mount, error: &Error) -> Response {
-    // What has no code is nobody's business outside.
-    let masked = Error::new("INTERNAL", "Server request failed.");
-    let shown = match error.code() {
-        Some(code) if code != Error::PANIC => error,
-        _ => &masked,
-    };
+    let shown = error.for_clients();
     match &mount.render_error {
-        Some(render) => render(&route_error(shown)),
-        None => plain(shown),
+        Some(render) => render(&RouteError::new(shown.status(), &shown)),
+        None => plain(&shown),
     }
 }
 
-fn route_error(error: &Error) -> RouteError {
-    let (status, _) = Problem::meaning(error.code().unwrap_or_default());
-    RouteError::new(status, error)
-}
-
 fn plain(error: &Error) -> Response {
-    let shown = route_error(error);
+    let shown = RouteError::new(error.status(), error);
     let mut body = json!({
         "code": shown.code,
         "message": shown.message,
         "status": shown.status,
         "retryable": error.is_retryable(),
     });
-    if shown.code == "VALIDATION_FAILED" {
+    if shown.code == "VALIDATION_FAILED" || !shown.issues.is_empty() {
         body["issues"] = json!(shown.issues);
     }
     if let Some(context) = shown.context {
@@ -150,6 +139,14 @@ mod tests {
         assert_eq!(body, expected);
         let blocked = Error::new("GUARDRAIL_INPUT_BLOCKED", "not that");
         assert_eq!(answer(&Mount::at_base(), &blocked).status(), 422);
+        let lent = Error::new("BOOK_LENT", "lent").with_status(409);
+        let response = answer(&Mount::at_base(), &lent);
+        assert_eq!(response.status(), 409);
+        let body: serde_json::Value = response.into_body().json().await.unwrap();
+        assert_eq!(
+            (&body["code"], &body["status"]),
+            (&json!("BOOK_LENT"), &json!(409))
+        );
         let hidden = answer(&Mount::at_base(), &Error::internal("hunter2"));
         assert_eq!(hidden.status(), 500);
         assert!(!hidden.into_body().text().await.unwrap().contains("hunter2"));

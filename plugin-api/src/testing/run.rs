@@ -116,14 +116,20 @@ impl FakeRun {
         Ok(())
     }
 
-    fn say(&self, text: &str) {
+    /// The id of the text that begins.
+    fn begin_text(&self) -> String {
         let message_id = self.shared.id("msg");
-        let timestamp = self.shared.now_millis();
         self.push(Event::TextMessageStart {
             message_id: message_id.clone(),
             role: "assistant".to_owned(),
-            timestamp,
+            timestamp: self.shared.now_millis(),
         });
+        message_id
+    }
+
+    fn say(&self, text: &str) {
+        let timestamp = self.shared.now_millis();
+        let message_id = self.begin_text();
         self.push(Event::TextMessageContent {
             message_id: message_id.clone(),
             delta: text.to_owned(),
@@ -341,6 +347,7 @@ impl RunBackend for FakeRun {
             }
             match service {
                 "run.say" => self.say(payload["text"].as_str().unwrap_or_default()),
+                "run.begin_text" => return Ok(self.begin_text().into()),
                 "run.abort" => {
                     self.record.cancelled.send_replace(true);
                 }

@@ -285,10 +285,15 @@ impl Telemetry for FakeTelemetry {
         LOG.lock().unwrap().callsite(callsite).level <= 3
     }
 
+    #[expect(clippy::print_stderr, reason = "this is where tests look for panics")]
     fn event(&self, callsite: u64, fields: RSlice<'_, Field<'_>>, span: u64) {
         let mut log = LOG.lock().unwrap();
         let callsite = log.callsite(callsite);
         let line = format!("event in {}:{}", log.place(span), text(&callsite, &fields));
+        if callsite.level == 1 {
+            // The panic of a test is told here too, as that of a plugin's task is.
+            eprintln!("{line}");
+        }
         log.push(&callsite, line);
     }
 

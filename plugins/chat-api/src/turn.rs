@@ -136,7 +136,7 @@ impl Turn {
             }
             let event = match self.events.next().await {
                 Some(Ok(numbered)) => numbered.event,
-                Some(Err(error)) => return Shown::Failed(error.message().to_owned()),
+                Some(Err(error)) => return Shown::Failed(error.for_clients().message().to_owned()),
                 None => {
                     let message = "The server stopped, or keeps no events (store.streams).";
                     return Shown::Failed(message.to_owned());

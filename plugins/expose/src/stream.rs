@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{
-    ApprovalStatus, EventWriter, Problem, SubAgentEvent, ToolCallRef, Transcript, TranscriptCall,
+    ApprovalStatus, EventWriter, SubAgentEvent, ToolCallRef, Transcript, TranscriptCall,
 };
 
 use crate::exposure::Exposure;
@@ -125,14 +125,10 @@ fn shown(event: &Event, transcript: &Transcript) -> Option<(&'static str, Value)
     })
 }
 
-fn code_of(error: &Error) -> &str {
-    error.code().unwrap_or("INTERNAL")
-}
-
 /// An error as it stands at the end of a stream.
 fn told(error: &Error) -> Value {
-    let code = code_of(error);
-    let status = problem::shown_status(code, Problem::meaning(code).0);
+    let code = error.public_code();
+    let status = problem::shown_status(code, error.status());
     if !problem::is_handled(code) {
         return json!({
             "status": status, "code": "INTERNAL", "category": "internal", "retriable": false,
@@ -168,7 +164,7 @@ impl Frames {
 
     /// The end of a stream that failed.
     async fn fail(&mut self, error: &Error) -> Result<()> {
-        if !problem::is_handled(code_of(error)) {
+        if !problem::is_handled(error.public_code()) {
             tracing::error!(run_id = self.run_id, %error, "a streamed run failed");
         }
         self.send("error", json!({ "error": told(error) })).await

@@ -124,7 +124,7 @@ impl Tool for McpTool {
                 result::of_tool(server, line.ask(&run, ask).await?)
             }
             Kind::ListResources => {
-                let Page { cursor } = serde_json::from_value(arguments)?;
+                let Page { cursor } = read_arguments(arguments)?;
                 let is_first = cursor.is_none();
                 let params = page(cursor);
                 let listed = line
@@ -147,14 +147,14 @@ impl Tool for McpTool {
                 result::of_list(server, list)
             }
             Kind::ReadResource => {
-                let OfResource { uri } = serde_json::from_value(arguments)?;
+                let OfResource { uri } = read_arguments(arguments)?;
                 let params = ReadResourceRequestParams::new(uri);
                 let ask =
                     |peer: rmcp::Peer<_>| async move { peer.read_resource_once(params).await };
                 result::of_resource(server, line.ask(&run, ask).await?)
             }
             Kind::ListPrompts => {
-                let Page { cursor } = serde_json::from_value(arguments)?;
+                let Page { cursor } = read_arguments(arguments)?;
                 let params = page(cursor);
                 let ask =
                     |peer: rmcp::Peer<_>| async move { peer.list_prompts(Some(params)).await };
@@ -163,7 +163,7 @@ impl Tool for McpTool {
                 result::of_list(server, list)
             }
             Kind::GetPrompt => {
-                let OfPrompt { name, arguments } = serde_json::from_value(arguments)?;
+                let OfPrompt { name, arguments } = read_arguments(arguments)?;
                 let params = GetPromptRequestParams::new(name).with_arguments(arguments);
                 let ask = |peer: rmcp::Peer<_>| async move { peer.get_prompt_once(params).await };
                 result::of_prompt(server, line.ask(&run, ask).await?)

@@ -23,7 +23,7 @@ impl Tool for Add {
     }
 
     async fn call(&self, _run: RunContext, arguments: Value) -> Result<Value> {
-        let Addends { a, b } = serde_json::from_value(arguments)?;
+        let Addends { a, b } = read_arguments(arguments)?;
         let sum = sum(&a, &b).ok_or_else(|| Error::invalid("the sum is too large"))?;
         Ok(json!({ "sum": sum }))
     }

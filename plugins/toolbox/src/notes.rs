@@ -74,7 +74,7 @@ impl Tool for Remember {
     }
 
     async fn call(&self, _run: RunContext, arguments: Value) -> Result<Value> {
-        let Arguments { note } = serde_json::from_value(arguments)?;
+        let Arguments { note } = read_arguments(arguments)?;
         let count = self.notebook.add(&note).await?;
         Ok(json!({ "remembered": note, "notes": count }))
     }

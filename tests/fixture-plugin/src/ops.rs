@@ -17,6 +17,9 @@ pub(crate) fn mount() -> Mount {
         .endpoint(Endpoint::get("/ops-conflict", |_| async {
             Err(Error::new("CONFLICT", "Typed endpoint error").with_context("k", 1))
         }))
+        .endpoint(Endpoint::get("/ops-lent", |_| async {
+            Err(Error::new("BOOK_LENT", "The book is lent already.").with_status(409))
+        }))
 }
 
 async fn thing(call: EndpointCall) -> Result<Response> {

@@ -24,6 +24,9 @@ pub(crate) fn mount() -> Mount {
         .endpoint(Endpoint::get("/throw", |_| async {
             Err(Error::internal("endpoint exploded"))
         }))
+        .endpoint(Endpoint::get("/lent", |_| async {
+            Err(Error::new("BOOK_LENT", "The book is lent already.").with_status(409))
+        }))
         .endpoint(Endpoint::get("/open", |_| async { Ok(Response::text("open")) }).public())
 }
 

@@ -137,7 +137,11 @@ impl Agent for Orator {
     async fn run(&self, run: RunContext, input: Vec<Item>) -> Result<RunResult> {
         let script = script(&input);
         let whole = script.say.concat();
-        run.say(&whole).await?;
+        let mut text = run.text();
+        for piece in &script.say {
+            text.write(piece).await?;
+        }
+        text.end().await?;
         Ok(RunResult::text(whole.as_str()).with_structured(json!({ "said": [whole, 5] })))
     }
 }

@@ -56,6 +56,19 @@ fn a_typed_error_of_an_endpoint_is_shown_and_an_untyped_one_is_not() {
 }
 
 #[test]
+fn an_error_of_an_endpoint_may_have_a_status_of_its_own() {
+    let server = target("a");
+
+    let lent = server.get("/api/ops-lent").send().expect(409).json();
+
+    let expected = json!({
+        "code": "BOOK_LENT", "message": "The book is lent already.", "status": 409,
+        "retryable": false,
+    });
+    assert_eq!(lent, expected);
+}
+
+#[test]
 fn a_plugin_sees_every_run_whether_it_is_streamed_or_not() {
     let server = target("a");
     let last = || {

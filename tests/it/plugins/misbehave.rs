@@ -7,7 +7,7 @@ use integration_tests::{Ended, Reply, Server, ServerBuilder};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{SCRIPTED, SOON, assert_code, kinds, only, plain};
+use crate::support::{SCRIPTED, SOON, assert_code, kinds, only, plain, text_of};
 
 /// A server whose plugin goes wrong as `config` says, and agents with its tool and its model.
 fn misbehaving(config: &str) -> ServerBuilder {
@@ -107,6 +107,40 @@ fn a_panic_in_the_middle_of_a_response_cuts_that_response_alone() {
         failed.is_some_and(|line| line.contains("\"plugin\":\"bad\"")),
         "{log}"
     );
+}
+
+#[test]
+fn bytes_of_a_response_that_panic_when_they_are_dropped_end_nothing() {
+    let mut server = panicking_in("endpoint_bytes");
+    let pid = server.pid();
+
+    for _ in 0..3 {
+        let reply = server.get("/api/misbehave").send().expect(200);
+        assert_eq!(reply.text(), "tick");
+    }
+
+    assert_unharmed(&mut server, pid);
+}
+
+#[test]
+fn a_panic_in_a_task_of_a_plugin_is_an_error_in_the_log() {
+    let mut server = panicking_in("endpoint_task");
+    let pid = server.pid();
+
+    let reply = server.get("/api/misbehave").send().expect(200);
+    assert_eq!(reply.text(), "part whole");
+
+    let log = server.wait_for_log("misbehaving in EndpointTask");
+    let line = log.lines().find(|line| line.contains("EndpointTask"));
+    let line = line.unwrap_or_else(|| panic!("it is there: {log}"));
+    for said in [
+        "\"level\":\"ERROR\"",
+        "\"plugin\":\"misbehaving\"",
+        "lib.rs:",
+    ] {
+        assert!(line.contains(said), "no {said} in {line}");
+    }
+    assert_unharmed(&mut server, pid);
 }
 
 #[test]
@@ -513,4 +547,35 @@ fn an_observer_that_hangs_is_told_the_next_and_does_not_hold_up_the_end() {
 
     assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
     assert!(ended.log.contains("stopped"), "{}", ended.log);
+}
+
+#[test]
+fn a_plugin_cannot_make_up_the_end_of_a_run() {
+    let server = misbehaving("").start();
+
+    let said = server.stream("forger", "go").finish();
+
+    assert!(
+        text_of(&said).starts_with("the event is not a well-formed RUN_FINISHED"),
+        "{said:?}"
+    );
+    assert_eq!(only(&said, "RUN_FINISHED")["agentName"], "forger");
+}
+
+#[test]
+fn a_hook_cannot_make_up_the_end_of_a_run_nor_take_it_away() {
+    let honest = misbehaving("").start().stream("plain", "hi").finish();
+    for forge in ["replace", "release", "swallow"] {
+        let server = misbehaving(&format!("forge = \"{forge}\"")).start();
+
+        let frames = server.stream("plain", "hi").finish();
+
+        assert_eq!(
+            only(&frames, "RUN_FINISHED")["agentName"],
+            "plain",
+            "{forge}"
+        );
+        assert_eq!(text_of(&frames), text_of(&honest));
+        server.wait_for_log("skipped a hook that failed");
+    }
 }

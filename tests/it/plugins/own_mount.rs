@@ -123,6 +123,9 @@ fn every_refusal_is_said_in_its_form() {
     let untyped = asks("POST", "/own/json").body("{}").send();
     assert_rendered(&untyped, 415, "UNSUPPORTED_MEDIA_TYPE", "Only JSON.");
 
+    let lent = asks("GET", "/own/lent").send();
+    assert_rendered(&lent, 409, "BOOK_LENT", "The book is lent already.");
+
     let thrown = asks("GET", "/own/throw").send();
     assert_rendered(&thrown, 500, "INTERNAL", "Server request failed.");
 }

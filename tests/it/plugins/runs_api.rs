@@ -636,6 +636,10 @@ fn media_are_fetched_from_where_they_may_be_and_not_from_where_a_redirect_leads(
                 Some("/moved") => {
                     "302 Found\r\nlocation: /picture\r\ncontent-length: 0\r\n\r\n".to_owned()
                 }
+                Some("/folder/moved") => {
+                    "302 Found\r\nlocation: ../picture\r\ncontent-length: 0\r\n\r\n".to_owned()
+                }
+                Some("/lost") => "302 Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
                 _ => format!(
                     "302 Found\r\nlocation: http://localhost:{port}/picture\r\ncontent-length: 0\r\n\r\n"
                 ),
@@ -650,7 +654,7 @@ fn media_are_fetched_from_where_they_may_be_and_not_from_where_a_redirect_leads(
         asks(&server, "", &json!({ "message": "hi", "media": media })).send()
     };
 
-    for path in ["picture", "moved"] {
+    for path in ["picture", "moved", "folder/moved"] {
         let run = with(&format!("http://127.0.0.1:{port}/{path}"))
             .expect(200)
             .json();
@@ -679,6 +683,9 @@ fn media_are_fetched_from_where_they_may_be_and_not_from_where_a_redirect_leads(
     ] {
         assert_problem(&with(&address), 400, "invalid-request");
     }
+    let lost = with(&format!("http://127.0.0.1:{port}/lost")).expect(400);
+    let said = "redirects without saying where to";
+    assert!(lost.text().contains(said), "{}", lost.text());
 }
 
 /// A reader as simple as can be: each read is taken for whole events.

@@ -1,8 +1,40 @@
 //! `POST /{agent}/run`, answered with an event stream.
 
+use integration_tests::Frame;
 use serde_json::json;
 
-use crate::support::{kinds, only, target, text_of};
+use crate::support::{kinds, only, plain, target, text_of};
+
+#[test]
+fn what_a_coded_agent_says_in_pieces_is_one_message() {
+    let speaker = "[[plugins.load]]\nname = \"fixture\"\nlibrary = \"fixture_plugin\"\n\
+                   config = { speaker = true }";
+    let server = plain(speaker).start();
+
+    let script = json!({ "say": ["one", "", ", two"] }).to_string();
+    let frames = server.stream("orator", &script).finish();
+
+    let is_text = |frame: &&Frame| frame.kind().starts_with("TEXT_MESSAGE_");
+    let said: Vec<_> = frames.iter().filter(is_text).collect();
+    let told: Vec<_> = said.iter().map(|frame| frame.kind()).collect();
+    assert_eq!(
+        told,
+        [
+            "TEXT_MESSAGE_START",
+            "TEXT_MESSAGE_CONTENT",
+            "TEXT_MESSAGE_CONTENT",
+            "TEXT_MESSAGE_END",
+        ]
+    );
+    assert_eq!(text_of(&frames), "one, two");
+    let id = said[0].json()["messageId"].clone();
+    assert!(id.as_str().is_some_and(|id| id.starts_with("msg_")), "{id}");
+    for frame in said {
+        let frame = frame.json();
+        assert_eq!(frame["messageId"], id);
+        assert!(frame["timestamp"].as_u64() > Some(0), "{frame}");
+    }
+}
 
 #[test]
 fn a_streamed_text_is_shown_in_order() {

@@ -19,6 +19,13 @@ pub(crate) fn mount(config: Config) -> Mount {
 async fn misbehave(config: Config) -> Result<Response> {
     config.panic_at(Place::Endpoint);
     config.hang_at(Spot::Endpoint).await;
+    if let Some(bomb) = config.bomb_at(Place::EndpointBytes) {
+        return Ok(Response::new(200).with_body(Bytes::from_owner(bomb)));
+    }
+    if config.panic_in == Some(Place::EndpointTask) {
+        #[expect(clippy::disallowed_methods, reason = "this is what is tested")]
+        let _task = tokio::spawn(async move { config.panic_at(Place::EndpointTask) });
+    }
     Ok(Response::stream("text/plain", move |writer| async move {
         writer.write("part").await?;
         let _last_words = LastWords;

@@ -4,6 +4,7 @@
 
 mod agent;
 mod endpoint;
+mod forger;
 mod hook;
 mod model;
 mod place;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use mortise_plugin_api::prelude::*;
 
+use crate::forger::Forge;
 use crate::place::{Bomb, Hang, Place, Spot};
 
 /// The plugin.
@@ -32,6 +34,8 @@ pub struct Config {
     pub hang_in: Option<Spot>,
     /// In which way.
     pub hang: Hang,
+    /// How a hook makes up the end of a run; not at all by default.
+    pub forge: Option<Forge>,
 }
 
 impl Plugin for Misbehaving {
@@ -54,6 +58,7 @@ impl Plugin for Misbehaving {
             .agent(agent::Misbehaving::new(config))
             .agent(agent::Tokio)
             .agent(agent::Late)
+            .agent(forger::Forger)
             .model(model::Panicky::new(config))
             .tool(tool::Misbehave::new(config))
             .tool(tool::BadResult)
@@ -61,6 +66,9 @@ impl Plugin for Misbehaving {
             .mount(endpoint::mount(config));
         if let Some(hook) = hook::Misplaced::new(config) {
             registrar.hook(hook);
+        }
+        if let Some(forge) = config.forge {
+            registrar.hook(forger::Forging(forge));
         }
     }
 

@@ -65,6 +65,10 @@ pub enum Place {
     Endpoint,
     /// After the first chunk of an endpoint's response.
     EndpointStream,
+    /// When the bytes of an endpoint's response are dropped.
+    EndpointBytes,
+    /// In a task that an endpoint has spawned.
+    EndpointTask,
 }
 
 /// In which way to hang.
@@ -103,6 +107,12 @@ pub enum Spot {
 /// Panics when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Bomb;
+
+impl AsRef<[u8]> for Bomb {
+    fn as_ref(&self) -> &[u8] {
+        b"tick"
+    }
+}
 
 impl Drop for Bomb {
     fn drop(&mut self) {

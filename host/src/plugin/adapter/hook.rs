@@ -6,7 +6,9 @@ use bytes::Bytes;
 use mortise_plugin_abi::stable::{RBox, ROption, RStr};
 use mortise_plugin_abi::{HookObject, Observation, Observation_NE};
 use mortise_plugin_api::ffi::convert;
-use mortise_plugin_api::{Event, EventVerdict, GuardVerdict, HookInfo, ObservedPhase, Result};
+use mortise_plugin_api::{
+    Event, EventVerdict, GuardVerdict, HookInfo, ObservedPhase, Result, Stage,
+};
 
 use super::kept;
 use crate::config::nearest;
@@ -29,7 +31,7 @@ impl HookAdapter {
         instance: Arc<Instance>,
     ) -> Result<Self, LoadError> {
         let info = super::info(instance.name(), "a hook", &object.info())?;
-        warn_of_misspelt(instance.name(), &info);
+        warn_of_mistakes(instance.name(), &info);
         Ok(Self {
             info,
             object,
@@ -119,7 +121,7 @@ impl HookCapability for HookAdapter {
 }
 
 /// Warns of what a hook would wait for in vain.
-fn warn_of_misspelt(plugin: &str, hook: &HookInfo) {
+fn warn_of_mistakes(plugin: &str, hook: &HookInfo) {
     for (name, near) in misspelt(hook) {
         tracing::warn!(
             plugin,
@@ -127,6 +129,27 @@ fn warn_of_misspelt(plugin: &str, hook: &HookInfo) {
             hook.name
         );
     }
+    for (list, stage) in filters_nothing(hook) {
+        tracing::warn!(
+            plugin,
+            "the hook '{}' sets `{list}`, which filters nothing without the stage `{}`: observers \
+             take what `observes` names, the stage `event` what `events` names",
+            hook.name,
+            stage.as_str()
+        );
+    }
+}
+
+/// The lists of a hook that are for a stage which it does not have.
+fn filters_nothing(hook: &HookInfo) -> Vec<(&'static str, Stage)> {
+    let lists = [
+        ("events", Stage::Event, &hook.events),
+        ("observes", Stage::Observe, &hook.observes),
+    ];
+    let idle = lists
+        .into_iter()
+        .filter(|(_, stage, names)| !names.is_empty() && !hook.stages.contains(stage));
+    idle.map(|(list, stage, _)| (list, stage)).collect()
 }
 
 /// The names that are nearly one that the server knows. Any other may be an event of a plugin.
@@ -166,6 +189,16 @@ fn logged_name(stage: &'static str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_for_a_stage_that_the_hook_does_not_have_filters_nothing() {
+        let hook = HookInfo::new("watcher").events(&["STEP_START"]);
+        let observer = hook.clone().on(Stage::Observe).observes(&["request"]);
+        assert_eq!(filters_nothing(&observer), [("events", Stage::Event)]);
+        let filter = hook.on(Stage::Event).observes(&["request"]);
+        assert_eq!(filters_nothing(&filter), [("observes", Stage::Observe)]);
+        assert_eq!(filters_nothing(&filter.on(Stage::Observe)), []);
+    }
 
     #[test]
     fn a_name_that_is_nearly_an_event_is_misspelt_and_another_is_a_plugins_own() {

@@ -4,7 +4,6 @@ use mortise_plugin_api::{Error, Result, ToolErrorAnswer, ToolErrorKind, ToolErro
 use serde_json::{Value, json};
 
 use super::{CallOutcome, Execution, PendingCall};
-use crate::problem::{self, INTERNAL};
 use crate::runtime::agents::AgentKind;
 
 /// Why a call failed, before anybody has decided what becomes of that.
@@ -29,7 +28,7 @@ pub(super) enum Ended {
 impl Execution<'_> {
     pub(super) fn execution_error(&self, error: Error) -> CallError {
         // What was not said for others stays inside: it may be what a database said.
-        let code = Some(problem::public_code(&error)).filter(|&code| code != INTERNAL);
+        let code = Some(error.public_code()).filter(|&code| code != Error::INTERNAL);
         let message = if code.is_some() {
             error.message().to_owned()
         } else {
@@ -88,7 +87,7 @@ impl Execution<'_> {
 impl CallError {
     /// The cause as others may know it.
     fn shown(&self) -> Error {
-        if problem::public_code(&self.cause) == INTERNAL {
+        if self.cause.public_code() == Error::INTERNAL {
             return Error::tool(self.message.as_str());
         }
         self.cause.clone().with_message(self.message.as_str())

@@ -23,6 +23,7 @@ OUTLIVES = {"/api/sessions/{sessionId}/runs"}
 DEPENDS = (
     b"Structured output was requested",
     b"model does not accept",
+    b"model does not support",
     b"the sum is too large",
     b'"field":"media[',
     b"holds no new message",

@@ -48,17 +48,9 @@ impl Names {
     }
 }
 
-/// Refuses a request that a page may have sent which has no business here.
-pub(super) fn check(
-    names: &Names,
-    cors: Option<&Cors>,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<(), Failure> {
-    let called = match headers.get(HOST) {
-        Some(host) => host.to_str().unwrap_or_default(),
-        None => uri.authority().map_or("", Authority::as_str),
-    };
+/// Refuses a request by a name that a page may have led here.
+pub(super) fn check_name(names: &Names, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+    let called = called(uri, headers);
     // Without a name, it was no browser.
     if !called.is_empty() && !host_of(called).is_some_and(|host| names.have(&host)) {
         return Err(forbidden(
@@ -67,9 +59,19 @@ pub(super) fn check(
              the proxy before it in server.trusted_proxies.",
         ));
     }
+    Ok(())
+}
+
+/// Refuses a request of a page that has no business here.
+pub(super) fn check_origin(
+    cors: Option<&Cors>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Failure> {
     let Some(origin) = headers.get(ORIGIN) else {
         return Ok(());
     };
+    let called = called(uri, headers);
     let of_page = origin.to_str().unwrap_or_default().split_once("://");
     let is_own = of_page.is_some_and(|(_, page)| page.eq_ignore_ascii_case(called));
     if is_own || cors.is_some_and(|cors| cors.may_call(origin)) {
@@ -78,6 +80,14 @@ pub(super) fn check(
     Err(forbidden(
         "Pages of this origin may not call the server; server.cors.origins names those that may.",
     ))
+}
+
+/// What the client calls the server, with the port; empty where it calls it nothing.
+fn called<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    match headers.get(HOST) {
+        Some(host) => host.to_str().unwrap_or_default(),
+        None => uri.authority().map_or("", Authority::as_str),
+    }
 }
 
 /// The name without the port.
@@ -102,7 +112,11 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(ORIGIN, HeaderValue::from_static(origin));
         }
-        check(names, None, &Uri::from_static("/"), &headers).is_ok()
+        let uri = Uri::from_static("/");
+        let named = check_name(names, &uri, &headers);
+        named
+            .and_then(|()| check_origin(None, &uri, &headers))
+            .is_ok()
     }
 
     #[test]
@@ -146,6 +160,8 @@ mod tests {
     #[test]
     fn without_a_host_it_was_no_browser() {
         let names = Names::of(&Server::default());
-        assert!(check(&names, None, &Uri::from_static("/"), &HeaderMap::new()).is_ok());
+        let (uri, headers) = (Uri::from_static("/"), HeaderMap::new());
+        assert!(check_name(&names, &uri, &headers).is_ok());
+        assert!(check_origin(None, &uri, &headers).is_ok());
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::AUTHORIZATION;
 use mortise_plugin_api::{Error, GuardVerdict, Principal, RequestKind};
 
 use super::auth::Entry;
@@ -116,10 +115,7 @@ async fn let_in(
                 .map_err(|_| Error::internal("the mount took too long to authenticate"))??;
             let principal = match verdict {
                 GuardVerdict::Authenticated(principal) => {
-                    // With this header, browsers ask first.
-                    if !request.headers.contains_key(AUTHORIZATION) {
-                        state.check_page(&request.uri, &request.headers)?;
-                    }
+                    state.check_own(&principal, &request.uri, &request.headers)?;
                     principal
                 }
                 GuardVerdict::Respond(answer) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Uri};
 use mortise_plugin_api::Principal;
 
@@ -186,13 +187,32 @@ impl HttpState {
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Entry, Failure> {
         let entry = self.door.check(headers, &self.pipeline)?;
         if !self.door.is_locked() && !self.pipeline.authenticate() {
-            self.check_page(uri, headers)?;
+            pages::check_name(&self.names, uri, headers)?;
+            self.check_origin(uri, headers)?;
         }
         Ok(entry)
     }
 
-    /// Refuses a request that a page may have sent which has no business here.
-    pub(super) fn check_page(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
-        pages::check(&self.names, self.cors.as_ref(), uri, headers)
+    /// Lets a request go on that a mount has let in.
+    ///
+    /// A page can send one without credentials, and one with cookies; with any header of its own, the
+    /// browser asks first.
+    pub(super) fn check_own(
+        &self,
+        principal: &Principal,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), Failure> {
+        if *principal == Principal::anonymous() {
+            pages::check_name(&self.names, uri, headers)?;
+        }
+        if headers.contains_key(AUTHORIZATION) {
+            return Ok(());
+        }
+        self.check_origin(uri, headers)
+    }
+
+    fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+        pages::check_origin(self.cors.as_ref(), uri, headers)
     }
 }

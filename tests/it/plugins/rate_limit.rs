@@ -55,7 +55,7 @@ fn runs(headers: &str) -> String {
     let body = r#"{"input":"hi"}"#;
     let run = |last: &str| {
         format!(
-            "POST /api/plain/run HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+            "POST /api/plain/run HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              {headers}{last}content-length: {}\r\n\r\n{body}",
             body.len()
         )
@@ -175,7 +175,8 @@ name = "request-log"
     // It never answers: nothing but the end of the connection frees the place.
     let body = r#"{"input":"hi"}"#;
     let mut asking = TcpStream::connect(server.address()).expect("the server accepts");
-    let head = "POST /api/misbehaving/run HTTP/1.1\r\nhost: x\r\ncontent-type: application/json";
+    let head =
+        "POST /api/misbehaving/run HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
     write!(
         asking,
         "{head}\r\ncontent-length: {}\r\n\r\n{body}",

@@ -180,6 +180,16 @@ fn input() -> Value {
                     "content": message_content(),
                 },
             },
+            {
+                "description": "A message without a role is the user's.",
+                "type": "object",
+                "required": ["type", "content"],
+                "properties": {
+                    "type": { "const": "message" },
+                    "role": false,
+                    "content": message_content(),
+                },
+            },
         ],
     });
     json!({ "anyOf": [{ "type": "string" }, one, { "type": "array", "items": one }] })
@@ -234,6 +244,27 @@ fn part() -> Value {
     json!({
         "description": "A part of a message, such as {\"type\":\"text\",\"text\":\"hi\"}. What is \
                         of no type that the server knows is kept as it is.",
+        "type": "object",
+        "required": ["type"],
+        "anyOf": [
+            {
+                "required": ["text"],
+                "properties": { "type": { "const": "text" }, "text": { "type": "string" } },
+            },
+            {
+                "required": ["text", "visibility"],
+                "properties": {
+                    "type": { "const": "reasoning" },
+                    "text": { "type": "string" },
+                    "visibility": { "enum": ["summary", "full"] },
+                },
+            },
+            {
+                "properties": {
+                    "type": { "type": "string", "not": { "enum": ["text", "reasoning"] } },
+                },
+            },
+        ],
     })
 }
 

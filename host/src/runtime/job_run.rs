@@ -54,7 +54,7 @@ impl Runtime {
         run_id: Arc<str>,
     ) -> Result<Coming, RunEnd> {
         let agent = self.agent(agent).map_err(RunEnd::Impossible)?;
-        let admitted = self.admit(&request, &caller.principal).await;
+        let admitted = self.admit(&caller.principal).await;
         admitted.map_err(RunEnd::Failed)?;
         request.claimed_id = Some(run_id);
         let run = self.open(agent, request, caller, AnswerKind::Stream);

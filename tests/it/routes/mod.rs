@@ -4,6 +4,7 @@ mod abort;
 mod agents;
 mod conversations;
 mod errors;
+mod gone;
 mod resume;
 mod run;
 mod runs;

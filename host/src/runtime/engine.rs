@@ -279,6 +279,16 @@ impl Engine {
         });
     }
 
+    /// The run is over: nobody finds it any more, readers see its end, and what waits for
+    /// [`cancel`](ActiveRun::cancel) in a plugin ends with it. A second time changes nothing.
+    pub(crate) fn close(&self, run: &Arc<ActiveRun>, failure: Option<String>) {
+        // Before readers see the end: a conversation whose stream has ended has no active run.
+        self.active.remove(run);
+        run.log.end(failure);
+        // Last: a run that is cancelled before its end was aborted.
+        run.cancel.cancel();
+    }
+
     /// The event that a failed run ends with.
     pub(crate) fn run_error(&self, run: &ActiveRun, error: &Error) -> Event {
         let (id, agent) = (&run.id, &run.agent.name);

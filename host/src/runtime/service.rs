@@ -547,7 +547,6 @@ struct LastResort {
 impl Drop for LastResort {
     fn drop(&mut self) {
         let Self { engine, run } = self;
-        engine.active.remove(run);
         if run.log.has_ended() {
             return;
         }
@@ -565,7 +564,7 @@ impl Drop for LastResort {
         // It is stored without anybody waiting for it.
         drop(engine.store.finish_run(&run.id, finish));
         run.log.show_last_words(last_words);
-        run.log.end(Some(failed.message().to_owned()));
+        engine.close(run, Some(failed.message().to_owned()));
     }
 }
 

@@ -3,6 +3,7 @@
 mod abort;
 mod agents;
 mod conversations;
+mod duration;
 mod errors;
 mod gone;
 mod resume;

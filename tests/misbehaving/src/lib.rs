@@ -5,6 +5,7 @@
 mod agent;
 mod endpoint;
 mod hook;
+mod lingering;
 mod model;
 mod place;
 mod tool;
@@ -32,6 +33,8 @@ pub struct Config {
     pub hang_in: Option<Spot>,
     /// In which way.
     pub hang: Hang,
+    /// Whether to ask for everything in an event hook.
+    pub ask_in_event: bool,
 }
 
 impl Plugin for Misbehaving {
@@ -54,13 +57,18 @@ impl Plugin for Misbehaving {
             .agent(agent::Misbehaving::new(config))
             .agent(agent::Tokio)
             .agent(agent::Late)
+            .agent(lingering::LingeringAgent)
             .model(model::Panicky::new(config))
             .tool(tool::Misbehave::new(config))
             .tool(tool::BadResult)
             .tool(tool::Leaky)
+            .tool(lingering::LingeringTool)
             .mount(endpoint::mount(config));
         if let Some(hook) = hook::Misplaced::new(config) {
             registrar.hook(hook);
+        }
+        if config.ask_in_event {
+            registrar.hook(lingering::Asking);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod abort;
 mod agents;
+mod at_once;
 mod conversations;
 mod duration;
 mod errors;

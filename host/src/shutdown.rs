@@ -46,17 +46,21 @@ impl Tasks {
 
     /// What a future comes to, which runs to its end also when whoever waits for it goes: what was
     /// begun is not left half done. `None` where the end of the grace period came first.
-    pub(crate) async fn complete<T: Send + 'static>(
+    pub(crate) fn complete<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
+    ) -> impl Future<Output = Option<T>> + Send {
         let (sender, receiver) = oneshot::channel();
-        self.begin(async move {
-            // Nobody may be waiting any more.
-            let _ = sender.send(future.await);
-        })
-        .await;
-        receiver.await.ok()
+        // In a box at once: whoever waits needs no room for it.
+        let future = Box::pin(future);
+        async move {
+            self.begin(async move {
+                // Nobody may be waiting any more.
+                let _ = sender.send(future.await);
+            })
+            .await;
+            receiver.await.ok()
+        }
     }
 
     /// Cancelled once the server is told to stop.

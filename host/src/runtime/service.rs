@@ -473,13 +473,16 @@ impl Runtime {
     }
 
     /// Does something to its end, also when whoever asks for it goes.
-    pub(crate) async fn complete<T: Send + 'static>(
+    pub(crate) fn complete<T: Send + 'static>(
         &self,
         future: impl Future<Output = RunOutcome<T>> + Send + 'static,
-    ) -> RunOutcome<T> {
+    ) -> impl Future<Output = RunOutcome<T>> + Send {
         let future = future.instrument(tracing::Span::current());
-        let completed = self.engine.tasks.complete(future).await;
-        completed.unwrap_or_else(|| Err(Error::unavailable("The server is stopping.")))
+        let completed = self.engine.tasks.complete(future);
+        async move {
+            let completed = completed.await;
+            completed.unwrap_or_else(|| Err(Error::unavailable("The server is stopping.")))
+        }
     }
 
     /// Does a run: most short ones never wait, and cost no switch of tasks.

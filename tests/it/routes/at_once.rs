@@ -1,7 +1,7 @@
 //! Many who want the same at the same time: one of them gets it, and all are answered.
 
 use std::sync::Barrier;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use integration_tests::{Reply, Request};
 use serde_json::json;
@@ -20,7 +20,7 @@ fn at_once(requests: Vec<Request>) -> Vec<Reply> {
             })
         };
         let sending: Vec<_> = requests.into_iter().map(send).collect();
-        let answers = sending.into_iter().map(|it| it.join());
+        let answers = sending.into_iter().map(ScopedJoinHandle::join);
         answers.map(|it| it.expect("it is answered")).collect()
     })
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,6 +36,34 @@ impl Tasks {
         self.tracker.spawn(async move {
             dropping.run_until_cancelled_owned(future).await;
         });
+    }
+
+    /// Runs a future to its end, as [`spawn`](Self::spawn) does. It begins in the task of whoever asks,
+    /// and moves to a task of its own when it has to wait: what never does costs no switch of tasks.
+    pub(crate) async fn begin(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let mut future = Box::pin(future);
+        if futures_util::poll!(&mut future).is_pending() {
+            self.spawn(future);
+        }
+    }
+
+    /// What a future comes to, which runs to its end also when whoever waits for it goes: what was
+    /// begun is not left half done. `None` where the end of the grace period came first.
+    pub(crate) fn complete<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = Option<T>> + Send {
+        let (sender, receiver) = oneshot::channel();
+        // In a box at once: whoever waits needs no room for it.
+        let future = Box::pin(future);
+        async move {
+            self.begin(async move {
+                // Nobody may be waiting any more.
+                let _ = sender.send(future.await);
+            })
+            .await;
+            receiver.await.ok()
+        }
     }
 
     /// Cancelled once the server is told to stop.
@@ -88,6 +117,38 @@ mod tests {
         assert!(!tasks.are_over());
         assert_eq!(tasks.close_and_wait(Duration::from_secs(5)).await, 0);
         assert!(tasks.are_over());
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_done_though_nobody_waits_and_a_shutdown_waits_for_it() {
+        let tasks = Tasks::new();
+        assert_eq!(tasks.complete(async { 5 }).await, Some(5));
+
+        let (go, going) = oneshot::channel::<()>();
+        let (sender, mut done) = oneshot::channel();
+        let begun = tasks.complete(async move {
+            going.await.unwrap();
+            sender.send("done").unwrap();
+        });
+        let mut begun = Box::pin(begun);
+        assert!(futures_util::poll!(&mut begun).is_pending());
+        drop(begun);
+        let stopped = tasks.close_and_wait(Duration::from_secs(5));
+        let mut stopped = Box::pin(stopped);
+        assert!(futures_util::poll!(&mut stopped).is_pending());
+        go.send(()).unwrap();
+        assert_eq!(stopped.await, 0);
+        assert_eq!(done.try_recv(), Ok("done"));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_what_is_dropped_is_told() {
+        let tasks = Tasks::new();
+        let waiting = tasks.complete(std::future::pending::<()>());
+        let mut waiting = Box::pin(waiting);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(tasks.close_and_wait(Duration::ZERO).await, 1);
+        assert_eq!(waiting.await, None);
     }
 
     #[tokio::test]

@@ -101,8 +101,9 @@ impl RunContext {
 
     /// Shows an event to whoever watches the run.
     ///
-    /// Events appear in the order of these calls. Waits only while the run's queue is full. Fails
-    /// with `ABORTED` once the run has ended.
+    /// Events appear in the order of these calls. Waits only while the run's queue is full. Once the run
+    /// has ended, this and all that asks something of it fails with `ABORTED`, but for
+    /// [`history`](Self::history) and [`abort`](Self::abort).
     pub async fn emit(&self, event: Event) -> Result<()> {
         self.backend.emit(event).await
     }
@@ -203,12 +204,14 @@ impl RunContext {
         )?)
     }
 
-    /// Whether the run is being cancelled.
+    /// Whether the run is being cancelled, or has ended.
     pub fn is_cancelled(&self) -> bool {
         self.backend.is_cancelled()
     }
 
-    /// Resolves when the run is being cancelled. What is awaited after that has a second to end.
+    /// Resolves when the run is being cancelled: it was aborted, or took too long. What is awaited after
+    /// that has a second to end. At the latest it resolves at the end of the run, for tasks that must not
+    /// outlive it.
     pub async fn cancelled(&self) {
         self.backend.cancelled().await;
     }

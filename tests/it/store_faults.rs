@@ -1,10 +1,9 @@
 //! A database that cannot be written, or is none: what the server says, and that nothing is lost.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use integration_tests::{Server, ServerBuilder, SseReader};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 
-use crate::support::{eventually, kinds};
+use crate::support::{Holder, database, eventually, kinds};
 
 const CONFIG: &str = r#"
 [runs]
@@ -41,10 +40,6 @@ tools = ["trace"]
 [agents.speaker]
 model = "fixture/speaker"
 "#;
-
-fn database(server: &Server) -> PathBuf {
-    server.folder().join("data/mortise.db")
-}
 
 #[track_caller]
 fn run(server: &Server, conversation: &str) -> String {
@@ -196,38 +191,6 @@ fn what_people_say_is_for_nobody_else_to_read() {
     let _ = run(&server, "after");
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640, "it was chosen");
-}
-
-/// Another program that holds the database until it is told to let go.
-struct Holder(Child);
-
-impl Holder {
-    fn lock(database: &Path) -> Self {
-        let script = "import sqlite3, sys\n\
-                      held = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
-                      held.execute('begin immediate')\n\
-                      print('held', flush=True)\n\
-                      sys.stdin.readline()\n\
-                      held.execute('rollback')\n";
-        let mut child = Command::new("python3")
-            .args(["-c", script])
-            .arg(database)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Python is installed");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped"))
-            .read_line(&mut line)
-            .expect("it says that it holds");
-        assert_eq!(line.trim(), "held");
-        Self(child)
-    }
-
-    fn let_go(mut self) {
-        let _ = self.0.stdin.take().expect("it is piped").write_all(b"\n");
-        assert!(self.0.wait().is_ok_and(|it| it.success()));
-    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! What many tests start from.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::{fs, thread, time::Duration};
 
 use integration_tests::{Frame, Server, ServerBuilder, fixture::Target, plugin_dir, workspace};
@@ -71,6 +74,45 @@ pub(crate) fn only(frames: &[Frame], kind: &str) -> Value {
 #[track_caller]
 pub(crate) fn assert_code(body: &Value, code: &str) {
     assert_eq!(body["code"], code, "{body}");
+}
+
+/// The database of a server that keeps it where it does by default.
+pub(crate) fn database(server: &Server) -> PathBuf {
+    server.folder().join("data/mortise.db")
+}
+
+/// Another program that holds the database until it is told to let go.
+pub(crate) struct Holder(Child);
+
+impl Holder {
+    #[track_caller]
+    pub(crate) fn lock(database: &Path) -> Self {
+        let script = "import sqlite3, sys\n\
+                      held = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
+                      held.execute('begin immediate')\n\
+                      print('held', flush=True)\n\
+                      sys.stdin.readline()\n\
+                      held.execute('rollback')\n";
+        let mut child = Command::new("python3")
+            .args(["-c", script])
+            .arg(database)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python is installed");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("it is piped"))
+            .read_line(&mut line)
+            .expect("it says that it holds");
+        assert_eq!(line.trim(), "held");
+        Self(child)
+    }
+
+    #[track_caller]
+    pub(crate) fn let_go(mut self) {
+        let _ = self.0.stdin.take().expect("it is piped").write_all(b"\n");
+        assert!(self.0.wait().is_ok_and(|it| it.success()));
+    }
 }
 
 /// Every Rust file of the workspace: its path from the root, and its text.

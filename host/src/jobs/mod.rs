@@ -133,8 +133,7 @@ impl Jobs {
                     .with_issue("/outputSchema", error.to_string())
             })?;
         }
-        let shared = &self.shared;
-        if !shared.store.keeps_jobs() {
+        if !self.shared.store.keeps_jobs() {
             return Err(Error::unavailable(
                 "Jobs cannot be kept: `store.url` is \"none\".",
             ));
@@ -143,6 +142,15 @@ impl Jobs {
         self.runtime.check(&request.run.agent, &run.into())?;
 
         let stored = self.accepted(&request, from)?;
+        let jobs = self.clone();
+        // Also when whoever asks goes: somebody has to be told that there is a job.
+        self.runtime
+            .complete(async move { jobs.store(stored).await })
+            .await
+    }
+
+    async fn store(&self, stored: StoredJob) -> RunOutcome<Job> {
+        let shared = &self.shared;
         let job = stored.job.clone();
         let most = shared.section.max_queued;
         let has_room = shared.store.enqueue_job(stored, most).await;

@@ -25,7 +25,7 @@ pub(crate) struct Place {
     pub(crate) step: u32,
     pub(crate) message_id: Option<String>,
     pub(crate) tool_call_id: Option<String>,
-    /// An event hook cannot emit: it would wait for itself.
+    /// What an event hook shows would wait for the hook itself.
     pub(crate) in_event_stage: bool,
 }
 
@@ -68,19 +68,31 @@ impl RunAccess {
         Self { engine, run, place }
     }
 
-    async fn emit_checked(&self, event: Event) -> Result<()> {
+    /// Whether a plugin may show anything here.
+    fn check_place(&self) -> Result<()> {
         if self.place.in_event_stage {
             return Err(Error::bad_request(
-                "an event hook cannot emit: answer `Replace`, or hold and release",
+                "an event hook shows nothing itself: it cannot emit, say, generate, call a tool or run \
+                 an agent; answer `Replace`, hold and release, or use `generate_chunks`",
             ));
         }
+        self.check_alive()
+    }
+
+    fn check_alive(&self) -> Result<()> {
         if self.run.log.is_closed() {
-            self.run.meters.event_was_late();
-            return Err(Error::aborted(format!(
-                "the run '{}' has ended",
-                self.run.id
-            )));
+            let message = format!("the run '{}' has ended", self.run.id);
+            return Err(Error::aborted(message));
         }
+        Ok(())
+    }
+
+    async fn emit_checked(&self, event: Event) -> Result<()> {
+        self.check_place().inspect_err(|error| {
+            if error.code() == Some(Error::ABORTED) {
+                self.run.meters.event_was_late();
+            }
+        })?;
         let event = event.emitted(self.engine.clock.now_millis())?;
         self.engine.emit(&self.run, event).await?;
         // What the plugin does next, and how long it takes, is not known here.
@@ -96,15 +108,18 @@ impl RunAccess {
             }
             "run.begin_text" => self.begin_text().await.map(Value::from),
             "run.generate" => {
+                self.check_place()?;
                 let Generate { model, request } = serde_json::from_value(payload)?;
                 self.generate_shown(&model, request).await
             }
             "run.call_tool" => {
+                self.check_place()?;
                 let CallTool { name, arguments } = serde_json::from_value(payload)?;
                 let outcome = self.call_tool(&name, &arguments).await?;
                 Ok(serde_json::to_value(outcome)?)
             }
             "run.agent" => {
+                self.check_place()?;
                 let RunAgent {
                     agent,
                     input,
@@ -167,9 +182,6 @@ impl RunAccess {
     }
 
     async fn run_agent(&self, agent: &str, asked: Asked) -> Result<RunResult> {
-        if self.place.in_event_stage {
-            return Err(Error::bad_request("an event hook cannot run an agent"));
-        }
         let parent = Parent {
             run: Arc::clone(&self.run),
             call_id: self.place.tool_call_id.clone(),
@@ -253,6 +265,8 @@ impl RunServices for RunAccess {
         mut request: ModelRequest,
     ) -> BoxFuture<'static, Result<ChunkStream>> {
         Box::pin(async move {
+            // It is shown to nobody, so that an event hook may ask a model what it thinks of an event.
+            self.check_alive()?;
             let entry = self
                 .engine
                 .agents

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::agents::{AgentSpec, ToolEntry};
 use super::api::{Caller, RunRequest, RunUsage};
 use super::checkpoint::{CallMark, CallProgress, Happened, RequestedApproval};
+use super::engine::Engine;
 use super::lineage::Lineage;
 use super::log::EventLog;
 use super::usage::Spent;
@@ -87,6 +88,12 @@ struct Waiting {
 pub(crate) struct WaitingApproval {
     pub(crate) tool: String,
     pub(crate) requested: RequestedApproval,
+}
+
+/// A run that others find as long as this is there; it has ended with it at the latest.
+pub(crate) struct Entered {
+    engine: Arc<Engine>,
+    run: Arc<ActiveRun>,
 }
 
 /// All runs that are alive, by id and by conversation.
@@ -327,6 +334,24 @@ impl<T> Drop for Delivery<T> {
             // The run may have ended.
             let _ = sender.send(value);
         }
+    }
+}
+
+// === impl Entered ===
+
+impl Entered {
+    pub(crate) fn new(engine: &Arc<Engine>, run: &Arc<ActiveRun>) -> Self {
+        engine.active.insert(run);
+        Self {
+            engine: Arc::clone(engine),
+            run: Arc::clone(run),
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.engine.close(&self.run, None);
     }
 }
 

@@ -52,33 +52,39 @@ impl Runtime {
 
     /// Cancels a job and aborts its run; whether it had not ended.
     pub(crate) async fn cancel_job(&self, id: &str, by: &Arc<Principal>) -> RunOutcome<bool> {
-        let engine = &self.engine;
-        let end = JobEnd {
-            state: JobState::Cancelled,
-            now: engine.clock.now_millis(),
-            result: None,
-            error: None,
-            has_listeners: engine.pipeline.hears_of_jobs(),
-        };
-        let cancelled = engine.store.change_job(id, JobChange::Cancel(end)).await;
-        let Some(cancelled) = cancelled.map_err(internal)? else {
-            return Ok(false);
-        };
-        let state = cancelled.job.state.as_str();
-        engine.metrics.job_ended(&cancelled.job.agent, state);
-        let run_id: Option<Arc<str>> = cancelled.job.run.map(Arc::from);
-        if let Some(run) = run_id.as_ref().and_then(|id| engine.active.get(id)) {
-            run.cancel.cancel();
-        }
-        engine.audit("cancel_job", by, run_id.as_ref(), json!({ "jobId": id }));
-        engine.job_news.send_replace(());
-        Ok(true)
+        let engine = Arc::clone(&self.engine);
+        let (id, by) = (id.to_owned(), Arc::clone(by));
+        self.complete(async move { engine.cancel_job(&id, &by).await })
+            .await
     }
 }
 
 // === impl Engine ===
 
 impl Engine {
+    async fn cancel_job(&self, id: &str, by: &Arc<Principal>) -> RunOutcome<bool> {
+        let end = JobEnd {
+            state: JobState::Cancelled,
+            now: self.clock.now_millis(),
+            result: None,
+            error: None,
+            has_listeners: self.pipeline.hears_of_jobs(),
+        };
+        let cancelled = self.store.change_job(id, JobChange::Cancel(end)).await;
+        let Some(cancelled) = cancelled.map_err(internal)? else {
+            return Ok(false);
+        };
+        let state = cancelled.job.state.as_str();
+        self.metrics.job_ended(&cancelled.job.agent, state);
+        let run_id: Option<Arc<str>> = cancelled.job.run.map(Arc::from);
+        if let Some(run) = run_id.as_ref().and_then(|id| self.active.get(id)) {
+            run.cancel.cancel();
+        }
+        self.audit("cancel_job", by, run_id.as_ref(), json!({ "jobId": id }));
+        self.job_news.send_replace(());
+        Ok(true)
+    }
+
     /// The run of the last attempt, where anybody knows of it.
     async fn known_run(&self, job: &StoredJob) -> RunOutcome<Option<Arc<str>>> {
         let Some(run_id) = &job.job.run else {

@@ -7,7 +7,7 @@ use mortise_plugin_api::{Error, Item, Principal, RunResult, ToolErrorMode, Usage
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::store::EventBatch;
 
@@ -87,6 +87,13 @@ pub(crate) struct Streamed {
 /// What a run cost, once it has ended well.
 pub(crate) type RunUsage = Arc<OnceLock<Usage>>;
 
+/// A run that answers with JSON, while somebody waits for it.
+pub(crate) struct Awaited {
+    /// Dropped before the answer, it aborts the run, which may still end in order in its own task.
+    pub(super) gone: DropGuard,
+    pub(super) answer: oneshot::Receiver<RunOutcome<RunResult>>,
+}
+
 /// A streamed run of code of this process.
 pub(crate) struct Watched {
     pub(crate) run_id: Arc<str>,
@@ -95,6 +102,18 @@ pub(crate) struct Watched {
     pub(crate) gone: Option<CancellationToken>,
     /// What the run comes to.
     pub(crate) result: oneshot::Receiver<RunOutcome<RunResult>>,
+}
+
+// === impl Awaited ===
+
+impl Awaited {
+    /// Waits for what the run comes to.
+    pub(crate) async fn answer(self) -> RunOutcome<RunResult> {
+        let Self { gone, answer } = self;
+        let result = answer.await;
+        gone.disarm();
+        result.unwrap_or_else(|_| Err(Error::internal("the run's task was lost")))
+    }
 }
 
 /// How an agent looks from outside.

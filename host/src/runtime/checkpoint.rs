@@ -143,7 +143,13 @@ pub(crate) fn progress_of_calls(
         let CallMark { call_id, happened } = serde_json::from_str(mark)?;
         let call = calls.entry(call_id).or_default();
         match happened {
-            Happened::ApprovalRequested(requested) => call.requested = Some(requested),
+            // Another attempt, with other arguments: nothing of the one before stands for it.
+            Happened::ApprovalRequested(requested) => {
+                *call = CallProgress {
+                    requested: Some(requested),
+                    ..CallProgress::default()
+                };
+            }
             Happened::Decided(decision) => call.decision = Some(decision),
             Happened::ApprovalEnded(end) => call.shown = Some(end),
             Happened::ClientAwaited(until) => call.awaited = Some(until),
@@ -161,44 +167,46 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn marks_come_back_as_they_were() {
-        let requested = RequestedApproval {
-            arguments: json!({ "path": "/" }),
+    fn requested(path: &str) -> Happened {
+        Happened::ApprovalRequested(RequestedApproval {
+            arguments: json!({ "path": path }),
             meta: None,
             requested_at: 4,
             expires: Until::At(5),
-        };
-        let decision = Decision {
+        })
+    }
+
+    fn approved() -> Decision {
+        Decision {
             approved: true,
             note: Some("fine".into()),
             actor_id: None,
-        };
+        }
+    }
+
+    fn marks<const N: usize>(call_id: &str, happened: [Happened; N]) -> [String; N] {
+        happened.map(|happened| {
+            let call_id = call_id.to_owned();
+            serde_json::to_string(&CallMark { call_id, happened }).unwrap()
+        })
+    }
+
+    #[test]
+    fn marks_come_back_as_they_were() {
+        let decision = approved();
         let happened = [
-            Happened::ApprovalRequested(requested),
+            requested("/"),
             Happened::Decided(decision.clone()),
             Happened::ApprovalEnded(ApprovalEnd::Decided(decision.clone())),
             Happened::Started,
         ];
-        let marks = happened.map(|happened| {
-            serde_json::to_string(&CallMark {
-                call_id: "call_1".into(),
-                happened,
-            })
-            .unwrap()
-        });
+        let marks_of_first = marks("call_1", happened);
         let other = [
             Happened::ClientAwaited(Until::Never),
             Happened::ClientAnswered(Err("no".into())),
         ];
-        let other = other.map(|happened| {
-            serde_json::to_string(&CallMark {
-                call_id: "call_2".into(),
-                happened,
-            })
-            .unwrap()
-        });
-        let calls = progress_of_calls(&[&marks[..], &other[..]].concat()).unwrap();
+        let other = marks("call_2", other);
+        let calls = progress_of_calls(&[&marks_of_first[..], &other[..]].concat()).unwrap();
         let first = &calls["call_1"];
         assert_eq!(first.requested.as_ref().unwrap().expires, Until::At(5));
         assert!(first.is_started && first.ended.is_none());
@@ -206,5 +214,23 @@ mod tests {
         let second = &calls["call_2"];
         assert_eq!(second.awaited, Some(Until::Never));
         assert_eq!(second.client_result, Some(Err("no".into())));
+    }
+
+    #[test]
+    fn an_approval_stands_for_no_later_attempt() {
+        let happened = [
+            requested("/old"),
+            Happened::Decided(approved()),
+            Happened::ApprovalEnded(ApprovalEnd::Decided(approved())),
+            Happened::Started,
+            Happened::ClientAnswered(Ok(json!(1))),
+            requested("/new"),
+        ];
+        let calls = progress_of_calls(&marks("call_1", happened)).unwrap();
+        let call = &calls["call_1"];
+        let arguments = &call.requested.as_ref().unwrap().arguments;
+        assert_eq!(*arguments, json!({ "path": "/new" }));
+        assert!(call.decision.is_none() && call.shown.is_none());
+        assert!(!call.is_started && call.client_result.is_none());
     }
 }

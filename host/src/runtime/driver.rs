@@ -56,25 +56,34 @@ pub(crate) async fn drive(
     begin: Begin,
 ) -> Result<RunResult> {
     let driver = Driver { engine, run };
-    let worked = match engine.limits.max_duration.limit() {
-        None => driver.work(begin).await,
-        Some(limit) => {
-            let lived = engine.clock.now_millis().saturating_sub(run.created_at);
-            let left = limit.saturating_sub(Duration::from_millis(lived));
-            match tokio::time::timeout(left, driver.work(begin)).await {
-                Ok(worked) => worked,
-                Err(_) => Err(Error::timeout(format!(
-                    "The run took longer than {limit:?}."
-                ))),
-            }
-        }
+    let (worked, is_overdue) = match engine.limits.max_duration.limit() {
+        None => (driver.work(begin).await, false),
+        Some(limit) => driver.work_within(limit, begin).await,
     };
-    driver.end(worked).await
+    driver.end(worked, is_overdue).await
 }
 
 // === impl Driver ===
 
 impl Driver<'_> {
+    /// Does everything but the end, and whether that took too long: then it is cancelled, and has the
+    /// grace period to end.
+    async fn work_within(&self, limit: Duration, begin: Begin) -> (Result<Worked>, bool) {
+        let Self { engine, run } = self;
+        let lived = engine.clock.now_millis().saturating_sub(run.created_at);
+        let left = limit.saturating_sub(Duration::from_millis(lived));
+        let mut work = std::pin::pin!(self.work(begin));
+        if let Ok(worked) = tokio::time::timeout(left, &mut work).await {
+            return (worked, false);
+        }
+        let was_aborted = run.cancel.is_cancelled();
+        run.cancel.cancel();
+        // What it still comes to, it comes to too late.
+        let _ = tokio::time::timeout(engine.limits.cancel_grace.0, work).await;
+        let message = format!("The run took longer than {limit:?}.");
+        (Err(Error::timeout(message)), !was_aborted)
+    }
+
     /// Does everything but the end.
     async fn work(&self, begin: Begin) -> Result<Worked> {
         let mut progress = match begin {

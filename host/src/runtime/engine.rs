@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_plugin_api::{Error, Event, Principal, Result, Stage};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -280,9 +280,28 @@ impl Engine {
         });
     }
 
+    /// The run is over: nobody finds it any more, readers see its end, and what waits for
+    /// [`cancel`](ActiveRun::cancel) in a plugin ends with it. A second time changes nothing.
+    pub(crate) fn close(&self, run: &Arc<ActiveRun>, failure: Option<String>) {
+        // Before readers see the end: a conversation whose stream has ended has no active run.
+        self.active.remove(run);
+        run.log.end(failure);
+        // Last: a run that is cancelled before its end was aborted.
+        run.cancel.cancel();
+    }
+
     /// The event that a failed run ends with.
     pub(crate) fn run_error(&self, run: &ActiveRun, error: &Error) -> Event {
-        self.run_error_event(&run.id, &run.agent.name, run.conversation_id(), error)
+        let (id, agent) = (&run.id, &run.agent.name);
+        let mut event = self.run_error_event(id, agent, run.conversation_id(), error);
+        // No client sees the events of a JSON run; whoever repeats its request is to read the same.
+        if let Event::RunError { error: problem, .. } = &mut event
+            && run.answer == AnswerKind::Json
+            && !error.issues().is_empty()
+        {
+            problem["issues"] = json!(error.issues());
+        }
+        event
     }
 
     pub(crate) fn run_error_event(

@@ -156,14 +156,17 @@ impl Runtime {
     ) -> RunOutcome<bool> {
         let agent = self.agent(agent)?;
         let key = ConversationKey::new(principal, &agent.name, id);
-        let deleted = self.engine.store.delete_conversation(key).await;
-        let deleted = deleted.map_err(internal)?;
-        if deleted {
-            let detail = serde_json::json!({ "agentName": &*agent.name, "conversationId": id });
-            self.engine
-                .audit("delete_conversation", principal, None, detail);
-        }
-        Ok(deleted)
+        let detail = serde_json::json!({ "agentName": &*agent.name, "conversationId": id });
+        let (engine, principal) = (Arc::clone(&self.engine), Arc::clone(principal));
+        self.complete(async move {
+            let deleted = engine.store.delete_conversation(key).await;
+            let deleted = deleted.map_err(internal)?;
+            if deleted {
+                engine.audit("delete_conversation", &principal, None, detail);
+            }
+            Ok(deleted)
+        })
+        .await
     }
 
     /// What a principal has used on each of the last so many days, the youngest first.

@@ -3,36 +3,86 @@
 use std::sync::Arc;
 
 use mortise_plugin_api::{Error, Event, Principal, RunResult};
+use serde_json::Value;
 
-use super::api::RunOutcome;
+use super::agents::AgentSpec;
+use super::api::{Awaited, Caller, RunOutcome, RunRequest, Streamed};
 use super::failure;
 use super::service::{Runtime, internal};
 use crate::store::{IdempotencyKey, KeyedRun};
 
-/// What a key stands for.
-pub(crate) enum Claim {
-    /// For a run with this id, which is to be begun.
-    New(Arc<str>),
-    /// For the run that an earlier request began.
+/// The key of a request that a client may repeat.
+pub(crate) struct RequestKey {
+    pub(crate) key: String,
+    /// A digest of the request.
+    pub(crate) request: String,
+}
+
+/// What becomes of a request with a key.
+pub(crate) enum Once<T> {
+    /// It has begun this run.
+    Begun(T),
+    /// An earlier request began this one.
     Known(Arc<str>),
 }
 
 // === impl Runtime ===
 
 impl Runtime {
-    /// What the key of a request stands for. `request` is a digest of it.
+    /// Begins a run that answers with JSON, unless its key stands for one.
     ///
     /// # Errors
     /// `CONFLICT` for a key that came with another request, `NOT_FOUND` for an unknown agent,
     /// `RATE_LIMITED` when the quota of the principal is used up.
-    pub(crate) async fn claim(
+    pub(crate) async fn run_once(
         &self,
         agent: &str,
-        key: String,
-        request: String,
+        key: RequestKey,
+        mut request: RunRequest,
+        caller: Caller,
+    ) -> RunOutcome<Once<Awaited>> {
+        let (runtime, agent) = (self.clone(), self.agent(agent)?);
+        // A key that is stored stands for a run: one that nobody begins would be under way for ever.
+        self.complete(async move {
+            let claimed = runtime.claim(&agent, key, &mut request, &caller.principal);
+            Ok(match claimed.await? {
+                Some(known) => Once::Known(known),
+                None => Once::Begun(runtime.begin_json(agent, request, caller).await),
+            })
+        })
+        .await
+    }
+
+    /// The same of a streamed run.
+    ///
+    /// # Errors
+    /// Those of [`run_once`](Self::run_once).
+    pub(crate) async fn stream_once(
+        &self,
+        agent: &str,
+        key: RequestKey,
+        mut request: RunRequest,
+        caller: Caller,
+    ) -> RunOutcome<Once<Streamed>> {
+        let (runtime, agent) = (self.clone(), self.agent(agent)?);
+        self.complete(async move {
+            let claimed = runtime.claim(&agent, key, &mut request, &caller.principal);
+            Ok(match claimed.await? {
+                Some(known) => Once::Known(known),
+                None => Once::Begun(runtime.begin_stream(agent, request, caller).await),
+            })
+        })
+        .await
+    }
+
+    /// Makes the key stand for the run that is about to begin; the run that it stands for, if it does.
+    async fn claim(
+        &self,
+        agent: &AgentSpec,
+        RequestKey { key, request }: RequestKey,
+        run_request: &mut RunRequest,
         principal: &Principal,
-    ) -> RunOutcome<Claim> {
-        let agent = self.agent(agent)?;
+    ) -> RunOutcome<Option<Arc<str>>> {
         let key = IdempotencyKey {
             tenant: principal.tenant.clone(),
             subject: principal.subject.clone(),
@@ -55,8 +105,11 @@ impl Runtime {
             quotas.give_back(principal, now);
         }
         match claimed.map_err(internal)? {
-            None => Ok(Claim::New(run_id)),
-            Some(known) if known.request == request => Ok(Claim::Known(known.run_id)),
+            None => {
+                run_request.claimed_id = Some(run_id);
+                Ok(None)
+            }
+            Some(known) if known.request == request => Ok(Some(known.run_id)),
             Some(_) => Err(conflict(
                 "This Idempotency-Key was used with another request.",
             )),
@@ -96,20 +149,28 @@ pub(super) fn answer(last_event: &[u8], run_id: &str) -> RunOutcome<RunResult> {
     match serde_json::from_slice(last_event)? {
         Event::RunFinished { result, .. } => Ok(result),
         Event::RunAborted { .. } => Err(Error::aborted(format!("Run '{run_id}' was aborted."))),
-        Event::RunError { error, .. } => {
-            let code = error["code"].as_str().unwrap_or("INTERNAL");
-            let detail = error["detail"].as_str().unwrap_or_default();
-            let mut failed = Error::new(code, detail);
-            if let Some(Ok(status)) = error["status"].as_u64().map(u16::try_from) {
-                failed = failed.with_status(status);
-            }
-            for (key, value) in error["context"].as_object().into_iter().flatten() {
-                failed = failed.with_context(key.as_str(), value.clone());
-            }
-            Err(failed)
-        }
+        Event::RunError { error, .. } => Err(failed_with(&error)),
         _ => Err(Error::internal("a run has no last event")),
     }
+}
+
+/// The error of a problem, as it was when the run failed with it.
+fn failed_with(problem: &Value) -> Error {
+    let code = problem["code"].as_str().unwrap_or("INTERNAL");
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    let mut failed = Error::new(code, detail).with_retryable(problem["retryable"] == true);
+    if let Some(Ok(status)) = problem["status"].as_u64().map(u16::try_from) {
+        failed = failed.with_status(status);
+    }
+    let context = problem["context"].as_object();
+    for (key, value) in context.into_iter().flatten() {
+        failed = failed.with_context(key.as_str(), value.clone());
+    }
+    for issue in problem["issues"].as_array().into_iter().flatten() {
+        let text = |key: &str| issue[key].as_str().unwrap_or_default();
+        failed = failed.with_issue(text("path"), text("message"));
+    }
+    failed
 }
 
 pub(crate) fn conflict(message: &str) -> Error {

@@ -59,7 +59,7 @@ impl Runtime {
         run_id: Arc<str>,
     ) -> Result<Coming, RunEnd> {
         let agent = self.agent(agent).map_err(RunEnd::Impossible)?;
-        let admitted = self.admit(&request, &caller.principal).await;
+        let admitted = self.admit(&caller.principal).await;
         admitted.map_err(|error| match quota::resets_at(&error) {
             Some(until) => RunEnd::NotYet { error, until },
             None => RunEnd::Failed(error),

@@ -357,8 +357,11 @@ impl EventLog {
 
     /// Whether events that are appended are dropped.
     pub(crate) fn is_closed(&self) -> bool {
-        let live = self.live();
-        live.is_closed || live.ended.is_some()
+        let is_closed = {
+            let live = self.live();
+            live.is_closed || live.ended.is_some()
+        };
+        is_closed || self.outer.as_ref().is_some_and(|outer| outer.is_closed())
     }
 
     /// The number of the last event that readers see.

@@ -43,7 +43,7 @@ pub(crate) use self::alias::JOB_ALIAS;
 pub(crate) use self::api::*;
 pub(crate) use self::engine::Engine;
 pub(crate) use self::history::RunQuery;
-pub(crate) use self::idempotency::{Claim, conflict};
+pub(crate) use self::idempotency::{Once, RequestKey, conflict};
 pub(crate) use self::job_run::{Coming, GoingOn, RunEnd};
 pub(crate) use self::quota::Quotas;
 pub(crate) use self::reader::{CutNotice, Reader};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use mortise_plugin_api::{Error, Result, RunResult};
 use serde_json::Value;
 
-use super::active::{ActiveRun, Beginning};
+use super::active::{ActiveRun, Beginning, Entered};
 use super::agents::AgentSpec;
 use super::api::{Caller, RunRequest};
 use super::driver::{self, Begin};
@@ -33,10 +33,7 @@ pub(crate) fn run_part(
     };
     Box::pin(async move {
         let part = open(&engine, parent, agent, asked);
-        let _known = Known {
-            engine: &engine,
-            part: &part,
-        };
+        let _entered = Entered::new(&engine, &part);
         let ended = driver::drive(&engine, &part, Begin::Anew).await;
         // Whoever waits for this part may have to wait for others too.
         part.log.flush();
@@ -49,18 +46,6 @@ pub(crate) struct Asked {
     pub(crate) input: Value,
     /// That of the whole run where it has none of its own.
     pub(crate) context: Option<Value>,
-}
-
-/// A part that others find as long as it is at work.
-struct Known<'a> {
-    engine: &'a Engine,
-    part: &'a Arc<ActiveRun>,
-}
-
-impl Drop for Known<'_> {
-    fn drop(&mut self) {
-        self.engine.active.remove(self.part);
-    }
 }
 
 fn allowed(engine: &Engine, from: &AgentSpec, name: &str) -> Result<Arc<AgentSpec>> {
@@ -92,7 +77,7 @@ fn open(
     };
     let id: Arc<str> = engine.ids.run().into();
     let agent_name = Arc::clone(&agent.name);
-    let part = ActiveRun::new(Beginning {
+    ActiveRun::new(Beginning {
         id: Arc::clone(&id),
         agent: agent.for_context(request.context.as_ref()),
         request,
@@ -107,7 +92,5 @@ fn open(
         parent: Some(parent),
         progress: HashMap::new(),
         spent: Spent::default(),
-    });
-    engine.active.insert(&part);
-    part
+    })
 }

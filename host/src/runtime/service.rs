@@ -7,13 +7,14 @@ use mortise_plugin_api::{Error, Principal, RunResult};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::active::{ActiveRun, Beginning, ClientResult, Decision};
 use super::agents::{AgentKind, AgentSpec};
 use super::alias::Named;
 use super::api::{
-    AgentSummary, Caller, Conversation, Resume, RunOutcome, RunRequest, Streamed, ToolSummary,
-    Watched,
+    AgentSummary, Awaited, Caller, Conversation, Resume, RunOutcome, RunRequest, Streamed,
+    ToolSummary, Watched,
 };
 use super::driver::{self, Begin};
 use super::engine::Engine;
@@ -105,7 +106,17 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<Streamed> {
         let agent = self.agent(agent)?;
-        self.admit(&request, &caller.principal).await?;
+        self.admit(&caller.principal).await?;
+        Ok(self.begin_stream(agent, request, caller).await)
+    }
+
+    /// Begins a streamed run that was admitted.
+    pub(super) async fn begin_stream(
+        &self,
+        agent: Arc<AgentSpec>,
+        request: RunRequest,
+        caller: Caller,
+    ) -> Streamed {
         let run = self.open(agent, request, caller, AnswerKind::Stream);
         let on_gone = self.watch_client(&run);
         let reader = Reader::live(Arc::clone(&run.log), on_gone);
@@ -115,7 +126,7 @@ impl Runtime {
             usage: Arc::clone(&run.usage),
         };
         self.start(run, Begin::Anew, None).await;
-        Ok(streamed)
+        streamed
     }
 
     /// Starts a streamed run for code of this process. Fails only for an unknown agent and a quota
@@ -127,7 +138,7 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<Watched> {
         let agent = self.agent(agent)?;
-        self.admit(&request, &caller.principal).await?;
+        self.admit(&caller.principal).await?;
         let run = self.open(agent, request, caller, AnswerKind::Stream);
         let watched = Watched {
             run_id: Arc::clone(&run.id),
@@ -213,11 +224,16 @@ impl Runtime {
             "actorId": decision.actor_id,
             "note": decision.note,
         });
-        let was_pending = run.submit_decision(call_id, decision).await?;
-        if was_pending {
-            self.engine.audit(action, principal, Some(&run.id), detail);
-        }
-        Ok(was_pending)
+        let (engine, call_id) = (Arc::clone(&self.engine), call_id.to_owned());
+        let principal = Arc::clone(principal);
+        self.complete(async move {
+            let was_pending = run.submit_decision(&call_id, decision).await?;
+            if was_pending {
+                engine.audit(action, &principal, Some(&run.id), detail);
+            }
+            Ok(was_pending)
+        })
+        .await
     }
 
     /// The stored items; `NOT_FOUND` for an unknown agent.
@@ -329,16 +345,22 @@ impl Runtime {
         request: RunRequest,
         caller: Caller,
     ) -> RunOutcome<RunResult> {
-        self.admit(&request, &caller.principal).await?;
+        self.admit(&caller.principal).await?;
+        self.begin_json(agent, request, caller).await.answer().await
+    }
+
+    /// Begins a run that was admitted and answers with JSON.
+    pub(super) async fn begin_json(
+        &self,
+        agent: Arc<AgentSpec>,
+        request: RunRequest,
+        caller: Caller,
+    ) -> Awaited {
         let run = self.open(agent, request, caller, AnswerKind::Json);
-        let (sender, receiver) = oneshot::channel();
-        // The client has gone when this future is dropped: the run hears of it and may still end
-        // in order, in its own task.
+        let (sender, answer) = oneshot::channel();
         let gone = run.cancel.clone().drop_guard();
         self.start(run, Begin::Anew, Some(sender)).await;
-        let result = receiver.await;
-        gone.disarm();
-        result.unwrap_or_else(|_| Err(Error::internal("the run's task was lost")))
+        Awaited { gone, answer }
     }
 
     /// A streamed run that a plugin asks for; nobody's disconnect ends it.
@@ -348,21 +370,21 @@ impl Runtime {
         request: RunRequest,
         caller: Caller,
     ) -> RunOutcome<Arc<str>> {
-        self.admit(&request, &caller.principal).await?;
+        self.admit(&caller.principal).await?;
         let run = self.open(agent, request, caller, AnswerKind::Stream);
         let run_id = Arc::clone(&run.id);
         self.start(run, Begin::Anew, None).await;
         Ok(run_id)
     }
 
-    /// Takes a run of what its owner may begin today; one with a key was taken with its key.
-    pub(super) async fn admit(&self, request: &RunRequest, owner: &Principal) -> RunOutcome<()> {
+    /// Takes a run of what its owner may begin today; one with a key is taken with its key.
+    pub(super) async fn admit(&self, owner: &Principal) -> RunOutcome<()> {
         match &self.engine.quotas {
-            Some(quotas) if request.claimed_id.is_none() => {
+            Some(quotas) => {
                 let now = self.engine.clock.now_millis();
                 Box::pin(quotas.admit(owner, &*self.engine.store, now)).await
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -450,16 +472,26 @@ impl Runtime {
         run
     }
 
-    /// Does a run. It begins in the task of whoever asks, and moves to a task of its own when it
-    /// has to wait: most short runs never do, and cost no switch of tasks.
+    /// Does something to its end, also when whoever asks for it goes.
+    pub(crate) fn complete<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = RunOutcome<T>> + Send + 'static,
+    ) -> impl Future<Output = RunOutcome<T>> + Send {
+        let future = future.instrument(tracing::Span::current());
+        let completed = self.engine.tasks.complete(future);
+        async move {
+            let completed = completed.await;
+            completed.unwrap_or_else(|| Err(Error::unavailable("The server is stopping.")))
+        }
+    }
+
+    /// Does a run: most short ones never wait, and cost no switch of tasks.
     pub(super) async fn start(
         &self,
         run: Arc<ActiveRun>,
         begin: Begin,
         answer: Option<oneshot::Sender<RunOutcome<RunResult>>>,
     ) {
-        use tracing::Instrument;
-
         let engine = Arc::clone(&self.engine);
         let span = tracing::Span::current();
         let task = async move {
@@ -473,10 +505,7 @@ impl Runtime {
                 let _ = answer.send(result);
             }
         };
-        let mut task = Box::pin(task.instrument(span));
-        if futures_util::poll!(&mut task).is_pending() {
-            self.engine.tasks.spawn(task);
-        }
+        self.engine.tasks.begin(task.instrument(span)).await;
     }
 
     /// The client that watched a run has gone.
@@ -521,7 +550,6 @@ struct LastResort {
 impl Drop for LastResort {
     fn drop(&mut self) {
         let Self { engine, run } = self;
-        engine.active.remove(run);
         if run.log.has_ended() {
             return;
         }
@@ -539,7 +567,7 @@ impl Drop for LastResort {
         // It is stored without anybody waiting for it.
         drop(engine.store.finish_run(&run.id, finish));
         run.log.show_last_words(last_words);
-        run.log.end(Some(failed.message().to_owned()));
+        engine.close(run, Some(failed.message().to_owned()));
     }
 }
 

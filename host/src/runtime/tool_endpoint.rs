@@ -10,7 +10,7 @@ use mortise_plugin_api::Error;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::active::{ActiveRun, Beginning};
+use super::active::{ActiveRun, Beginning, Entered};
 use super::agents::AgentSpec;
 use super::api::{Caller, RunOutcome, RunRequest};
 use super::engine::Engine;
@@ -58,10 +58,11 @@ impl Runtime {
         // own task.
         let gone = run.cancel.clone().drop_guard();
         let (sender, receiver) = oneshot::channel();
+        let entered = Entered::new(engine, &run);
         let engine = Arc::clone(engine);
         let task = async move {
             let outcome = show_and_execute(&engine, &run, call).await;
-            engine.active.remove(&run);
+            drop(entered);
             // Nobody may be waiting any more.
             let _ = sender.send(outcome);
         };
@@ -84,7 +85,7 @@ impl Runtime {
     fn around_call(&self, agent: Arc<AgentSpec>, caller: Caller) -> Arc<ActiveRun> {
         let engine = &self.engine;
         let id: Arc<str> = engine.ids.run().into();
-        let run = ActiveRun::new(Beginning {
+        ActiveRun::new(Beginning {
             log: EventLog::new(Arc::clone(&id), None, engine.limits.event_queue),
             id,
             meters: engine.meters_of(&agent.name),
@@ -96,9 +97,7 @@ impl Runtime {
             progress: HashMap::new(),
             parent: None,
             spent: Spent::default(),
-        });
-        engine.active.insert(&run);
-        run
+        })
     }
 }
 

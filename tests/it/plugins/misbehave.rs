@@ -5,7 +5,7 @@
 use integration_tests::{Ended, Reply, Server, ServerBuilder};
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{SCRIPTED, SOON, assert_code, kinds, only, plain, text_of};
 
@@ -21,6 +21,9 @@ cancel_grace = "200ms"
 [plugins]
 endpoint_timeout = "500ms"
 
+[tools]
+endpoints = ["linger"]
+
 [[plugins.load]]
 name = "bad"
 library = "misbehaving"
@@ -32,6 +35,10 @@ tools = ["misbehave", "bad_result", "leaky"]
 
 [agents.modelled]
 model = "bad/panicky"
+
+[agents.whole]
+model = "scripted/fake-1"
+agents = ["lingering"]
 "#
     ))
 }
@@ -578,4 +585,63 @@ fn a_hook_cannot_make_up_the_end_of_a_run_nor_take_it_away() {
         assert_eq!(text_of(&frames), text_of(&honest));
         server.wait_for_log("skipped a hook that failed");
     }
+}
+
+/// What came of asking for everything, once somebody has.
+#[track_caller]
+fn answers(server: &Server) -> String {
+    let log = server.wait_for_log("asked for everything");
+    let line = log.lines().find(|it| it.contains("asked for everything"));
+    let line: Value = line
+        .and_then(|line| serde_json::from_str(line).ok())
+        .unwrap_or_default();
+    let answers = line["message"].as_str().unwrap_or_default();
+    answers
+        .trim_start_matches("asked for everything: ")
+        .to_owned()
+}
+
+#[test]
+fn what_a_run_leaves_behind_hears_of_its_end_and_gets_nothing_of_it() {
+    let refused = "emit: ABORTED, say: ABORTED, generate: ABORTED, call_tool: ABORTED, \
+                   run_agent: ABORTED, generate_chunks: ABORTED, history: fine";
+    for agent in ["lingering", "whole"] {
+        let server = misbehaving("").start();
+        let prompt = r#"call delegate_task {"task":"hi","targetAgents":["lingering"]}"#;
+        let frames = server.stream(agent, prompt).finish();
+        assert_eq!(
+            kinds(&frames).last().map(String::as_str),
+            Some("RUN_FINISHED")
+        );
+        assert_eq!(answers(&server), refused, "{agent}");
+    }
+    let server = misbehaving("").start();
+    let call = server.post("/api/tools/linger/execute").json(&json!({}));
+    let _ = call.send().expect(200);
+    assert_eq!(answers(&server), refused);
+}
+
+#[test]
+fn an_event_hook_that_would_wait_for_itself_is_refused_at_once() {
+    let server = misbehaving("ask_in_event = true").start();
+    let frames = server.stream("plain", "hi").finish();
+    assert_eq!(
+        kinds(&frames).last().map(String::as_str),
+        Some("RUN_FINISHED")
+    );
+    assert_eq!(
+        answers(&server),
+        "emit: BAD_REQUEST, say: BAD_REQUEST, generate: BAD_REQUEST, call_tool: BAD_REQUEST, \
+         run_agent: BAD_REQUEST, generate_chunks: fine, history: fine"
+    );
+}
+
+#[test]
+fn an_agent_is_told_that_its_run_took_too_long() {
+    let server = misbehaving("")
+        .variable("MORTISE__RUNS__MAX_DURATION", "300ms")
+        .start();
+    let reply = server.run("lingering", "stay").send().expect(504);
+    assert_code(&reply.json(), "TIMEOUT");
+    server.wait_for_log("the agent was told to end");
 }

@@ -2,8 +2,11 @@
 
 mod abort;
 mod agents;
+mod at_once;
 mod conversations;
+mod duration;
 mod errors;
+mod gone;
 mod resume;
 mod run;
 mod runs;

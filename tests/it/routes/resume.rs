@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{kinds, target, text_of};
+use crate::support::{kinds, only, plain, target, text_of};
 
 #[test]
 fn a_finished_run_is_replayed_with_its_numbers() {
@@ -39,6 +39,72 @@ fn a_replay_begins_behind_the_last_event_that_was_seen() {
     assert_eq!(kinds(&after("-1")), kinds(&shown));
     assert_eq!(kinds(&after("abc")), kinds(&shown));
     assert!(after("999").is_empty());
+}
+
+#[test]
+fn behind_a_cursor_that_no_event_can_have_there_is_nothing_but_the_end() {
+    let server = target("a");
+    let ended = server.stream("plain", "hi");
+    let ended_id = ended.run_id();
+    ended.finish();
+    let mut live = server.stream("plain", "slow");
+    let live_id = live.run_id();
+    live.wait_for("TEXT_MESSAGE_CONTENT");
+    let readers: Vec<_> = [&ended_id, &live_id]
+        .into_iter()
+        .flat_map(|id| CURSORS.map(|cursor| (id, cursor)))
+        .map(|(id, cursor)| {
+            let path = format!("/api/plain/stream-events/resume?streamId={id}");
+            server.get(&path).header("last-event-id", cursor).open()
+        })
+        .collect();
+
+    for reader in readers {
+        let frames = reader.finish();
+        assert!(frames.is_empty(), "{frames:?}");
+    }
+    assert!(kinds(&live.finish()).contains(&"RUN_FINISHED".to_owned()));
+}
+
+/// From the largest that the database can count to what is beyond any number.
+const CURSORS: [&str; 4] = [
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551615",
+    "1e400",
+];
+
+#[test]
+fn a_long_text_full_of_what_frames_are_made_of_comes_as_it_was_said() {
+    let config = r#"
+[[plugins.load]]
+name = "fixture"
+library = "fixture_plugin"
+config = { speaker = true }
+
+[agents.speaker]
+model = "fixture/speaker"
+"#;
+    let server = plain(config).start();
+    let text =
+        "data: {\"a\":1}\r\n\r\nevent: error\n\u{2028}\u{2029}\u{85}\\\"é😀\t\0\r".repeat(8000);
+    assert!(text.len() > 300_000);
+    let script = json!({ "say": [text] }).to_string();
+
+    let run = server.stream("speaker", &script);
+    let path = format!(
+        "/api/speaker/stream-events/resume?streamId={}",
+        run.run_id()
+    );
+    let shown = run.finish();
+    let replayed = server.get(&path).open().finish();
+
+    for frames in [&shown, &replayed] {
+        assert!(only(frames, "TEXT_MESSAGE_CONTENT")["delta"] == *text);
+        let result = &only(frames, "RUN_FINISHED")["result"];
+        let said = &result["response"]["output"][0]["content"][0]["text"];
+        assert!(*said == *text, "the result has the whole text");
+    }
 }
 
 #[test]

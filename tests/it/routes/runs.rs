@@ -225,8 +225,7 @@ fn a_repeated_request_gets_the_first_answer() {
     let _ = ask("bob", "other", "k1").send().expect(200);
     let failed = ask("ann", "fail", "k2").send().expect(502);
     let again = ask("ann", "fail", "k2").send().expect(502);
-    assert_eq!(failed.json()["code"], again.json()["code"]);
-    assert_eq!(failed.json()["message"], again.json()["message"]);
+    assert_eq!(failed.text(), again.text());
     // Its answer is stored, and yet it is no stream that somebody could resume.
     let run_id = get(&server, "ann", "/api/-/runs").expect(200).json()["runs"][0]["runId"].clone();
     let run_id = run_id.as_str().unwrap();
@@ -235,6 +234,21 @@ fn a_repeated_request_gets_the_first_answer() {
         let _ = ask("ann", "hi", wrong).send().expect(400);
     }
     assert_eq!(listed(), 2);
+}
+
+#[test]
+fn a_repeated_request_is_told_everything_that_was_wrong() {
+    let server = start();
+    let schema = json!({
+        "type": "object",
+        "properties": { "name": { "type": "string" }, "age": { "type": "number" } },
+    });
+    let body = json!({ "input": r#"json {"name":1,"age":"x"}"#, "output": { "schema": schema } });
+    let ask = || run(&server, "ann", "plain", &body).header("idempotency-key", "k");
+    let first = ask().send().expect(422);
+    assert_eq!(first.json()["issues"].as_array().unwrap().len(), 2);
+    let again = ask().send().expect(422);
+    assert_eq!(again.json(), first.json());
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod agent;
 mod endpoint;
 mod forger;
 mod hook;
+mod lingering;
 mod model;
 mod place;
 mod tool;
@@ -36,6 +37,8 @@ pub struct Config {
     pub hang: Hang,
     /// How a hook makes up the end of a run; not at all by default.
     pub forge: Option<Forge>,
+    /// Whether to ask for everything in an event hook.
+    pub ask_in_event: bool,
 }
 
 impl Plugin for Misbehaving {
@@ -59,16 +62,21 @@ impl Plugin for Misbehaving {
             .agent(agent::Tokio)
             .agent(agent::Late)
             .agent(forger::Forger)
+            .agent(lingering::LingeringAgent)
             .model(model::Panicky::new(config))
             .tool(tool::Misbehave::new(config))
             .tool(tool::BadResult)
             .tool(tool::Leaky)
+            .tool(lingering::LingeringTool)
             .mount(endpoint::mount(config));
         if let Some(hook) = hook::Misplaced::new(config) {
             registrar.hook(hook);
         }
         if let Some(forge) = config.forge {
             registrar.hook(forger::Forging(forge));
+        }
+        if config.ask_in_event {
+            registrar.hook(lingering::Asking);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use mortise_plugin_api::{Error, RequestKind};
+use mortise_plugin_api::{Error, Principal, RequestKind, RunResult};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +17,7 @@ use crate::http::state::HttpState;
 use crate::http::{escapes, json, params, schemas};
 use crate::plugin::request::RequestView;
 use crate::runtime::{
-    Caller, Claim, OutputRequest, Reader, Resume, RunRequest, RunUsage, conflict,
+    Caller, Once, OutputRequest, Reader, RequestKey, Resume, RunRequest, RunUsage, conflict,
 };
 
 const LONGEST_KEY: usize = 255;
@@ -36,44 +36,56 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
             "must be at most 1024 bytes long and have no control characters",
         ));
     }
-    let mut run = run_request(body);
+    let run = run_request(body);
     let agent = request.agent.as_deref().unwrap_or_default();
     let caller = Caller {
         principal: request.principal().unwrap_or_default(),
         request_id: Arc::clone(&request.id),
     };
     let wants_stream = request.kind == RequestKind::Stream;
-    if let Some(key) = idempotency_key(&request.headers)? {
-        let digest = digest(&request.body, wants_stream);
-        let claim = state.runtime.claim(agent, key, digest, &caller.principal);
-        match claim.await? {
-            Claim::New(id) => run.claimed_id = Some(id),
-            Claim::Known(id) if wants_stream => {
-                return repeated_stream(state, &request, id, &caller).await;
-            }
-            Claim::Known(id) => {
-                let result = state.runtime.repeated_answer(&id).await?;
-                return Ok(json_response(StatusCode::OK, &result));
-            }
-        }
-    }
+    let key = idempotency_key(&request.headers)?.map(|key| RequestKey {
+        key,
+        request: digest(&request.body, wants_stream),
+    });
     if !wants_stream {
         // When the client goes, this future is dropped, and the run with it.
-        let mut result = state.runtime.run(agent, run, caller).await?;
-        let total = result.usage.as_ref().map(|usage| usage.tokens);
-        if !state.runtime.shows_total_usage() {
-            result.usage = None;
-        }
-        let mut response = json_response(StatusCode::OK, &result);
-        let usage = RunUsage::new(OnceLock::from(total.unwrap_or_default()));
-        response.extensions_mut().insert(usage);
-        return Ok(response);
+        let result = match key {
+            None => state.runtime.run(agent, run, caller).await?,
+            Some(key) => match state.runtime.run_once(agent, key, run, caller).await? {
+                Once::Begun(run) => run.answer().await?,
+                Once::Known(id) => {
+                    let result = state.runtime.repeated_answer(&id).await?;
+                    return Ok(json_response(StatusCode::OK, &result));
+                }
+            },
+        };
+        return Ok(answered(state, result));
     }
 
-    let streamed = state.runtime.stream(agent, run, caller).await?;
+    let streamed = match key {
+        None => state.runtime.stream(agent, run, caller).await?,
+        Some(key) => {
+            let principal = Arc::clone(&caller.principal);
+            match state.runtime.stream_once(agent, key, run, caller).await? {
+                Once::Begun(streamed) => streamed,
+                Once::Known(id) => return repeated_stream(state, &request, id, &principal).await,
+            }
+        }
+    };
     let mut response = stream(state, &request, streamed.run_id, streamed.reader)?;
     response.extensions_mut().insert(streamed.usage);
     Ok(response)
+}
+
+fn answered(state: &HttpState, mut result: RunResult) -> Response {
+    let total = result.usage.as_ref().map(|usage| usage.tokens);
+    if !state.runtime.shows_total_usage() {
+        result.usage = None;
+    }
+    let mut response = json_response(StatusCode::OK, &result);
+    let usage = RunUsage::new(OnceLock::from(total.unwrap_or_default()));
+    response.extensions_mut().insert(usage);
+    response
 }
 
 /// The events of the run that the key stands for, from the first one.
@@ -81,11 +93,9 @@ async fn repeated_stream(
     state: &HttpState,
     request: &RequestView,
     run_id: Arc<str>,
-    caller: &Caller,
+    principal: &Principal,
 ) -> Result<Response, Failure> {
-    let resumed = state
-        .runtime
-        .resume_stream(&run_id, None, &caller.principal);
+    let resumed = state.runtime.resume_stream(&run_id, None, principal);
     match resumed.await? {
         Resume::Reader(reader) => stream(state, request, run_id, reader),
         Resume::NoStore => {

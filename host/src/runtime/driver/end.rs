@@ -87,8 +87,9 @@ impl Driver<'_> {
         })
     }
 
-    /// Shows the end of the run, ends its log, and says what it came to.
-    pub(super) async fn end(&self, worked: Result<Worked>) -> Result<RunResult> {
+    /// Shows the end of the run, ends its log, and says what it came to. One that took too long was
+    /// cancelled, and not aborted.
+    pub(super) async fn end(&self, worked: Result<Worked>, is_overdue: bool) -> Result<RunResult> {
         let run = self.run;
         let ended = match worked {
             Ok(worked) => Box::pin(self.finish(worked)).await,
@@ -108,7 +109,7 @@ impl Driver<'_> {
             }
             Err(error) => error,
         };
-        let failed = if run.cancel.is_cancelled() {
+        let failed = if run.cancel.is_cancelled() && !is_overdue {
             let failed = failure::of_run(&failure::aborted(Some(error), &run.id));
             let event = Event::RunAborted {
                 run_id: run.id.to_string(),
@@ -196,11 +197,10 @@ impl Driver<'_> {
         self.count(RunEnded::Parked);
         self.engine.active.remove(self.run);
         self.run.log.park();
+        self.run.cancel.cancel();
     }
 
     fn close(&self, failure: Option<String>) {
-        // Before readers see the end: a conversation whose stream has ended has no active run.
-        self.engine.active.remove(self.run);
-        self.run.log.end(failure);
+        self.engine.close(self.run, failure);
     }
 }

@@ -90,6 +90,9 @@ fn one_item(value: &Value, index: usize) -> Result<Item> {
     let Some(kind) = value.get("type").and_then(Value::as_str).map(str::to_owned) else {
         return Err(invalid("", "an item is an object with a text `type`"));
     };
+    // serde would take the number of a type for its name.
+    let parts = value.get("content").and_then(Value::as_array);
+    let untyped = parts.and_then(|parts| parts.iter().position(|it| !it["type"].is_string()));
     let item = serde_json::from_value(value)
         .map_err(|_| invalid("", "an item is an object with a text `type`"))?;
     match (&item, kind.as_str()) {
@@ -101,15 +104,18 @@ fn one_item(value: &Value, index: usize) -> Result<Item> {
             "",
             "a tool call has a text `callId` and a text `name`",
         )),
-        (Item::Message(Message { content, .. }), _) => match unreadable_part(content) {
-            Some((part, what)) => Err(invalid(&format!("/content/{part}"), what)),
-            None => Ok(item),
-        },
+        (Item::Message(Message { content, .. }), _) => {
+            let untyped = untyped.map(|part| (part, "a part is an object with a text `type`"));
+            match untyped.or_else(|| unreadable_part(content)) {
+                Some((part, what)) => Err(invalid(&format!("/content/{part}"), what)),
+                None => Ok(item),
+            }
+        }
         _ => Ok(item),
     }
 }
 
-/// The first part of which nobody could tell what it is, and why.
+/// The first part that is not what its type says, and why.
 fn unreadable_part(content: &Content) -> Option<(usize, &'static str)> {
     let Content::Parts(parts) = content else {
         return None;
@@ -119,13 +125,12 @@ fn unreadable_part(content: &Content) -> Option<(usize, &'static str)> {
         let Part::Other(part) = part else {
             return None;
         };
-        let what = match part.get("type").and_then(Value::as_str) {
-            None => "a part is an object with a text `type`",
+        let what = match part["type"].as_str() {
             Some("text") => "a part of text has a text `text`",
             Some("reasoning") => {
                 "a part of reasoning has a text `text` and a `visibility`, summary or full"
             }
-            Some(_) => return None,
+            _ => return None,
         };
         Some((index, what))
     })
@@ -335,7 +340,13 @@ mod tests {
 
     #[test]
     fn a_part_that_nobody_could_read_is_refused_with_its_place() {
-        for bad in [json!(5), json!({}), json!({"type": "text"}), json!("hi")] {
+        for bad in [
+            json!(5),
+            json!({}),
+            json!({"type": "text"}),
+            json!({"type": 0, "text": "hi"}),
+            json!("hi"),
+        ] {
             let input = json!([{"role": "user", "content": [{"type": "text", "text": "hi"}, bad]}]);
             let error = items(&input).unwrap_err();
             assert_eq!(error.issues()[0].path, "/input/0/content/1", "{bad}");

@@ -162,7 +162,15 @@ fn a_job_is_begun_and_its_run_aborted_although_whoever_asked_went() {
     let jobs = server.get("/api/-/jobs").send().expect(200).json();
     let target = format!("/api/-/jobs/{}", jobs["jobs"][0]["id"].as_str().unwrap());
 
-    send_and_go(&server, &server.request("DELETE", &target));
+    // Who goes before the job is found has asked for nothing.
+    eventually(|| {
+        send_and_go(&server, &server.request("DELETE", &target));
+        // What is stored is stored in order.
+        let other = server.request("DELETE", "/api/-/conversations/plain/none");
+        let _ = other.send().expect(404);
+        let job = server.get(&target).send().expect(200).json();
+        (job["state"] == "cancelled").then_some(())
+    });
 
     server.wait_for_log(r#""action":"cancel_job""#);
     state("aborted");

@@ -4,7 +4,7 @@
 //! the name of its own server lead to this one. Where a request has to say who is asking, it carries
 //! what no foreign page knows; where it has not, this is what keeps such pages out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
@@ -38,13 +38,20 @@ impl Names {
         Self::These(std::iter::once(section.host.clone()).chain(pages).collect())
     }
 
-    fn have(&self, host: &str) -> bool {
+    /// Whether the server answers to this, a name or an address, with or without a port.
+    fn have(&self, called: &str) -> bool {
         let Self::These(names) = self else {
             return true;
         };
+        if called.parse::<SocketAddr>().is_ok() {
+            return true;
+        }
+        let Some(host) = host_of(called) else {
+            return false;
+        };
         let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         let mut names = names.iter().map(String::as_str).chain(["localhost"]);
-        is_address || names.any(|name| name.eq_ignore_ascii_case(host))
+        is_address || names.any(|name| name.eq_ignore_ascii_case(&host))
     }
 }
 
@@ -52,7 +59,7 @@ impl Names {
 pub(super) fn check_name(names: &Names, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
     let called = called(uri, headers);
     // Without a name, it was no browser.
-    if !called.is_empty() && !host_of(called).is_some_and(|host| names.have(&host)) {
+    if !called.is_empty() && !names.have(called) {
         return Err(forbidden(
             "The server does not answer to this name where nobody has to say who is asking. Set \
              server.secret, or name the server in server.host, its pages in server.cors.origins, or \

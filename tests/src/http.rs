@@ -151,16 +151,7 @@ impl Request {
     /// # Panics
     /// When the server does not accept the connection.
     pub fn hang_up(&self) {
-        drop(self.begin_only());
-    }
-
-    /// Sends the request and reads nothing; dropping what is returned hangs up.
-    ///
-    /// # Panics
-    /// When the server does not accept the connection.
-    #[must_use]
-    pub fn begin_only(&self) -> TcpStream {
-        self.connect().expect("the server accepts")
+        drop(self.hold());
     }
 
     /// Sends the request and does not read: dropping what is returned hangs up.

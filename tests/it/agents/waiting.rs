@@ -79,9 +79,7 @@ fn a_client_that_hangs_up_aborts_every_part() {
     wait_for(&server, "aborted", 1);
 
     // The same where it waits for JSON.
-    let asking = server
-        .run("boss", &handing("slow", &["worker"]))
-        .begin_only();
+    let asking = server.run("boss", &handing("slow", &["worker"])).hold();
     wait_for(&server, "started", 4);
     drop(asking);
     wait_for(&server, "aborted", 2);

@@ -112,7 +112,7 @@ fn an_event_stream_is_open_until_it_ends_and_its_run_too() {
 #[test]
 fn a_client_that_goes_before_its_answer_has_no_status() {
     let watched = Watched::of(plain(ADMIN).start());
-    let client = watched.server.run("plain", "slow").begin_only();
+    let client = watched.server.run("plain", "slow").hold();
     let _ = watched.wait_for("mortise_runs_started_total", &[("agent", "plain")], 1.0);
     drop(client);
     let labels = with(RUN, ("status", "none"));

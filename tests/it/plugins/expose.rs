@@ -393,7 +393,7 @@ fn who_hangs_up_stops_the_model_whatever_the_answer_would_have_been() {
     drop(stream);
     eventually(|| (probe(&server)["aborted"] == 1).then_some(()));
 
-    let begun = server.post(TRIAGE).json(&slow).begin_only();
+    let begun = server.post(TRIAGE).json(&slow).hold();
     eventually(|| (probe(&server)["started"] == 2).then_some(()));
     drop(begun);
     eventually(|| (probe(&server)["aborted"] == 2).then_some(()));

@@ -54,7 +54,7 @@ fn guarded(server: &Server) -> usize {
 fn send_and_go(server: &Server, request: &Request) {
     let before = guarded(server);
     let holder = Holder::lock(&database(server));
-    let client = request.begin_only();
+    let client = request.hold();
     eventually(|| (guarded(server) > before).then_some(()));
     drop(client);
     // What was sent before is read before.

@@ -263,16 +263,25 @@ fn a_filter_of_the_log_that_is_none_is_named() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let file = folder.path().join("config.toml");
     fs::write(&file, "").expect("there is room for a file");
-    let output = Command::new(binary())
-        .args(["check", "--config"])
-        .arg(&file)
-        .env("MORTISE_LOG", "info,=")
-        .output()
-        .expect("the server can be run");
-    assert_invalid(
-        &output,
-        &["the variable MORTISE_LOG", "mortise_host::runtime=debug"],
-    );
+    for (filter, cause) in [
+        ("info,=", "invalid"),
+        ("warning", "\"warning\" is no level"),
+    ] {
+        let output = Command::new(binary())
+            .args(["check", "--config"])
+            .arg(&file)
+            .env("MORTISE_LOG", filter)
+            .output()
+            .expect("the server can be run");
+        assert_invalid(
+            &output,
+            &[
+                "the variable MORTISE_LOG",
+                cause,
+                "mortise_host::runtime=debug",
+            ],
+        );
+    }
 }
 
 #[test]

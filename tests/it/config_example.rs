@@ -78,6 +78,39 @@ fn the_example_runs_as_it_is() {
 }
 
 #[test]
+fn what_is_commented_out_may_be_written() {
+    // What belongs to a table that is commented out itself has no place without it.
+    let example = example();
+    let mut is_of_comment = false;
+    let lines = example.lines().map(|line| {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        is_of_comment = match line {
+            "" => false,
+            _ => is_of_comment || bare != line && bare.starts_with('['),
+        };
+        let is_key = bare
+            .split_once(" = ")
+            .is_some_and(|(key, _)| !key.contains(' '));
+        if is_key && !is_of_comment { bare } else { line }.to_owned()
+    });
+    let uncommented = lines.collect::<Vec<_>>().join("\n");
+    assert!(uncommented.contains("\nkeep_finished_for = "));
+
+    let server = ServerBuilder::new(&uncommented)
+        .variable("MORTISE_SECRET", SECRET)
+        .start();
+
+    assert!(
+        server
+            .get("/api/health")
+            .send()
+            .expect(200)
+            .text()
+            .contains("ok")
+    );
+}
+
+#[test]
 fn the_dialects_of_the_example_load_together() {
     let mut example = example();
     for name in ["chat-api", "expose", "runs-api"] {

@@ -17,8 +17,7 @@ pub(crate) enum StartCause {
     Log {
         /// Where it is written.
         place: &'static str,
-        #[source]
-        cause: tracing_subscriber::filter::ParseError,
+        cause: String,
     },
     #[error("no threads can be started: {0}")]
     Runtime(#[source] std::io::Error),
@@ -103,7 +102,8 @@ impl StartError {
                 vec![miette::miette!(help = help, "{error}")]
             }
             error @ StartCause::Log { .. } => {
-                let help = "write levels and targets, such as info,mortise_host::runtime=debug";
+                let help = "write levels (off, error, warn, info, debug, trace) and targets with \
+                            theirs, such as info,mortise_host::runtime=debug";
                 vec![miette::miette!(help = help, "{error}")]
             }
             other => vec![miette::miette!("{other}")],

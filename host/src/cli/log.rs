@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use super::standard_error::{Looks, StandardError};
@@ -22,10 +22,10 @@ const TALKATIVE: &str = "rmcp=error";
 ///
 /// # Errors
 /// When `MORTISE_LOG` or a configured target is no valid filter.
-pub(super) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseError> {
+pub(super) fn start(log: &Log, overriding: Option<&str>) -> Result<(), String> {
     let filter = match overriding {
-        Some(directives) => EnvFilter::builder().parse(directives)?,
-        None => EnvFilter::builder().parse(directives(log))?,
+        Some(directives) => parse(directives)?,
+        None => parse(&directives(log))?,
     };
     let looks = match log.format {
         LogFormat::Pretty => Looks::Pretty,
@@ -50,6 +50,17 @@ pub(super) fn start(log: &Log, overriding: Option<&str>) -> Result<(), ParseErro
             .try_init()
     };
     Ok(())
+}
+
+/// A word alone would be taken for a target, and all else would be silent.
+fn parse(directives: &str) -> Result<EnvFilter, String> {
+    let is_level = |word: &&str| word.is_empty() || word.parse::<LevelFilter>().is_ok();
+    let mut words = directives.split(',').map(str::trim);
+    if let Some(word) = words.find(|it| !it.contains(['=', '[']) && !is_level(it)) {
+        return Err(format!("{word:?} is no level"));
+    }
+    let parsed = EnvFilter::builder().parse(directives);
+    parsed.map_err(|error| error.to_string())
 }
 
 /// Writes a field for people: models and clients, whose words may be in it, cannot begin a line of

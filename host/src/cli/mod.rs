@@ -40,7 +40,9 @@ enum Command {
     /// Serves the agents of a configuration.
     #[command(after_help = "Example: mortise serve --config /etc/mortise/config.toml")]
     Serve(ServeArgs),
-    /// Does everything that `serve` does, but serve.
+    /// Reads the configuration, loads the plugins, builds everything and looks at the database.
+    ///
+    /// It starts no plugin and binds no port: what a plugin finds only when it starts is not seen.
     #[command(
         after_help = "Example: mortise check --config config.toml && systemctl restart mortise"
     )]

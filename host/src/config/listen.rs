@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::{InstanceName, Period};
+use super::{InstanceName, Period, translate::error_with_help};
 
 /// TLS 1.2 and 1.3, for HTTP/1.1 and HTTP/2.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -34,7 +34,8 @@ pub struct Tls {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Listen {
-    /// The address with its port, such as `"127.0.0.1:3142"`; port 0 takes any free one.
+    /// The IP address with its port, such as `"127.0.0.1:3142"`; port 0 takes any free one.
+    #[serde(deserialize_with = "socket_address")]
     #[schemars(with = "String")]
     pub address: SocketAddr,
     /// The plugin instances whose mounts are served here, without the built-in routes; `[]` serves
@@ -48,6 +49,18 @@ pub struct Listen {
 
 fn ten_seconds() -> Period {
     Period::from_secs(10)
+}
+
+pub(super) fn socket_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        error_with_help(
+            format_args!("{text:?} is no address with a port"),
+            "write an IP address and a port, such as \"127.0.0.1:3142\" or \"[::1]:3142\"",
+        )
+    })
 }
 
 impl Listen {

@@ -157,9 +157,10 @@ impl TryFrom<String> for LibraryName {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        if text.contains(['/', '\\']) {
+        if text.contains(['/', '\\']) || text.ends_with(".so") {
             return Err(format!(
-                "{text:?} is a path; a library is found by its bare name in plugins.dir"
+                "{text:?} is a file; a library is found in plugins.dir by its bare name, such as \
+                 \"auth\" for libauth.so"
             ));
         }
         if !is_name(&text) {

@@ -53,7 +53,9 @@ pub struct PluginEntry {
     /// What a failing hook of this plugin does to the request, instead of what the hook says.
     #[serde(default)]
     pub on_error: Option<OnError>,
-    /// What the plugin may reach beyond the usual.
+    /// What the plugin may use of the server: `agents`, `conversations`, `jobs`, `runs`, `state`. The
+    /// log of the start names what it asks for and is not given; a grant that is missing refuses
+    /// nothing yet.
     #[serde(default)]
     pub grants: Vec<String>,
 }

@@ -6,6 +6,23 @@ use serde_json::{Map, Value};
 
 use super::Config;
 
+/// How the types of the page are written.
+const PREFACE: &str = r#"# Configuration
+
+Every key, as `mortise config reference` prints it.
+
+| type | is written |
+|---|---|
+| duration | a whole number with `h`, `m`, `s` or `ms`, in quotes: `"30s"`, `"720h"` for 30 days |
+| size | a whole number with `B`, `kB`, `KiB`, `MB`, `MiB`, `GB` or `GiB`, in quotes: `"1 MiB"` |
+| secret | `{ env = "NAME" }`, `{ file = "path" }`, or the text itself |
+| amount of money | a decimal number in quotes, with at most 9 decimals: `"0.40"` |
+| network | `"10.0.0.0/8"`, or one address |
+
+Variables of the environment go over the file: `MORTISE__SECTION__KEY`, with two underscores each, is
+`section.key`. Lists and tables are written as in the file: `[3141, 4310]`.
+"#;
+
 /// The JSON Schema of a configuration file.
 pub fn schema() -> Value {
     schemars::schema_for!(Config).to_value()
@@ -16,10 +33,10 @@ pub fn reference() -> String {
     let schema = schema();
     let mut page = Page {
         definitions: schema.get("$defs").unwrap_or(&Value::Null),
-        text: String::new(),
+        text: PREFACE.to_owned(),
     };
     page.keys("", &schema);
-    page.text.trim_start().to_owned()
+    page.text
 }
 
 /// The page as far as it is written.

@@ -155,7 +155,8 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             3,
             1,
             "this is no TOML: duplicate key",
-            "a key may be given once; remove one of the two",
+            "it is given further up already, and once is enough: put both together; a list of tables \
+             has two brackets, [[…]]",
         ),
         (
             "[[plugins.load]]\nlibrary = \"x\"",
@@ -168,8 +169,8 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             "[[plugins.load]]\nname = \"x\"\nlibrary = \"../x\"",
             3,
             11,
-            "`plugins.load[0].library`: \"../x\" is a path; a library is found by its bare name in \
-             plugins.dir",
+            "`plugins.load[0].library`: \"../x\" is a file; a library is found in plugins.dir by its bare name, such as \
+             \"auth\" for libauth.so",
             "",
         ),
         (
@@ -236,6 +237,28 @@ fn a_mistake_is_shown_with_its_place_and_the_remedy() {
             19,
             "`runs.max_agent_depth` must be at least 1",
             "1 lets no agent hand tasks to another; the default is 5",
+        ),
+        (
+            "[plugins.load]\nname = \"x\"",
+            1,
+            1,
+            "`plugins.load`: expected an array, found a table",
+            "write [[plugins.load]], with two brackets, for each of them",
+        ),
+        (
+            "[[plugins.load]]\nname = \"x\"\nheader_name = 1",
+            3,
+            1,
+            "unknown key `plugins.load[0].header_name`",
+            "settings of the plugin itself belong in `config`; the keys here are name, library, sha256, \
+             config, required, on_error, grants",
+        ),
+        (
+            "[admin]\nlisten = \"localhost:3142\"",
+            2,
+            10,
+            "`admin.listen`: \"localhost:3142\" is no address with a port",
+            "write an IP address and a port, such as \"127.0.0.1:3142\" or \"[::1]:3142\"",
         ),
         (
             "[agents.a]\nmax_steps = 0",

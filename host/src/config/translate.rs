@@ -12,6 +12,9 @@ use super::{
 /// Parts the sentence from the advice in the one string that serde lets an error carry.
 const HELP_MARK: &str = "\nhelp: ";
 
+/// What is written with two brackets.
+const LISTS_OF_TABLES: [&str; 2] = ["plugins.load", "server.listen"];
+
 /// An error for a `Deserialize` that knows the remedy.
 pub(super) fn error_with_help<E: de::Error>(message: fmt::Arguments<'_>, help: &str) -> E {
     E::custom(format_args!("{message}{HELP_MARK}{help}"))
@@ -20,7 +23,11 @@ pub(super) fn error_with_help<E: de::Error>(message: fmt::Arguments<'_>, help: &
 /// The text is no TOML.
 pub(super) fn syntax_error(error: &toml::de::Error, texts: &Texts) -> Problem {
     let help = match error.message() {
-        "duplicate key" => Some("a key may be given once; remove one of the two".to_owned()),
+        "duplicate key" => {
+            let help = "it is given further up already, and once is enough: put both together; a \
+                        list of tables has two brackets, [[…]]";
+            Some(help.to_owned())
+        }
         _ => None,
     };
     let span = error.span().unwrap_or_default();
@@ -46,7 +53,12 @@ fn explain(message: &str, path: Option<&str>, span: &Range<usize>) -> (String, O
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let (key, known) = unknown(rest);
         let path = path.unwrap_or(key);
-        let help = did_you_mean(key, &known, "the keys here are");
+        let others = if path.starts_with("plugins.load[") {
+            "settings of the plugin itself belong in `config`; the keys here are"
+        } else {
+            "the keys here are"
+        };
+        let help = did_you_mean(key, &known, others);
         return (format!("unknown key `{path}`"), help);
     }
     if let Some(rest) = message.strip_prefix("unknown variant ") {
@@ -68,7 +80,10 @@ fn explain(message: &str, path: Option<&str>, span: &Range<usize>) -> (String, O
         .and_then(|rest| rest.rsplit_once(", expected "));
     if let Some((found, expected)) = mismatch {
         let message = format!("expected {}, found {}", plain(expected), found_plain(found));
-        return (named(message), None);
+        let help = path
+            .filter(|it| LISTS_OF_TABLES.contains(it) && found == "map")
+            .map(|it| format!("write [[{it}]], with two brackets, for each of them"));
+        return (named(message), help);
     }
     (named(message.to_owned()), None)
 }

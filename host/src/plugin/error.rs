@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use miette::Diagnostic;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, nearest};
 use crate::schema::SchemaError;
 
 /// The stage in which a library is opened.
@@ -140,6 +140,18 @@ pub(crate) struct LoadErrors {
     rest: Vec<LoadError>,
 }
 
+/// The bare name of a library in the same folder that is named nearly so.
+fn near(path: &Path) -> Option<String> {
+    let bare = |path: &Path| {
+        let name = path.file_stem()?.to_str()?.strip_prefix("lib")?;
+        path.extension()?.eq("so").then(|| name.to_owned())
+    };
+    let files = path.parent()?.read_dir().ok()?.flatten();
+    let there: Vec<String> = files.filter_map(|it| bare(&it.path())).collect();
+    let there: Vec<&str> = there.iter().map(String::as_str).collect();
+    nearest(&bare(path)?, &there).map(str::to_owned)
+}
+
 fn owner(first: &str, second: &str) -> String {
     if first == second {
         "it".to_owned()
@@ -195,7 +207,12 @@ impl LoadError {
     /// What to do about it.
     pub(crate) fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::Library { source, .. } => source.remedy().to_owned(),
+            Self::Library { path, source, .. } => match near(path) {
+                Some(name) if matches!(**source, LibraryError::Missing) => {
+                    format!("did you mean `{name}`?")
+                }
+                _ => source.remedy().to_owned(),
+            },
             Self::Folder { .. } => "set plugins.dir to the folder of the libraries".to_owned(),
             Self::Settings(error) => return error.help().map(|help| help.to_string()),
             Self::SettingsElsewhere { .. } => {
@@ -273,7 +290,8 @@ impl LibraryError {
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
             Self::Missing => {
-                "copy the library into the folder, or say which it is with `library` in the entry"
+                "copy the library there, or say which it is: with `library` in its entry, or behind \
+                 --plugin"
             }
             Self::Unreadable(_) => "see that the user of this server may read it",
             Self::NotAFile(_) | Self::NotALibrary(_) | Self::NotShared(_) => {
@@ -281,8 +299,10 @@ impl LibraryError {
             }
             Self::TooLarge { .. } => "strip it: strip = true in the release profile",
             Self::LeadsOut { .. } => "copy the library into the folder instead of linking to it",
-            Self::OthersMayWrite { .. } => "run chmod o-w on it",
-            Self::ForeignOwner { .. } => "run chown on it, to root or to the user of this server",
+            Self::OthersMayWrite { .. } => "run chmod o-w on that folder or file",
+            Self::ForeignOwner { .. } => {
+                "run chown on that folder or file, to root or to the user of this server"
+            }
             Self::OtherDigest { .. } => {
                 "put the file there that was meant; if it is this one, write its digest into the entry"
             }

@@ -87,6 +87,11 @@ async fn what_is_not_required_may_fail() {
         said[0].contains("libnowhere.so: there is no such file; copy"),
         "{said:?}"
     );
+    let said = told(load_config(folder.path(), "[[plugins.load]]\nname = \"ecko-agent\"").await);
+    assert!(
+        said[0].ends_with("there is no such file; did you mean `echo_agent`?"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test]

@@ -124,6 +124,22 @@ impl Schema {
         Err(ranked.into_iter().map(|(_, issue)| issue).collect())
     }
 
+    /// The value that a text stands for: what it says as JSON where that fits, else the text itself.
+    ///
+    /// # Errors
+    /// The issues of what it says as JSON, where it is JSON; else those of the text.
+    pub fn read(&self, text: String) -> Result<Value, Vec<Issue>> {
+        let parsed = serde_json::from_str(&text);
+        let text = Value::String(text);
+        match parsed {
+            Ok(value) => match self.validate(&value) {
+                Err(_) if self.validator.is_valid(&text) => Ok(text),
+                checked => checked.map(|()| value),
+            },
+            Err(_) => self.validate(&text).map(|()| text),
+        }
+    }
+
     /// The issues of one error and, below it, of the branches that a combinator tried.
     fn collect(&self, error: &ValidationError<'_>, value: &Value, ranked: &mut Vec<(Rank, Issue)>) {
         let position = order::position(

@@ -58,6 +58,10 @@ fn the_version_and_the_help_are_printed() {
     for word in ["serve", "check", "config"] {
         assert!(text(&help.stdout).contains(word), "{}", text(&help.stdout));
     }
+    // Without a command it is shown too; no terminal is told anything.
+    let shown = mortise(&[]);
+    assert_eq!(shown.status.code(), Some(0));
+    assert_eq!(text(&shown.stdout), text(&help.stdout));
 }
 
 #[test]

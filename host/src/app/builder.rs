@@ -25,7 +25,7 @@ use crate::plugin::capability::Catalog;
 use crate::plugin::{self, HostApiSlot, HostParts, LinkedPlugin, Loaded, Proxies};
 use crate::runtime::{ActiveRuns, Engine, Prices, Quotas, Roster, Runtime};
 use crate::shutdown::Tasks;
-use crate::store::{self, StoreError};
+use crate::store::{self, StoreError, UnfinishedRun};
 
 /// What an app is built from.
 #[derive(Debug)]
@@ -223,12 +223,20 @@ impl BuiltApp {
             self.discard().await;
             return Err(StartCause::Store(error).into());
         }
+        // Plugins may begin runs of their own as soon as they start.
+        let left = match self.app.inner.store.unfinished_runs().await {
+            Ok(left) => left,
+            Err(error) => {
+                self.discard().await;
+                return Err(StartCause::Recovery(error).into());
+            }
+        };
         if let Err(error) = plugin::start_all(&self.app.inner.instances).await {
             self.discard().await;
             return Err(StartCause::Start(error).into());
         }
         self.app.runtime.warn_of_missing_tools();
-        if let Err(error) = self.take_up().await {
+        if let Err(error) = self.take_up(left).await {
             self.discard().await;
             return Err(StartCause::Recovery(error).into());
         }
@@ -236,8 +244,8 @@ impl BuiltApp {
     }
 
     /// Takes up the runs and the jobs that the last server left.
-    async fn take_up(&self) -> Result<(), StoreError> {
-        let going_on = self.app.runtime.recover().await?;
+    async fn take_up(&self, left: Vec<UnfinishedRun>) -> Result<(), StoreError> {
+        let going_on = self.app.runtime.recover(left).await?;
         let inner = &self.app.inner;
         inner.jobs.start(going_on, &inner.observer_tasks).await
     }

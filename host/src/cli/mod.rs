@@ -126,8 +126,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
             Ok(())
         }
         None => {
-            let help = Cli::command().render_help();
-            exit::print(&help.ansi().to_string());
+            // Nobody may read it, and there is nothing else to do.
+            let _ = Cli::command().print_help();
             Ok(())
         }
     }

@@ -58,22 +58,21 @@ impl Settling<'_> {
         let schema = Schema::compile(schema).map_err(|error| {
             Error::invalid(format!("The output schema of the job is invalid: {error}"))
         })?;
-        let value = match result.structured {
-            Some(value) => value,
+        let checked = match result.structured {
+            Some(value) => schema.validate(&value).map(|()| value),
             // An agent without structured output may still say a value, or a text that fits.
-            None => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            None => schema.read(text),
         };
-        let Err(issues) = schema.validate(&value) else {
-            return Ok(value);
-        };
-        let first = issues.first().map(|issue| {
-            let place = Some(issue.instance_path.as_str()).filter(|it| !it.is_empty());
-            format!("{} {}", place.unwrap_or("/"), issue.message)
-        });
-        Err(Error::invalid(format!(
-            "The output does not fit the output schema of the job: {}",
-            first.unwrap_or_default()
-        )))
+        checked.map_err(|issues| {
+            let first = issues.first().map(|issue| {
+                let place = Some(issue.instance_path.as_str()).filter(|it| !it.is_empty());
+                format!("{} {}", place.unwrap_or("/"), issue.message)
+            });
+            Error::invalid(format!(
+                "The output does not fit the output schema of the job: {}",
+                first.unwrap_or_default()
+            ))
+        })
     }
 
     fn failed(&self, error: &Error) -> JobChange {
@@ -223,10 +222,10 @@ mod tests {
             unfit.message
         );
         let text = request().with_output_schema(json!({ "type": "string" }));
-        assert_eq!(
-            result_of(change_of(&text, 1, said("seven"))).unwrap(),
-            json!("seven")
-        );
+        for words in ["seven", "7", "{}"] {
+            let result = result_of(change_of(&text, 1, said(words))).unwrap();
+            assert_eq!(result, json!(words));
+        }
     }
 
     #[test]

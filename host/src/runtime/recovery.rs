@@ -28,11 +28,11 @@ struct Revived {
 // === impl Runtime ===
 
 impl Runtime {
-    /// Takes up what the last server left; before any other run begins. What goes on, a worker may
-    /// follow.
-    pub(crate) async fn recover(&self) -> Result<GoingOn, StoreError> {
+    /// Takes up what the last server left: the runs that had not ended before any began here. What
+    /// goes on, a worker may follow.
+    pub(crate) async fn recover(&self, left: Vec<UnfinishedRun>) -> Result<GoingOn, StoreError> {
         let mut going_on = GoingOn::new();
-        for unfinished in self.engine.store.unfinished_runs().await? {
+        for unfinished in left {
             let run_id = Arc::clone(&unfinished.run.id);
             match self.revived(&unfinished) {
                 Ok(revived) => {

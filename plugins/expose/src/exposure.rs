@@ -73,19 +73,22 @@ impl Exposure {
     pub(crate) fn output(&self, result: &RunResult) -> Result<Value> {
         let schema = self.exposed().output.as_ref();
         let text = result.response.text_content();
-        let value = match &result.structured {
-            Some(value) => value.clone(),
-            None if text.is_empty() => Value::Null,
-            None if schema.is_none() => text.into(),
-            None => serde_json::from_str(&text).unwrap_or(text.into()),
+        let checked = match (&result.structured, schema) {
+            (None, Some(schema)) if !text.is_empty() => schema.read(text),
+            (None, None) if !text.is_empty() => Ok(text.into()),
+            (structured, schema) => {
+                let value = structured.clone().unwrap_or_default();
+                schema
+                    .map_or(Ok(()), |it| it.validate(&value))
+                    .map(|()| value)
+            }
         };
-        if let Some(Err(issues)) = schema.map(|schema| schema.validate(&value)) {
+        checked.map_err(|issues| {
             let (agent, said) = (&self.exposed().agent, said(&issues));
-            let message =
-                format!("the output of the agent '{agent}' does not fit `output`: {said}");
-            return Err(Error::internal(message));
-        }
-        Ok(value)
+            Error::internal(format!(
+                "the output of the agent '{agent}' does not fit `output`: {said}"
+            ))
+        })
     }
 }
 

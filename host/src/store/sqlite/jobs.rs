@@ -46,11 +46,12 @@ pub(super) async fn job(readers: &SqlitePool, id: &str) -> Result<Option<StoredJ
     row.as_ref().map(stored_job).transpose()
 }
 
+/// Without what is to be done, which may be long.
 pub(super) async fn jobs(
     readers: &SqlitePool,
     filter: &JobFilter,
 ) -> Result<Vec<StoredJob>, sqlx::Error> {
-    let mut query = QueryBuilder::<Sqlite>::new("select job_id, record, work from jobs where ");
+    let mut query = QueryBuilder::<Sqlite>::new("select job_id, record from jobs where ");
     reads::push_whose(&mut query, &filter.whose);
     if let Some(agent) = &filter.agent {
         query.push(" and agent = ").push_bind(agent);
@@ -69,7 +70,7 @@ pub(super) async fn jobs(
     query.push(format!(" order by job_id {order} limit "));
     let query = query.push_bind(i64::from(filter.limit)).build();
     let rows = query.fetch_all(readers).await?;
-    Ok(reads::readable("jobs", &rows, stored_job))
+    Ok(reads::readable("jobs", &rows, |row| json(row, "record")))
 }
 
 pub(super) async fn lease(
@@ -77,7 +78,7 @@ pub(super) async fn lease(
     known: &mut Known,
     request: &LeaseRequest,
 ) -> Result<Leased, sqlx::Error> {
-    const DUE: &str = " from jobs where state in ('queued', 'running') \
+    const DUE: &str = " from jobs indexed by jobs_alive where state in ('queued', 'running') \
                        and not (state = 'running' and lease_holder = ?1) \
                        and agent not in (select value from json_each(?2)) \
                        and job_id not in (select value from json_each(?3))";

@@ -8,7 +8,7 @@ use super::OpenCause;
 const APPLICATION_ID: i64 = 0x4d6f_7274;
 
 /// What leads from each version to the next; the first makes the tables. Only ever appended to.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     create table runs (
         run_id text primary key,
@@ -130,6 +130,12 @@ const MIGRATIONS: [&str; 4] = [
         where state in ('queued', 'running');
     create index jobs_by_end on jobs (ended_at) where ended_at is not null;
     create index jobs_untold on jobs (job_id) where is_untold;
+",
+    "
+    -- All that taking up a job asks for: no record is read for it.
+    drop index jobs_alive;
+    create index jobs_alive on jobs (priority desc, job_id, agent, state, lease_holder, due_at)
+        where state in ('queued', 'running');
 ",
 ];
 

@@ -330,7 +330,7 @@ fn check_door(config: &Config, guards: &Pipeline) -> Result<(), StartCause> {
             );
         }
     }
-    if section.auth == Auth::All || section.secret.is_some() || guards.authenticate() {
+    if section.auth == Auth::All || section.secret.is_some() || guards.has_authentication() {
         return Ok(());
     }
     let open = section.reachable().map(|(pointer, address)| {

@@ -84,8 +84,6 @@ impl Server {
             header_timeout: section.header_timeout.0,
             idle_timeout: section.idle_timeout.0,
             write_timeout: section.write_timeout.0,
-            header_limit: section.header_limit.in_memory(),
-            uri_limit: section.uri_limit.in_memory(),
         };
         let connections =
             Connections::new(section.max_connections, section.max_connections_per_address);

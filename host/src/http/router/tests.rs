@@ -107,17 +107,13 @@ fn paths_are_taken_as_they_come() {
         ("", "404"),
         ("*", "404"),
         ("/api/a/b/c/d/e", "404"),
-        ("/api/plain/conversations/c%2F4%20x", "404"),
+        ("/api/plain/conversations/c%2F4%20x", "405 GET"),
         ("/api/pl%00ain/run", "404"),
         ("/api/plain/runs/r%0a/abort", "404"),
         ("/api/../run", "Run name=.."),
     ];
     for (path, expected) in cases {
-        assert_eq!(
-            reached("POST", path, "/api").replace("405 GET", "404"),
-            expected,
-            "{path}"
-        );
+        assert_eq!(reached("POST", path, "/api"), expected, "{path}");
     }
 }
 

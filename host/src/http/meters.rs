@@ -36,7 +36,7 @@ const EVENTS: &[u8] = b"text/event-stream";
 impl Meters {
     pub(super) fn new(metrics: &Metrics, base_path: &str) -> Self {
         let mut built_in = vec![RouteMeters::default(); Handler::COUNT];
-        for (method, path, handler) in handlers::routes(true) {
+        for (method, path, handler) in handlers::routes() {
             let template = format!("{base_path}{path}");
             built_in[handler as usize] = metrics.route(method.as_str(), &template);
         }

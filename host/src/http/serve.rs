@@ -24,15 +24,15 @@ use super::sending::{Answer, Sending, Streams};
 use super::state::HttpState;
 use super::tls::Tls;
 
-/// What a connection may take.
+/// How long a connection may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// How long a client may take to send a request head; for the first one, TLS included.
-    pub(crate) header_timeout: Duration,
-    /// How long a connection may stay open between requests.
-    pub(crate) idle_timeout: Duration,
-    /// How long a client may take nothing of what is sent to it.
-    pub(crate) write_timeout: Duration,
+pub(crate) struct Timeouts {
+    /// To send a request head; for the first one, TLS included.
+    pub(crate) head: Duration,
+    /// Between requests.
+    pub(crate) idle: Duration,
+    /// To take anything of what is sent.
+    pub(crate) write: Duration,
 }
 
 /// An address that is listened on, and what is served there.
@@ -57,7 +57,7 @@ struct Shared {
     tls: Option<Tls>,
     state: Arc<HttpState>,
     builders: Builders,
-    limits: Limits,
+    timeouts: Timeouts,
 }
 
 /// What serves a connection, by its protocol. hyper-util's, which tells the two apart by itself,
@@ -112,7 +112,7 @@ const PREFACE_PAUSE_MOST: Duration = Duration::from_millis(250);
 ///
 /// Connections are tasks of the state's [`Tasks`](crate::shutdown::Tasks): they end with the
 /// requests they have, or with the grace period.
-pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, limits: Limits) {
+pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, timeouts: Timeouts) {
     let Entrance {
         address: _,
         listener,
@@ -123,9 +123,9 @@ pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, lim
     let stopping = tasks.stopping().clone();
     let shared = Arc::new(Shared {
         tls,
-        builders: Builders::new(limits, &state),
+        builders: Builders::new(timeouts, &state),
         state,
-        limits,
+        timeouts,
     });
     while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = match accepted {
@@ -167,7 +167,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn served(shared: Arc<Shared>, stream: TcpStream, connection: Connection) {
-    prepare(&stream, &connection, shared.limits.write_timeout);
+    prepare(&stream, &connection, shared.timeouts.write);
     // Each in a box of its own, so that a connection has room for one of them at a time.
     let begun = Box::pin(begin(&shared, stream, &connection)).await;
     match begun {
@@ -219,7 +219,7 @@ async fn begin(
     let peer = connection.peer;
     let begun = tokio::select! {
         begun = first_words(shared, stream) => begun,
-        () = tokio::time::sleep(shared.limits.header_timeout) => {
+        () = tokio::time::sleep(shared.timeouts.head) => {
             tracing::debug!(%peer, "closed a connection that took too long to begin");
             return None;
         }
@@ -288,8 +288,8 @@ async fn drive<C>(
     } = connection;
     let mut serving = pin!(serving);
     let waits = Waits {
-        head: shared.limits.header_timeout,
-        idle: shared.limits.idle_timeout,
+        head: shared.timeouts.head,
+        idle: shared.timeouts.idle,
     };
     let mut overdue = Overdue::new(Arc::clone(activity), waits);
     let mut is_ending = false;
@@ -364,7 +364,7 @@ fn cause_chain(error: &(dyn std::error::Error + 'static)) -> String {
 // === impl Builders ===
 
 impl Builders {
-    fn new(limits: Limits, state: &HttpState) -> Self {
+    fn new(timeouts: Timeouts, state: &HttpState) -> Self {
         let head = state.settings.head_limits;
         let mut http1 = http1::Builder::new();
         http1
@@ -377,7 +377,7 @@ impl Builders {
             .half_close(false);
         let mut http2 = http2::Builder::new(Streams {
             tasks: state.tasks.clone(),
-            patience: limits.write_timeout,
+            patience: timeouts.write,
         });
         http2
             .timer(TokioTimer::new())

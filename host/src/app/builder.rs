@@ -15,7 +15,7 @@ use super::server::{Server, Signals};
 use super::{App, Inner};
 use crate::clock::Clock;
 use crate::config::{Auth, Config, ConfigError, Cors, Mode};
-use crate::http::{BodyLimits, HeadLimits, HttpState, Names, Serves, Settings};
+use crate::http::{BodyLimits, HeadLimits, HttpState, Names, Serves, Settings, is_reserved};
 use crate::ids::Ids;
 use crate::jobs::{self, Jobs};
 use crate::ledger::Ledger;
@@ -104,6 +104,7 @@ impl AppBuilder {
             api: Arc::clone(&host_api),
             clock,
             metrics: metrics.clone(),
+            is_reserved,
         };
         let loaded = plugin::load(&config, linked, &files, &host).await;
         let Loaded {
@@ -338,7 +339,7 @@ fn check_door(config: &Config, guards: &Pipeline) -> Result<(), StartCause> {
             );
         }
     }
-    if section.auth == Auth::All || section.secret.is_some() || guards.authenticate() {
+    if section.auth == Auth::All || section.secret.is_some() || guards.has_authentication() {
         return Ok(());
     }
     let open = section.reachable().map(|(pointer, address)| {

@@ -8,7 +8,7 @@ use super::error::StartCause;
 use crate::config::{self, Config, ConfigError, InstanceName};
 use crate::http::{self, DocumentError, Entrance, HttpState, RouteTable, Serves, Tls};
 use crate::metrics::Metrics;
-use crate::plugin::capability::{MountCapability, Offered};
+use crate::plugin::capability::OfferedMount;
 
 /// An address that is going to be listened on.
 pub(super) struct Planned {
@@ -32,12 +32,10 @@ pub(super) struct Served {
     pub(super) hsts: Option<Duration>,
 }
 
-type Mounts = [Offered<dyn MountCapability>];
-
 /// All addresses of the configuration, that of `server.host` first.
 pub(super) fn plan(
     config: &Config,
-    mounts: &Mounts,
+    mounts: &[OfferedMount],
     metrics: &Metrics,
     state: impl Fn(Served) -> Result<Arc<HttpState>, DocumentError>,
 ) -> Result<Vec<Planned>, StartCause> {
@@ -79,7 +77,7 @@ pub(super) fn plan(
         let offered = offered(mounts, only);
         let table = RouteTable::build(offered, section.base_path.as_str(), metrics);
         let served = Served {
-            mounts: table.map_err(StartCause::Routes)?,
+            mounts: table,
             what: match only {
                 None => Serves::Everything,
                 Some(_) => Serves::Mounts,
@@ -125,15 +123,11 @@ fn no_mount(config: &Config, pointer: &str, name: &InstanceName) -> ConfigError 
     config.error_at(pointer, message, Some(help.to_owned()))
 }
 
-fn offered(mounts: &Mounts, only: Option<&[InstanceName]>) -> Vec<Offered<dyn MountCapability>> {
-    let is_served = |it: &&Offered<dyn MountCapability>| {
+fn offered(mounts: &[OfferedMount], only: Option<&[InstanceName]>) -> Vec<OfferedMount> {
+    let is_served = |it: &&OfferedMount| {
         only.is_none_or(|only| only.iter().any(|name| *name.as_str() == *it.instance))
     };
-    let copy = |it: &Offered<dyn MountCapability>| Offered {
-        instance: Arc::clone(&it.instance),
-        capability: Arc::clone(&it.capability),
-    };
-    mounts.iter().filter(is_served).map(copy).collect()
+    mounts.iter().filter(is_served).cloned().collect()
 }
 
 // === impl Planned ===

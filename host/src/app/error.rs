@@ -1,7 +1,7 @@
 //! What keeps an app from starting.
 
 use crate::config::ConfigError;
-use crate::http::{BindError, DocumentError, RouteConflict};
+use crate::http::{BindError, DocumentError};
 use crate::plugin::{self, LoadError, LoadErrors};
 use crate::store::{OpenError, StoreError};
 
@@ -34,8 +34,6 @@ pub(crate) enum StartCause {
     Agents(Vec<ConfigError>),
     #[error("an address to listen on cannot be served: {}", listed(.0.iter()))]
     Entrances(Vec<ConfigError>),
-    #[error(transparent)]
-    Routes(RouteConflict),
     #[error("/openapi.json cannot be made: {0}")]
     Document(DocumentError),
     #[error(transparent)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::App;
-use crate::http::{self, Connections, Entrance, Limits};
+use crate::http::{self, Connections, Entrance, Timeouts};
 
 /// An app that listens, and serves when it is told to.
 #[derive(Debug)]
@@ -80,12 +80,10 @@ impl Server {
             "listening"
         );
         let section = &app.inner.config.server;
-        let limits = Limits {
-            header_timeout: section.header_timeout.0,
-            idle_timeout: section.idle_timeout.0,
-            write_timeout: section.write_timeout.0,
-            header_limit: section.header_limit.in_memory(),
-            uri_limit: section.uri_limit.in_memory(),
+        let timeouts = Timeouts {
+            head: section.header_timeout.0,
+            idle: section.idle_timeout.0,
+            write: section.write_timeout.0,
         };
         let connections =
             Connections::new(section.max_connections, section.max_connections_per_address);
@@ -94,12 +92,12 @@ impl Server {
             if let Some(tls) = entrance.tls.clone() {
                 tasks.spawn(tls.keep_fresh(tasks.stopping().clone()));
             }
-            tasks.spawn(http::serve(entrance, Arc::clone(&connections), limits));
+            tasks.spawn(http::serve(entrance, Arc::clone(&connections), timeouts));
         }
         if let Some(entrance) = admin {
             // Of its own: whoever takes all others does not keep the operator out.
             let connections = Connections::new(ADMIN_CONNECTIONS, None);
-            tasks.spawn(http::serve(entrance, connections, limits));
+            tasks.spawn(http::serve(entrance, connections, timeouts));
         }
         tokio::select! {
             () = signals.heard() => tracing::info!("stopping"),

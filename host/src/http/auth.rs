@@ -55,7 +55,7 @@ impl Door {
     pub(super) fn check(&self, headers: &HeaderMap, guards: &Pipeline) -> Result<Entry, Failure> {
         let authorization = self.authorization(headers)?;
         // Where no guard authenticates, there is nothing to choose from.
-        if self.auth == Auth::All || !guards.authenticate() {
+        if self.auth == Auth::All || !guards.has_authentication() {
             let principal = match authorization {
                 Authorization::Secret => Arc::clone(&self.holder),
                 Authorization::Free if self.expected.is_none() => Arc::clone(&self.anonymous),

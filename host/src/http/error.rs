@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use mortise_plugin_api::{Error, Issue, RouteError, RouteRequest};
 use serde_json::{Map, Value, json};
@@ -399,11 +399,6 @@ fn is_failure(status: u16) -> bool {
 
 fn refuses(response: &Response) -> bool {
     response.status().is_client_error() || response.status().is_server_error()
-}
-
-/// Headers that say what the body is; they go with it.
-pub(super) fn describes_body(name: &HeaderName) -> bool {
-    *name == CONTENT_TYPE || *name == CONTENT_LENGTH
 }
 
 #[cfg(test)]

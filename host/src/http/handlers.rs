@@ -11,6 +11,8 @@ use mortise_plugin_api::RequestKind;
 use super::body::{self, BodyLimits, JsonBody};
 use super::error::Failure;
 use super::escapes;
+use super::router;
+use crate::plugin::routes::without_empty_segments;
 use crate::runtime::JOB_ALIAS;
 
 /// A built-in route: a method, a pattern of segments, and what answers.
@@ -92,29 +94,30 @@ pub(super) const PROBES: [&str; 2] = ["/livez", "/readyz"];
 /// What is served, as an OpenAPI document; at the root too.
 pub(super) const DOCUMENT: &str = "/openapi.json";
 
-/// Whether the server itself has this very pattern below its base path; parameters are in braces.
-pub(super) fn is_built_in(method: &Method, pattern: &str) -> bool {
-    // Where no tool is open, the path is free.
-    routes(false).any(|(own, path, _)| own == method && path == pattern)
-}
+/// Below the base path, everything under this is the server's.
+const OWN_FOLDER: &str = "/-/";
 
-/// Whether the server itself has this very path at its root, whatever the base path is.
-pub(super) fn is_at_root(method: &Method, path: &str) -> bool {
-    *method == Method::GET && (PROBES.contains(&path) || path == DOCUMENT)
+/// Whether the server itself answers a method of a whole path, which has `{}` for parameters.
+pub(crate) fn is_reserved(method: &Method, path: &str, base_path: &str) -> bool {
+    if PROBES.contains(&path) || path == DOCUMENT {
+        return *method == Method::GET || *method == Method::HEAD;
+    }
+    let path = without_empty_segments(path);
+    let path = router::cut_base(&path, base_path);
+    let is_in_own_folder = path.below_base.starts_with(OWN_FOLDER);
+    is_in_own_folder && (path.has_base || base_path.is_empty())
+        || ROUTES.iter().any(|own| {
+            // Where no tool is open, the path is free.
+            own.handler != Handler::ExecuteTool
+                && own.method == method
+                && own.braced(|_| "{}".to_owned()) == path.below_base
+        })
 }
 
 /// The routes below the base path, parameters in braces.
-pub(super) fn routes(has_tools: bool) -> impl Iterator<Item = (&'static Method, String, Handler)> {
-    let there = ROUTES
-        .iter()
-        .filter(move |route| has_tools || route.handler != Handler::ExecuteTool);
-    there.map(|route| {
-        let segments = route.pattern.split('/');
-        let braced = segments.map(|segment| match segment.strip_prefix(':') {
-            Some(name) => format!("{{{name}}}"),
-            None => segment.to_owned(),
-        });
-        let path = braced.collect::<Vec<_>>().join("/");
+pub(super) fn routes() -> impl Iterator<Item = (&'static Method, String, Handler)> {
+    ROUTES.iter().map(|route| {
+        let path = route.braced(|name| format!("{{{name}}}"));
         (&route.method, path, route.handler)
     })
 }
@@ -128,6 +131,16 @@ impl Route {
             pattern,
             handler,
         }
+    }
+
+    /// The path, with this for each parameter.
+    fn braced(&self, parameter: impl Fn(&str) -> String) -> String {
+        let segments = self.pattern.split('/');
+        let braced = segments.map(|segment| match segment.strip_prefix(':') {
+            Some(name) => parameter(name),
+            None => segment.to_owned(),
+        });
+        braced.collect::<Vec<_>>().join("/")
     }
 
     /// The parameters, if the segments fit.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::handlers::{self, DOCUMENT, Handler, PROBES};
 use super::router::Seen;
-use crate::metrics::{Metrics, OpenStream, RequestMeters, RouteMeters, UnderWay};
+use crate::metrics::{Begun, Metrics, OpenStream, RequestMeters, RouteMeters};
 
 /// What is counted of the requests at one address.
 pub(super) struct Meters {
@@ -21,11 +21,12 @@ pub(super) struct Meters {
 }
 
 /// A request that is being answered; one that is dropped before has no status.
-pub(super) struct Counted<'m> {
-    under_way: Option<UnderWay<'m>>,
+pub(super) struct Measured<'m> {
+    begun: Begun<'m>,
     method: Method,
     started: Instant,
     seen: Arc<Seen>,
+    status: Option<u16>,
 }
 
 const EVENTS: &[u8] = b"text/event-stream";
@@ -35,7 +36,7 @@ const EVENTS: &[u8] = b"text/event-stream";
 impl Meters {
     pub(super) fn new(metrics: &Metrics, base_path: &str) -> Self {
         let mut built_in = vec![RouteMeters::default(); Handler::COUNT];
-        for (method, path, handler) in handlers::routes(true) {
+        for (method, path, handler) in handlers::routes() {
             let template = format!("{base_path}{path}");
             built_in[handler as usize] = metrics.route(method.as_str(), &template);
         }
@@ -62,12 +63,13 @@ impl Meters {
         method: &Method,
         started: Instant,
         seen: &Arc<Seen>,
-    ) -> Option<Counted<'_>> {
-        Some(Counted {
-            under_way: Some(self.requests.begin()?),
+    ) -> Option<Measured<'_>> {
+        Some(Measured {
+            begun: self.requests.begin()?,
             method: method.clone(),
             started,
             seen: Arc::clone(seen),
+            status: None,
         })
     }
 
@@ -83,23 +85,18 @@ impl Meters {
     }
 }
 
-// === impl Counted ===
+// === impl Measured ===
 
-impl Counted<'_> {
+impl Measured<'_> {
     pub(super) fn answered(mut self, response: &Response) {
-        self.end(Some(response.status().as_u16()));
-    }
-
-    fn end(&mut self, status: Option<u16>) {
-        if let Some(under_way) = self.under_way.take() {
-            let took = self.started.elapsed();
-            under_way.end(self.seen.route(), self.method.as_str(), status, took);
-        }
+        self.status = Some(response.status().as_u16());
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Measured<'_> {
     fn drop(&mut self) {
-        self.end(None);
+        let took = self.started.elapsed();
+        let method = self.method.as_str();
+        self.begun.end(self.seen.route(), method, self.status, took);
     }
 }

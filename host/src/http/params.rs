@@ -1,12 +1,15 @@
-//! Names and ids in paths: what is fit to be looked up, stored and logged.
+//! Names and ids that clients send: what is fit to be looked up, stored and logged.
 
+use serde_json::{Map, Value};
+
+use super::error::Failure;
 use super::escapes;
 
 /// The longest id, in bytes.
 const LONGEST: usize = 1024;
 
 /// Whether an id may be used: of bounded length, and without control characters.
-pub(super) fn is_plain(text: &str) -> bool {
+fn is_plain(text: &str) -> bool {
     text.len() <= LONGEST && !has_controls(text)
 }
 
@@ -29,6 +32,18 @@ pub(super) fn is_fit(segment: &str) -> bool {
         && is_plain_segment(segment)
         && !leads_out(segment)
         && escapes::decode(segment).is_none_or(|decoded| !leads_out(&decoded))
+}
+
+/// Whether a body names a conversation that may be used, or none.
+pub(super) fn check_conversation_id(body: &Map<String, Value>) -> Result<(), Failure> {
+    let id = body.get("conversationId").and_then(Value::as_str);
+    if id.is_none_or(is_plain) {
+        return Ok(());
+    }
+    Err(Failure::invalid_at(
+        "/conversationId",
+        &format!("must be at most {LONGEST} bytes long and have no control characters"),
+    ))
 }
 
 fn has_controls(text: &str) -> bool {

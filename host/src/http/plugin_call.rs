@@ -35,9 +35,9 @@ pub(super) async fn call(
     let_in(state, &mount, admission, &request).await?;
     state.pipeline.observe_request(&request);
 
-    let body = body::stream(&request.headers, body, state.body_limits)?;
+    let body = body::stream(&request.headers, body, state.settings.body_limits)?;
     let answering = mount.capability.handle(endpoint, &request, body);
-    let limit = state.endpoint_timeout.unwrap_or(Duration::MAX);
+    let limit = state.settings.endpoint_timeout.unwrap_or(Duration::MAX);
     let Ok(answer) = tokio::time::timeout(limit, answering).await else {
         tracing::warn!(plugin = %mount.instance, ?limit, "an endpoint took too long");
         return Err(Error::timeout("The server took too long to answer.").into());

@@ -1,21 +1,22 @@
 //! Responses of plugins, which are not to be trusted: what would break the connection is refused.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use mortise_plugin_api::{Error, Response as PluginResponse, RouteError};
 use serde_json::Value;
 
-use super::error::describes_body;
-
-/// How much of a guard's answer is read to have it rendered by a mount.
+/// How much of a guard's answer is read to have it rendered by a mount, and for how long.
 const READ: usize = 64 * 1024;
+const READING: Duration = Duration::from_secs(1);
 
 /// The response, if its status and headers are valid.
 pub(super) fn into_response(answer: PluginResponse) -> Result<Response, Error> {
@@ -118,9 +119,10 @@ pub(super) async fn as_route_error(
     response: Response,
 ) -> (RouteError, Vec<(HeaderName, HeaderValue)>) {
     let (parts, body) = response.into_parts();
-    let said = match Limited::new(body, READ).collect().await {
-        Ok(read) => serde_json::from_slice(&read.to_bytes()).unwrap_or(Value::Null),
-        Err(_) => Value::Null,
+    let read = Limited::new(body, READ).collect();
+    let said = match tokio::time::timeout(READING, read).await {
+        Ok(Ok(read)) => serde_json::from_slice(&read.to_bytes()).unwrap_or(Value::Null),
+        Ok(Err(_)) | Err(_) => Value::Null,
     };
     let message = said["message"]
         .as_str()
@@ -135,6 +137,11 @@ pub(super) async fn as_route_error(
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     (RouteError::new(parts.status.as_u16(), &error), kept)
+}
+
+/// Headers that say what the body is; they go with it.
+fn describes_body(name: &HeaderName) -> bool {
+    *name == CONTENT_TYPE || *name == CONTENT_LENGTH
 }
 
 fn code_of(status: StatusCode) -> &'static str {
@@ -244,5 +251,15 @@ mod tests {
         assert_eq!((error.status, error.code.as_str()), (429, "RATE_LIMITED"));
         assert_eq!(error.message, "Too many requests.");
         assert_eq!(kept.len(), 1);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_guards_refusal_that_does_not_end_is_rendered_without_its_words() {
+        let endless = PluginResponse::stream("application/json", |writer| async move {
+            writer.write("{\"message\":").await?;
+            std::future::pending().await
+        });
+        let refused = into_response(endless.with_status(403)).unwrap();
+        let (error, _) = as_route_error(refused).await;
+        assert_eq!((error.status, error.message.as_str()), (403, "Forbidden"));
     }
 }

@@ -1,7 +1,7 @@
-//! The routes of plugins: which mounts there are, and which endpoint a path and a method reach.
+//! The routes of plugins: which endpoint a path and a method reach.
 //!
-//! A table is built as a whole, or refused with the names of who is in whose way, and then
-//! swapped in. Matching is by method first, so that a path that lacks a method falls through to
+//! A table is built as a whole and then swapped in; its routes were checked when their plugins were
+//! loaded. Matching is by method first, so that a path that lacks a method falls through to
 //! a parameter path that has it.
 
 use std::collections::HashMap;
@@ -9,12 +9,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
-use mortise_plugin_api::{Access, MethodMismatch, MountInfo, Prefix, Slashes};
+use mortise_plugin_api::{Access, MethodMismatch, MountInfo};
 
 use super::params;
-use super::{handlers, router};
+use super::router;
 use crate::metrics::{Metrics, RouteMeters};
-use crate::plugin::capability::{MountCapability, Offered};
+use crate::plugin::capability::{MountCapability, OfferedMount};
+use crate::plugin::routes::{Route, Routes, Scope, Slashed, without_empty_segments};
 
 /// The routes of all loaded plugins.
 #[derive(Default)]
@@ -88,52 +89,6 @@ pub(super) struct RequestPath<'p> {
     pub(super) has_base: bool,
 }
 
-/// Two routes that cannot both be there, or one that cannot be at all.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RouteConflict {
-    #[error("the plugins {first} and {second} both serve {method} {pattern}")]
-    Twice {
-        first: Arc<str>,
-        second: Arc<str>,
-        method: Method,
-        pattern: String,
-    },
-    #[error("the plugin {instance} serves {method} {pattern}, which is a route of the server")]
-    BuiltIn {
-        instance: Arc<str>,
-        method: Method,
-        pattern: String,
-    },
-    #[error("the plugin {instance} serves {pattern:?}, which is not a path: {reason}")]
-    Pattern {
-        instance: Arc<str>,
-        pattern: String,
-        reason: String,
-    },
-    #[error(
-        "the plugin {instance} serves {pattern} for {method:?}, which is not a method it may serve"
-    )]
-    Method {
-        instance: Arc<str>,
-        pattern: String,
-        method: String,
-    },
-}
-
-/// What patterns are matched against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Scope {
-    Base,
-    Absolute,
-}
-
-/// Whether double and trailing slashes matter; the key form of [`Slashes`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Slashed {
-    Lenient,
-    Strict,
-}
-
 /// A router for each method, in the order in which methods were first seen.
 #[derive(Default)]
 struct Routers(Vec<(Method, Layers)>);
@@ -148,110 +103,55 @@ struct Renderer {
     mount: Arc<Mounted>,
 }
 
-/// The methods an endpoint may have.
-const METHODS: [Method; 7] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::PATCH,
-    Method::DELETE,
-    Method::OPTIONS,
-];
-
 // === impl RouteTable ===
 
 impl RouteTable {
-    /// Builds the table; the order of the mounts is that of the configuration.
-    ///
-    /// # Errors
-    /// The first route that is invalid, that another plugin has, or that the server has.
-    pub(crate) fn build(
-        mounts: Vec<Offered<dyn MountCapability>>,
-        base_path: &str,
-        metrics: &Metrics,
-    ) -> Result<Self, RouteConflict> {
+    /// The table of these mounts; their order is that of the configuration.
+    pub(crate) fn build(mounts: Vec<OfferedMount>, base_path: &str, metrics: &Metrics) -> Self {
         let mut table = Self::default();
-        let mut owners = HashMap::new();
-        for Offered {
-            instance,
-            capability,
-        } in mounts
-        {
-            let mount = Arc::new(Mounted {
-                instance,
-                capability,
-            });
-            table.add(&mount, base_path, &mut owners)?;
+        for mount in mounts {
+            table.add(mount, base_path, metrics);
         }
-        for endpoint in &mut table.endpoints {
-            endpoint.meters = metrics.route(endpoint.method.as_str(), &endpoint.path);
-        }
-        Ok(table)
+        table
     }
 
-    fn add(
-        &mut self,
-        mount: &Arc<Mounted>,
-        base_path: &str,
-        owners: &mut HashMap<(Method, String), Arc<str>>,
-    ) -> Result<(), RouteConflict> {
+    fn add(&mut self, offered: OfferedMount, base_path: &str, metrics: &Metrics) {
+        let OfferedMount {
+            instance,
+            capability,
+            routes,
+        } = offered;
+        let Routes {
+            scope,
+            slashed,
+            prefix,
+            all,
+        } = routes;
+        let mount = Arc::new(Mounted {
+            instance,
+            capability,
+        });
         let info = mount.capability.info();
-        let (scope, prefix) = match &info.prefix {
-            Prefix::Base(prefix) => (Scope::Base, normal_prefix(prefix)),
-            Prefix::Absolute(prefix) => (Scope::Absolute, normal_prefix(prefix)),
-        };
-        let slashed = match info.slashes {
-            Slashes::Lenient => Slashed::Lenient,
-            Slashes::Strict => Slashed::Strict,
-        };
-        for (index, endpoint) in info.endpoints.iter().enumerate() {
-            let pattern = Pattern::parse(&prefix, &endpoint.path, slashed).map_err(|reason| {
-                RouteConflict::Pattern {
-                    instance: Arc::clone(&mount.instance),
-                    pattern: format!("{prefix}{}", endpoint.path),
-                    reason,
-                }
-            })?;
-            for name in &endpoint.methods {
-                let method = METHODS.into_iter().find(|method| method == name.as_str());
-                let method = method.ok_or_else(|| RouteConflict::Method {
-                    instance: Arc::clone(&mount.instance),
-                    pattern: pattern.text.clone(),
-                    method: name.clone(),
-                })?;
-                claim(mount, scope, &pattern, &method, base_path, owners)?;
-                let place = self.endpoints.len();
-                self.endpoints.push(Endpoint {
-                    mount: Arc::clone(mount),
-                    index,
-                    admission: admission(info, endpoint.public),
-                    method: method.clone(),
-                    path: match scope {
-                        Scope::Base => format!("{base_path}{}", pattern.text),
-                        Scope::Absolute => pattern.text.clone(),
-                    },
-                    meters: RouteMeters::default(),
-                });
-                self.routers
-                    .entry((scope, slashed))
-                    .or_default()
-                    .insert(&method, &pattern, place)
-                    .map_err(|reason| RouteConflict::Pattern {
-                        instance: Arc::clone(&mount.instance),
-                        pattern: pattern.text.clone(),
-                        reason,
-                    })?;
-            }
+        for route in all {
+            let path = scope.whole(base_path, &route.pattern.text);
+            let routers = self.routers.entry((scope, slashed)).or_default();
+            routers.insert(&route, self.endpoints.len());
+            self.endpoints.push(Endpoint {
+                index: route.endpoint,
+                admission: admission(info, info.endpoints[route.endpoint].public),
+                meters: metrics.route(route.method.as_str(), &path),
+                method: route.method,
+                path,
+                mount: Arc::clone(&mount),
+            });
         }
         if info.renders_errors {
             self.renderers.push(Renderer {
                 scope,
                 prefix,
-                mount: Arc::clone(mount),
+                mount,
             });
         }
-        Ok(())
     }
 
     /// All endpoints, those of one mount together.
@@ -388,27 +288,25 @@ impl fmt::Debug for Mounted {
 // === impl Routers ===
 
 impl Routers {
-    fn insert(&mut self, method: &Method, pattern: &Pattern, place: usize) -> Result<(), String> {
-        let known = self.0.iter().position(|(own, _)| own == method);
+    fn insert(&mut self, route: &Route, place: usize) {
+        let known = self.0.iter().position(|(own, _)| *own == route.method);
         let index = known.unwrap_or_else(|| {
-            self.0.push((method.clone(), Layers::default()));
+            self.0.push((route.method.clone(), Layers::default()));
             self.0.len() - 1
         });
         let Layers(layers) = &mut self.0[index].1;
-        for layer in layers.iter_mut() {
-            match layer.insert(pattern.text.as_str(), place) {
-                Ok(()) => return Ok(()),
-                // Patterns may overlap, but one router holds no two kinds of parameters at one place.
-                Err(matchit::InsertError::Conflict { .. }) => {}
-                Err(error) => return Err(error.to_string()),
-            }
+        let pattern = route.pattern.text.as_str();
+        // Patterns may overlap, but one router holds no two kinds of parameters at one place.
+        if layers
+            .iter_mut()
+            .any(|layer| layer.insert(pattern, place).is_ok())
+        {
+            return;
         }
         let mut layer = matchit::Router::new();
-        layer
-            .insert(pattern.text.as_str(), place)
-            .map_err(|error| error.to_string())?;
+        let inserted = layer.insert(pattern, place);
+        inserted.expect("it was tried when it was parsed");
         layers.push(layer);
-        Ok(())
     }
 
     fn at(&self, method: &Method, path: &str) -> Option<(usize, Vec<(String, String)>)> {
@@ -435,110 +333,6 @@ impl Layers {
     }
 }
 
-/// A path pattern in the form of the router.
-struct Pattern {
-    text: String,
-    /// The same without the names of parameters.
-    shape: String,
-}
-
-// === impl Pattern ===
-
-impl Pattern {
-    fn parse(prefix: &str, path: &str, slashed: Slashed) -> Result<Self, String> {
-        if !path.starts_with('/') {
-            return Err("it does not begin with a slash".into());
-        }
-        let whole = match (path, slashed) {
-            ("/", _) if !prefix.is_empty() => prefix.to_owned(),
-            (_, Slashed::Strict) => format!("{prefix}{path}"),
-            (_, Slashed::Lenient) => without_empty_segments(&format!("{prefix}{path}")),
-        };
-        let mut text = String::new();
-        let mut shape = String::new();
-        for segment in whole.split('/').skip(1) {
-            let (segment_text, segment_shape) = Self::segment(segment)?;
-            text.push('/');
-            text.push_str(&segment_text);
-            shape.push('/');
-            shape.push_str(&segment_shape);
-        }
-        Ok(Self { text, shape })
-    }
-
-    fn segment(segment: &str) -> Result<(String, String), String> {
-        let braced = segment
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'));
-        let name = segment.strip_prefix(':').or(braced);
-        if let Some(rest) = segment
-            .strip_prefix('*')
-            .or_else(|| name.and_then(|name| name.strip_prefix('*')))
-        {
-            let rest = if rest.is_empty() { "rest" } else { rest };
-            return Ok((format!("{{*{}}}", checked_name(rest)?), "{*}".into()));
-        }
-        if let Some(name) = name {
-            return Ok((format!("{{{}}}", checked_name(name)?), "{}".into()));
-        }
-        if let Some(odd) = segment
-            .chars()
-            .find(|it| it.is_whitespace() || it.is_control() || "?#{}*".contains(*it))
-        {
-            return Err(format!("{odd:?} has no place in {segment:?}"));
-        }
-        Ok((segment.to_owned(), segment.to_owned()))
-    }
-}
-
-fn checked_name(name: &str) -> Result<&str, String> {
-    let is_word = |it: char| it.is_ascii_alphanumeric() || it == '_' || it == '-';
-    if name.is_empty() || !name.chars().all(is_word) {
-        return Err(format!("{name:?} is not a name of a parameter"));
-    }
-    Ok(name)
-}
-
-/// Enters who has a method of a pattern.
-fn claim(
-    mount: &Mounted,
-    scope: Scope,
-    pattern: &Pattern,
-    method: &Method,
-    base_path: &str,
-    owners: &mut HashMap<(Method, String), Arc<str>>,
-) -> Result<(), RouteConflict> {
-    let text = pattern.text.as_str();
-    let is_at_root = match scope {
-        Scope::Base => base_path.is_empty() && handlers::is_at_root(method, text),
-        Scope::Absolute => handlers::is_at_root(method, text),
-    };
-    let below_base = match scope {
-        Scope::Base => text,
-        Scope::Absolute => router::cut_base(text, base_path).below_base,
-    };
-    if is_at_root || handlers::is_built_in(method, below_base) {
-        return Err(RouteConflict::BuiltIn {
-            instance: Arc::clone(&mount.instance),
-            method: method.clone(),
-            pattern: pattern.text.clone(),
-        });
-    }
-    let whole = match scope {
-        Scope::Base => format!("{base_path}{}", pattern.shape),
-        Scope::Absolute => pattern.shape.clone(),
-    };
-    match owners.insert((method.clone(), whole), Arc::clone(&mount.instance)) {
-        None => Ok(()),
-        Some(first) => Err(RouteConflict::Twice {
-            first,
-            second: Arc::clone(&mount.instance),
-            method: method.clone(),
-            pattern: pattern.text.clone(),
-        }),
-    }
-}
-
 fn admission(info: &MountInfo, is_public: bool) -> Admission {
     match info.access {
         _ if is_public => Admission::Public,
@@ -546,25 +340,6 @@ fn admission(info: &MountInfo, is_public: bool) -> Admission {
         Access::Own => Admission::Own,
         Access::Public => Admission::Public,
     }
-}
-
-/// `""`, or with a leading and without a trailing slash.
-fn normal_prefix(prefix: &str) -> String {
-    let prefix = without_empty_segments(prefix);
-    if prefix == "/" { String::new() } else { prefix }
-}
-
-/// The path with single slashes between its segments and none at its end.
-fn without_empty_segments(path: &str) -> String {
-    let mut normal = String::with_capacity(path.len() + 1);
-    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
-        normal.push('/');
-        normal.push_str(segment);
-    }
-    if normal.is_empty() {
-        normal.push('/');
-    }
-    normal
 }
 
 #[cfg(test)]

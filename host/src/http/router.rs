@@ -67,14 +67,14 @@ enum Destination<'p> {
 pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
     let uri = incoming.request.uri().clone();
     let method = incoming.request.method().clone();
-    if state.serves == Serves::Metrics && uri.path() == METRICS {
+    if state.settings.serves == Serves::Metrics && uri.path() == METRICS {
         let answered = match method {
             Method::GET => routes::show_metrics::answer(state),
             _ => Err(Failure::method_not_allowed(allow(&[Method::GET]))),
         };
         return answered.unwrap_or_else(Failure::into_response);
     }
-    let path = cut_base(uri.path(), &state.base_path);
+    let path = cut_base(uri.path(), &state.settings.base_path);
 
     let destination = match destination(&method, path, state.runtime.has_tool_endpoints()) {
         Destination::BuiltIn(..) | Destination::OtherMethods(_)
@@ -89,7 +89,7 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
             incoming.seen.set_route(state.meters.probe(uri.path()));
             return routes::probe::answer(state, uri.path());
         }
-        Destination::BuiltIn(handler @ Handler::ShowDocument, _) if state.opens_document => {
+        Destination::BuiltIn(handler @ Handler::ShowDocument, _) if state.opens_document() => {
             incoming.seen.set_route(state.meters.built_in(handler));
             let answered = routes::show_document::answer(state);
             return answered.unwrap_or_else(Failure::into_response);
@@ -140,7 +140,8 @@ pub(super) async fn route(state: &HttpState, incoming: Incoming) -> Response {
             Failure::method_not_allowed(allow(&allowed)).into_response()
         }
         Lookup::Unknown if allowed.is_empty() => {
-            let Some(mount) = mounts.renderer(&state.base_path, state.is_native(), path) else {
+            let Some(mount) = mounts.renderer(&state.settings.base_path, state.is_native(), path)
+            else {
                 return Failure::no_route().into_response();
             };
             let request = Some(incoming.of_error());
@@ -178,7 +179,7 @@ async fn built_in(
 
     let entry = state.check(&parts.uri, &parts.headers)?;
     let (bytes, body) = handler
-        .read(&parts.headers, body, state.body_limits)
+        .read(&parts.headers, body, state.settings.body_limits)
         .await?;
     let run_id = handler.run_id(&params, &parts.uri, &body);
     let agent = match run_id.filter(|_| state.pipeline.has(Stage::Guard)) {

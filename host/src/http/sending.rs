@@ -49,18 +49,20 @@ tokio::task_local! {
     static STREAM: Arc<Stream>;
 }
 
-/// The response, which keeps its connection at work until it was sent.
-pub(super) fn watched(mut response: Response, under_way: UnderWay) -> Response<Sending> {
-    let cut_notice = response.extensions_mut().remove::<CutNotice>();
-    response.map(|body| Sending {
-        body,
-        under_way,
-        stream: STREAM.try_with(Arc::clone).ok(),
-        cut_notice,
-    })
-}
-
 // === impl Sending ===
+
+impl Sending {
+    /// The response, which keeps its connection at work until it was sent.
+    pub(super) fn of(mut response: Response, under_way: UnderWay) -> Response<Self> {
+        let cut_notice = response.extensions_mut().remove::<CutNotice>();
+        response.map(|body| Self {
+            body,
+            under_way,
+            stream: STREAM.try_with(Arc::clone).ok(),
+            cut_notice,
+        })
+    }
+}
 
 impl http_body::Body for Sending {
     type Data = Bytes;

@@ -20,22 +20,19 @@ use tokio_rustls::server::TlsStream;
 use super::activity::{Activity, Overdue, Waits, Watched};
 use super::connections::{Connections, Standing};
 use super::layers;
-use super::sending::{self, Answer, Streams};
+use super::sending::{Answer, Sending, Streams};
 use super::state::HttpState;
 use super::tls::Tls;
 
-/// What a connection may take.
+/// How long a connection may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// How long a client may take to send a request head; for the first one, TLS included.
-    pub(crate) header_timeout: Duration,
-    /// How long a connection may stay open between requests.
-    pub(crate) idle_timeout: Duration,
-    /// How long a client may take nothing of what is sent to it.
-    pub(crate) write_timeout: Duration,
-    /// The size of all headers of a request.
-    pub(crate) header_limit: usize,
-    pub(crate) uri_limit: usize,
+pub(crate) struct Timeouts {
+    /// To send a request head; for the first one, TLS included.
+    pub(crate) head: Duration,
+    /// Between requests.
+    pub(crate) idle: Duration,
+    /// To take anything of what is sent.
+    pub(crate) write: Duration,
 }
 
 /// An address that is listened on, and what is served there.
@@ -60,7 +57,7 @@ struct Shared {
     tls: Option<Tls>,
     state: Arc<HttpState>,
     builders: Builders,
-    limits: Limits,
+    timeouts: Timeouts,
 }
 
 /// What serves a connection, by its protocol. hyper-util's, which tells the two apart by itself,
@@ -115,7 +112,7 @@ const PREFACE_PAUSE_MOST: Duration = Duration::from_millis(250);
 ///
 /// Connections are tasks of the state's [`Tasks`](crate::shutdown::Tasks): they end with the
 /// requests they have, or with the grace period.
-pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, limits: Limits) {
+pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, timeouts: Timeouts) {
     let Entrance {
         address: _,
         listener,
@@ -126,9 +123,9 @@ pub(crate) async fn serve(entrance: Entrance, connections: Arc<Connections>, lim
     let stopping = tasks.stopping().clone();
     let shared = Arc::new(Shared {
         tls,
-        builders: Builders::new(limits, &state),
+        builders: Builders::new(timeouts, &state),
         state,
-        limits,
+        timeouts,
     });
     while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = match accepted {
@@ -170,14 +167,14 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn served(shared: Arc<Shared>, stream: TcpStream, connection: Connection) {
-    prepare(&stream, &connection, shared.limits.write_timeout);
+    prepare(&stream, &connection, shared.timeouts.write);
     // Each in a box of its own, so that a connection has room for one of them at a time.
     let begun = Box::pin(begin(&shared, stream, &connection)).await;
     match begun {
-        Some((Stream::Plain(stream), protocol)) => {
+        Some((Socket::Plain(stream), protocol)) => {
             speak(&shared, stream, protocol, &connection).await;
         }
-        Some((Stream::Tls(stream), protocol)) => {
+        Some((Socket::Tls(stream), protocol)) => {
             speak(&shared, *stream, protocol, &connection).await;
         }
         None => {}
@@ -208,7 +205,7 @@ where
 }
 
 /// A connection as its requests are read from it.
-enum Stream {
+enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -218,11 +215,11 @@ async fn begin(
     shared: &Shared,
     stream: TcpStream,
     connection: &Connection,
-) -> Option<(Stream, Protocol)> {
+) -> Option<(Socket, Protocol)> {
     let peer = connection.peer;
     let begun = tokio::select! {
         begun = first_words(shared, stream) => begun,
-        () = tokio::time::sleep(shared.limits.header_timeout) => {
+        () = tokio::time::sleep(shared.timeouts.head) => {
             tracing::debug!(%peer, "closed a connection that took too long to begin");
             return None;
         }
@@ -234,14 +231,14 @@ async fn begin(
         .ok()
 }
 
-async fn first_words(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, Protocol)> {
+async fn first_words(shared: &Shared, stream: TcpStream) -> io::Result<(Socket, Protocol)> {
     let Some(tls) = &shared.tls else {
         let mut first = [0; PREFACE.len()];
         let mut pause = PREFACE_PAUSE;
         loop {
             let seen = stream.peek(&mut first).await?;
             if let Some(protocol) = Protocol::by_bytes(&first[..seen]) {
-                return Ok((Stream::Plain(stream), protocol));
+                return Ok((Socket::Plain(stream), protocol));
             }
             tokio::time::sleep(pause).await;
             pause = PREFACE_PAUSE_MOST.min(pause * 2);
@@ -249,7 +246,7 @@ async fn first_words(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, 
     };
     let stream = tls.accept(stream).await?;
     let protocol = Protocol::by_alpn(stream.get_ref().1.alpn_protocol());
-    Ok((Stream::Tls(Box::new(stream)), protocol))
+    Ok((Socket::Tls(Box::new(stream)), protocol))
 }
 
 /// Sets what the system does for a connection.
@@ -291,8 +288,8 @@ async fn drive<C>(
     } = connection;
     let mut serving = pin!(serving);
     let waits = Waits {
-        head: shared.limits.header_timeout,
-        idle: shared.limits.idle_timeout,
+        head: shared.timeouts.head,
+        idle: shared.timeouts.idle,
     };
     let mut overdue = Overdue::new(Arc::clone(activity), waits);
     let mut is_ending = false;
@@ -318,17 +315,19 @@ async fn drive<C>(
                 is_ending = true;
                 end(serving.as_mut());
             }
-            Turn::Evicted if !activity.is_idle() => {
-                // A request came in between. It is answered, and is the last.
+            Turn::Overdue | Turn::Evicted => {
                 is_ending = true;
                 end(serving.as_mut());
-            }
-            Turn::Overdue | Turn::Evicted => {
-                tracing::debug!(%peer, has_asked = activity.has_asked(), "closed an idle connection");
-                end(serving.as_mut());
-                // HTTP/2 says goodbye; HTTP/1 has nothing to say and has ended.
-                let _ = tokio::time::timeout(GOODBYE, serving).await;
-                return;
+                // HTTP/2 says goodbye; HTTP/1 goes on reading its first head.
+                match tokio::time::timeout(GOODBYE, serving.as_mut()).await {
+                    Ok(ended) => break ended,
+                    Err(_) if activity.is_idle() => {
+                        tracing::debug!(%peer, has_asked = activity.has_asked(), "closed an idle connection");
+                        return;
+                    }
+                    // A request came in between. It is answered, and is the last.
+                    Err(_) => {}
+                }
             }
         }
     };
@@ -348,7 +347,7 @@ async fn answer(
         request.extensions_mut().insert(Standing::Spare);
     }
     let answered = layers::answer(Arc::clone(&shared.state), request, connection.peer);
-    Ok(sending::watched(answered.await, under_way))
+    Ok(Sending::of(answered.await, under_way))
 }
 
 fn cause_chain(error: &(dyn std::error::Error + 'static)) -> String {
@@ -365,19 +364,20 @@ fn cause_chain(error: &(dyn std::error::Error + 'static)) -> String {
 // === impl Builders ===
 
 impl Builders {
-    fn new(limits: Limits, state: &HttpState) -> Self {
+    fn new(timeouts: Timeouts, state: &HttpState) -> Self {
+        let head = state.settings.head_limits;
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
             // Its timer would also run between requests; `Overdue` tells the two apart.
             .header_read_timeout(None)
-            .max_buf_size((limits.header_limit + limits.uri_limit).max(LEAST_HEAD))
+            .max_buf_size((head.headers + head.uri).max(LEAST_HEAD))
             .keep_alive(true)
             // A client that closes its side has gone: its request is dropped, and its run with it.
             .half_close(false);
         let mut http2 = http2::Builder::new(Streams {
             tasks: state.tasks.clone(),
-            patience: limits.write_timeout,
+            patience: timeouts.write,
         });
         http2
             .timer(TokioTimer::new())
@@ -389,7 +389,7 @@ impl Builders {
             .max_send_buf_size(SEND_BUFFER)
             .max_pending_accept_reset_streams(RESETS_BY_PEER)
             .max_local_error_reset_streams(RESETS_BY_US)
-            .max_header_list_size(u32::try_from(limits.header_limit).unwrap_or(u32::MAX));
+            .max_header_list_size(u32::try_from(head.headers).unwrap_or(u32::MAX));
         Self { http1, http2 }
     }
 }

@@ -1,6 +1,7 @@
 //! Server-sent events: frames around the bytes of logged events, which are not encoded again.
 
 use std::collections::VecDeque;
+use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +25,16 @@ pub(super) enum Framing {
     /// A live stream: only data, as clients of the native API expect.
     Live,
     /// A live stream whose client wants to resume it: numbers, and the run in every event.
-    Numbered { run_id: Arc<str> },
+    Numbered {
+        /// As JSON.
+        run_id: Arc<str>,
+    },
     /// A resumed stream: numbers, also in the events.
     Resumed,
 }
 
 /// A stream of events that is being sent.
-struct Sending<R> {
+struct Frames<R> {
     source: R,
     framing: Framing,
     /// For the comment that tells where to go on.
@@ -103,7 +107,7 @@ fn chunks(
 ) -> impl futures_core::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
     let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let sending = Sending {
+    let frames = Frames {
         source,
         framing,
         run_id,
@@ -111,15 +115,15 @@ fn chunks(
         heartbeat,
         ended: false,
     };
-    futures_util::stream::unfold(sending, |mut sending| async move {
-        let chunk = sending.next().await?;
-        Some((Ok(chunk), sending))
+    futures_util::stream::unfold(frames, |mut frames| async move {
+        let chunk = frames.next().await?;
+        Some((Ok(chunk), frames))
     })
 }
 
-// === impl Sending ===
+// === impl Frames ===
 
-impl<R: Source> Sending<R> {
+impl<R: Source> Frames<R> {
     /// The next write, of whole frames.
     async fn next(&mut self) -> Option<Bytes> {
         while self.ready.is_empty() {
@@ -170,6 +174,14 @@ fn coalesce(ready: &mut VecDeque<EventBatch>, framing: &Framing) -> Bytes {
 // === impl Framing ===
 
 impl Framing {
+    /// Numbers, and this run in every event.
+    pub(super) fn numbered(run_id: &str) -> Self {
+        let run_id = serde_json::Value::from(run_id).to_string();
+        Self::Numbered {
+            run_id: run_id.into(),
+        }
+    }
+
     /// At most how long the frames of a batch are.
     fn size_bound(&self, batch: &EventBatch) -> usize {
         let count = usize::try_from(batch.len()).unwrap_or(usize::MAX);
@@ -182,7 +194,7 @@ impl Framing {
             Self::Live => "data: \n\n".len(),
             // "id: " + 20 digits + "\ndata: " + the event + ",\"seq\":" + 20 digits + "\n\n".
             Self::Resumed => 64,
-            Self::Numbered { run_id } => 64 + r#","runId":"""#.len() + 6 * run_id.len(),
+            Self::Numbered { run_id } => 64 + r#","runId":"#.len() + run_id.len(),
         };
         json.len() + around
     }
@@ -191,24 +203,21 @@ impl Framing {
         match self {
             Self::Live => out.put_slice(b"data: "),
             Self::Numbered { .. } | Self::Resumed => {
-                out.put_slice(format!("id: {number}\ndata: ").as_bytes());
+                let _ = write!(out, "id: {number}\ndata: ");
             }
         }
         match self {
             Self::Live => out.put_slice(json),
-            Self::Resumed => splice(json, "seq", &number.to_string(), out),
+            Self::Resumed => splice(json, "seq", number, out),
             Self::Numbered { .. } if has_key(json, b"runId") => out.put_slice(json),
-            Self::Numbered { run_id } => {
-                let run_id = serde_json::Value::from(&**run_id).to_string();
-                splice(json, "runId", &run_id, out);
-            }
+            Self::Numbered { run_id } => splice(json, "runId", run_id, out),
         }
         out.put_slice(b"\n\n");
     }
 }
 
 /// Writes a JSON object with one more member at its end.
-fn splice(object: &[u8], key: &str, value: &str, out: &mut BytesMut) {
+fn splice(object: &[u8], key: &str, value: impl Display, out: &mut BytesMut) {
     let Some(brace) = object.iter().rposition(|&byte| byte == b'}') else {
         out.put_slice(object);
         return;
@@ -218,7 +227,7 @@ fn splice(object: &[u8], key: &str, value: &str, out: &mut BytesMut) {
     if !members.ends_with(b"{") {
         out.put_u8(b',');
     }
-    out.put_slice(format!("\"{key}\":{value}}}").as_bytes());
+    let _ = write!(out, "\"{key}\":{value}}}");
 }
 
 /// Whether a JSON object has this key, not counting objects inside it.
@@ -335,9 +344,7 @@ mod tests {
 
     #[test]
     fn numbered_frames_name_their_run_once() {
-        let framing = Framing::Numbered {
-            run_id: "run_1".into(),
-        };
+        let framing = Framing::numbered("run_1");
         for json in [
             r#"{"type":"A","runId":"run_1","x":[{"y":1}]}"#,
             r#"{"x":{"z":"}"},"runId" : "run_1"}"#,

@@ -12,6 +12,7 @@ use super::auth::{Door, Entry};
 use super::body::BodyLimits;
 use super::cors::Cors;
 use super::error::Failure;
+use super::head::HeadLimits;
 use super::layers;
 use super::meters::Meters;
 use super::openapi::{Document, DocumentError, Served};
@@ -37,21 +38,12 @@ pub(crate) struct HttpState {
     /// Makes the id of a request that brings none.
     pub(crate) request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync>,
     pub(super) ledger: Arc<Ledger>,
-    pub(super) proxies: Proxies,
+    pub(super) settings: Settings,
     pub(super) door: Door,
-    pub(super) base_path: Arc<str>,
-    pub(super) body_limits: BodyLimits,
-    pub(super) head_limits: HeadLimits,
-    pub(super) sse_heartbeat: Duration,
-    pub(super) endpoint_timeout: Option<Duration>,
-    pub(super) serves: Serves,
     /// What is served; `None` where the built-in routes are not.
     pub(super) document: Option<Document>,
-    /// Whether everybody may read it.
-    pub(super) opens_document: bool,
     pub(super) meters: Meters,
     pub(super) cors: Option<Cors>,
-    pub(super) names: Names,
     /// The value of `strict-transport-security`.
     pub(super) hsts: Option<HeaderValue>,
 }
@@ -94,15 +86,6 @@ pub(crate) enum Serves {
     Metrics,
 }
 
-/// What the head of a request may take, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HeadLimits {
-    /// All headers together.
-    pub(crate) headers: usize,
-    /// The path with its query.
-    pub(crate) uri: usize,
-}
-
 // === impl HttpState ===
 
 impl HttpState {
@@ -117,68 +100,49 @@ impl HttpState {
         ledger: Arc<Ledger>,
         request_ids: Arc<dyn Fn() -> Arc<str> + Send + Sync>,
     ) -> Result<Arc<Self>, DocumentError> {
-        let Settings {
-            base_path,
-            auth,
-            secret,
-            holder,
-            proxies,
-            body_limits,
-            head_limits,
-            sse_heartbeat,
-            serves,
-            opens_document,
-            cors,
-            names,
-            hsts,
-            endpoint_timeout,
-        } = settings;
-        let metrics = if serves == Serves::Metrics {
+        let metrics = if settings.serves == Serves::Metrics {
             &Metrics::default()
         } else {
             jobs.runtime().metrics()
         };
-        let meters = Meters::new(metrics, &base_path);
         let served = Served {
-            base_path: &base_path,
+            base_path: &settings.base_path,
             mounts: &mounts,
-            auth,
-            has_secret: secret.is_some(),
+            auth: settings.auth,
+            has_secret: settings.secret.is_some(),
             pipeline: &pipeline,
-            is_open: opens_document,
+            is_open: settings.opens_document,
         };
-        let document = match serves {
+        let document = match settings.serves {
             Serves::Everything => Some(Document::of(&served)?),
             Serves::Mounts | Serves::Metrics => None,
         };
+        let secret = settings.secret.as_ref();
         Ok(Arc::new(Self {
             runtime: jobs.runtime().clone(),
+            meters: Meters::new(metrics, &settings.base_path),
+            door: Door::new(settings.auth, secret, settings.holder.clone()),
+            cors: Cors::new(&settings.cors),
+            hsts: settings.hsts.map(layers::strict_transport_security),
+            settings,
             jobs,
             pipeline,
             mounts: ArcSwap::from_pointee(mounts),
             tasks,
             request_ids,
             ledger,
-            proxies,
-            door: Door::new(auth, secret.as_ref(), holder),
-            base_path: base_path.into(),
-            body_limits,
-            head_limits,
-            sse_heartbeat,
-            endpoint_timeout,
-            serves,
             document,
-            opens_document,
-            meters,
-            cors: Cors::new(&cors),
-            names,
-            hsts: hsts.map(layers::strict_transport_security),
         }))
     }
 
     /// Whether the built-in routes are served.
     pub(super) fn is_native(&self) -> bool {
-        self.serves == Serves::Everything
+        self.settings.serves == Serves::Everything
+    }
+
+    /// Whether everybody may read the document.
+    pub(super) fn opens_document(&self) -> bool {
+        self.document.as_ref().is_some_and(Document::is_open)
     }
 
     /// Lets a request go on to the guards, unless none of them could let it in.
@@ -186,8 +150,8 @@ impl HttpState {
     /// Where nobody has to say who is asking, [pages](pages) have to be some that may call the server.
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Entry, Failure> {
         let entry = self.door.check(headers, &self.pipeline)?;
-        if !self.door.is_locked() && !self.pipeline.authenticate() {
-            pages::check_name(&self.names, uri, headers)?;
+        if !self.door.is_locked() && !self.pipeline.has_authentication() {
+            pages::check_name(&self.settings.names, uri, headers)?;
             self.check_origin(uri, headers)?;
         }
         Ok(entry)
@@ -204,7 +168,7 @@ impl HttpState {
         headers: &HeaderMap,
     ) -> Result<(), Failure> {
         if *principal == Principal::anonymous() {
-            pages::check_name(&self.names, uri, headers)?;
+            pages::check_name(&self.settings.names, uri, headers)?;
         }
         if headers.contains_key(AUTHORIZATION) {
             return Ok(());

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 
 pub(crate) use self::instances::InstanceMeters;
 pub(crate) use self::reported::Reported;
-pub(crate) use self::requests::{OpenStream, RequestMeters, RouteMeters, UnderWay};
+pub(crate) use self::requests::{Begun, OpenStream, RequestMeters, RouteMeters};
 pub(crate) use self::runs::{AgentMeters, RunEnded};
 
 /// What is counted; nothing where there is no page. Clones share it.

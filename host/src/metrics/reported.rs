@@ -51,7 +51,7 @@ pub(super) struct Numbers {
 struct Known {
     /// By name, and by labels as they were reported.
     series: HashMap<String, HashMap<String, Series>>,
-    /// How many lines they have on the page.
+    /// How many lines they have on the page; the same labels in another order count again.
     lines: usize,
     /// What was complained about already.
     complaints: HashSet<String>,
@@ -124,8 +124,7 @@ impl Numbers {
             return Err(Refused::Value(value));
         }
         let known = self.read();
-        let series = known.series.get(name).and_then(|it| it.get(labels));
-        if let Some(series) = series {
+        if let Some(series) = known.series(name, labels) {
             return series.take(kind, value);
         }
         drop(known);
@@ -144,6 +143,10 @@ impl Numbers {
         }
         let pairs = checked_labels(labels)?;
         let mut known = self.write();
+        // Another report may have opened it since.
+        if let Some(series) = known.series(name, labels) {
+            return Ok(series.clone());
+        }
         let lines = match kind {
             MetricKind::Counter | MetricKind::Gauge => 1,
             MetricKind::Histogram => HISTOGRAM_LINES,
@@ -188,6 +191,14 @@ impl Numbers {
 
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn series(&self, name: &str, labels: &str) -> Option<&Series> {
+        self.series.get(name)?.get(labels)
     }
 }
 
@@ -453,6 +464,17 @@ mod tests {
         greedy.report(MetricKind::Gauge, "a", 7.0, "k=0");
         let page = metrics.page().unwrap();
         assert!(page.contains(r#"mortise_plugin_lib_a{k="0",plugin="greedy"} 7"#));
+    }
+
+    #[test]
+    fn a_series_that_is_opened_twice_at_once_has_its_lines_once() {
+        let reported = metrics().reported("i", "lib");
+        let numbers = reported.0.unwrap();
+        for _ in 0..2 {
+            let opened = numbers.open(MetricKind::Histogram, "a", "k=1");
+            opened.unwrap().take(MetricKind::Histogram, 1.0).unwrap();
+        }
+        assert_eq!(numbers.read().lines, HISTOGRAM_LINES);
     }
 
     #[test]

@@ -43,7 +43,7 @@ struct Route {
 }
 
 /// A request that is being answered, until this is dropped.
-pub(crate) struct UnderWay<'m>(&'m Numbers);
+pub(crate) struct Begun<'m>(&'m Numbers);
 
 /// An event stream that is open, until this is dropped.
 pub(crate) struct OpenStream(IntGauge);
@@ -113,10 +113,10 @@ impl RequestMeters {
     }
 
     /// A request has come; `None` where nothing is counted.
-    pub(crate) fn begin(&self) -> Option<UnderWay<'_>> {
+    pub(crate) fn begin(&self) -> Option<Begun<'_>> {
         let numbers = self.0.as_ref()?;
         numbers.in_progress.inc();
-        Some(UnderWay(numbers))
+        Some(Begun(numbers))
     }
 
     /// An event stream begins; `None` where nothing is counted.
@@ -131,12 +131,12 @@ impl RequestMeters {
     }
 }
 
-// === impl UnderWay ===
+// === impl Begun ===
 
-impl UnderWay<'_> {
+impl Begun<'_> {
     /// The request is over: with this status, or without one where its client has gone.
     pub(crate) fn end(
-        self,
+        &self,
         route: Option<&RouteMeters>,
         method: &str,
         status: Option<u16>,
@@ -148,7 +148,7 @@ impl UnderWay<'_> {
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for Begun<'_> {
     fn drop(&mut self) {
         self.0.in_progress.dec();
     }

@@ -2,8 +2,8 @@
 
 use mortise_plugin_api::{JobEvent, Stage};
 
-use super::requests::{call_stage, log};
-use super::{Pipeline, within};
+use super::requests::call_stage;
+use super::{Pipeline, log_failure, within};
 
 // === impl Pipeline ===
 
@@ -18,7 +18,7 @@ impl Pipeline {
         for hook in self.at(Stage::OnJob) {
             let told = async { call_stage(hook, Stage::OnJob, event).await.map(drop) };
             if let Err(failed) = within(self.timeout, told).await {
-                log(hook, Stage::OnJob, &failed);
+                log_failure(hook, Stage::OnJob, &failed, "a hook failed");
             }
         }
     }

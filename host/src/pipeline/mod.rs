@@ -11,8 +11,9 @@ mod runs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_api::{Error, Stage};
+use mortise_plugin_api::{Error, OnError, Stage};
 
+use crate::plugin::SWITCHED_OFF;
 use crate::plugin::capability::OfferedHook;
 use crate::shutdown::Tasks;
 
@@ -89,4 +90,38 @@ async fn within<T>(
         Ok(answer) => answer,
         Err(_) => Err(Error::internal(format!("it took longer than {timeout:?}"))),
     }
+}
+
+/// What becomes of the request or the run when a hook fails: the log knows why, the client does not.
+fn outcome_of_failure(hook: &OfferedHook, stage: Stage, failed: &Error) -> Result<(), Error> {
+    match hook.on_error {
+        OnError::Skip => {
+            log_failure(hook, stage, failed, "skipped a hook that failed");
+            Ok(())
+        }
+        OnError::Deny => {
+            log_failure(hook, stage, failed, "a hook failed");
+            Err(Error::internal(format!(
+                "the hook {} of {} failed in the stage {}",
+                hook.capability.info().name,
+                hook.instance,
+                stage.as_str(),
+            )))
+        }
+    }
+}
+
+fn log_failure(hook: &OfferedHook, stage: Stage, failed: &Error, what: &'static str) {
+    hook.meters.hook_failed();
+    // That it is switched off was logged when it was.
+    if failed.code() == Some(SWITCHED_OFF) {
+        return;
+    }
+    tracing::warn!(
+        instance = &*hook.instance,
+        hook = &*hook.capability.info().name,
+        stage = stage.as_str(),
+        error = %failed,
+        "{what}"
+    );
 }

@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use mortise_plugin_api::{
-    Error, GuardVerdict, HookInfo, OnError, Principal, Response, Stage, Usage,
-};
+use mortise_plugin_api::{Error, GuardVerdict, HookInfo, Principal, Response, Stage, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Pipeline, within};
-use crate::plugin::SWITCHED_OFF;
+use super::{Pipeline, log_failure, outcome_of_failure, within};
 use crate::plugin::capability::OfferedHook;
 use crate::plugin::request::RequestView;
 
@@ -97,7 +94,7 @@ const CREDENTIALS: [&str; 5] = [
 
 impl Pipeline {
     /// Whether there is a guard that tells who is asking.
-    pub(crate) fn authenticate(&self) -> bool {
+    pub(crate) fn has_authentication(&self) -> bool {
         self.authenticating().next().is_some()
     }
 
@@ -244,7 +241,7 @@ impl Pipeline {
         for hook in self.at(Stage::Completed) {
             let told = async { call_stage(hook, Stage::Completed, sent).await.map(drop) };
             if let Err(failed) = within(self.timeout, told).await {
-                log(hook, Stage::Completed, &failed);
+                log_failure(hook, Stage::Completed, &failed, "a hook failed");
             }
         }
     }
@@ -312,35 +309,6 @@ pub(super) async fn call_stage(
 ) -> Result<bytes::Bytes, Error> {
     let payload = serde_json::to_vec(payload)?;
     hook.capability.stage(stage.as_str(), None, payload).await
-}
-
-/// What becomes of the request when a hook fails: the log knows why, the client does not.
-fn outcome_of_failure(hook: &OfferedHook, stage: Stage, failed: &Error) -> Result<(), Error> {
-    log(hook, stage, failed);
-    match hook.on_error {
-        OnError::Skip => Ok(()),
-        OnError::Deny => Err(Error::internal(format!(
-            "the hook {} of {} failed in the stage {}",
-            hook.capability.info().name,
-            hook.instance,
-            stage.as_str(),
-        ))),
-    }
-}
-
-pub(super) fn log(hook: &OfferedHook, stage: Stage, failed: &Error) {
-    hook.meters.hook_failed();
-    // That it is switched off was logged when it was.
-    if failed.code() == Some(SWITCHED_OFF) {
-        return;
-    }
-    tracing::warn!(
-        instance = %hook.instance,
-        hook = %hook.capability.info().name,
-        stage = stage.as_str(),
-        error = %failed,
-        "a hook failed"
-    );
 }
 
 /// `ObservedRequest`, in the form in which observations cross. `credentials` are headers that are

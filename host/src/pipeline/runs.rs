@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Error, Event, EventVerdict, OnError, Result, Stage};
+use mortise_plugin_api::{Error, Event, EventVerdict, Result, Stage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Pipeline, within};
-use crate::plugin::SWITCHED_OFF;
+use super::{Pipeline, outcome_of_failure, within};
 use crate::plugin::capability::{OfferedHook, RunServices};
 
 /// Events that hooks hold back until their part ends, by the hook's place.
@@ -148,30 +147,14 @@ pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(value)?)
 }
 
-/// A hook refused, which is its answer, or itself failed: then either that is the end of what it was asked about, or it is skipped.
+/// A hook refused, which is its answer, or itself failed.
 fn failed(hook: &OfferedHook, stage: Stage, error: &Error) -> Result<()> {
-    let instance = &*hook.instance;
-    let name = hook.capability.info().name.as_str();
     if error.is_refusal() {
-        tracing::debug!(instance, hook = name, stage = stage.as_str(), %error, "a hook refused");
+        let (instance, hook) = (&*hook.instance, &*hook.capability.info().name);
+        tracing::debug!(instance, hook, stage = stage.as_str(), %error, "a hook refused");
         return Err(error.clone());
     }
-    hook.meters.hook_failed();
-    match hook.on_error {
-        // That it is switched off was logged when it was.
-        OnError::Skip if error.code() == Some(SWITCHED_OFF) => Ok(()),
-        OnError::Skip => {
-            tracing::warn!(instance, hook = name, stage = stage.as_str(), %error, "skipped a hook that failed");
-            Ok(())
-        }
-        OnError::Deny => {
-            tracing::error!(instance, hook = name, stage = stage.as_str(), %error, "a hook failed");
-            // Without a code: what failed inside is nobody's business outside.
-            Err(Error::internal(format!(
-                "the hook '{instance}/{name}' failed: {error}"
-            )))
-        }
-    }
+    outcome_of_failure(hook, stage, error)
 }
 
 fn wants(hook: &OfferedHook, event: &Event) -> bool {

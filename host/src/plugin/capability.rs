@@ -13,6 +13,7 @@ use mortise_plugin_api::{
 use serde_json::Value;
 
 use super::request::RequestView;
+use super::routes::Routes;
 use crate::metrics::InstanceMeters;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -33,6 +34,14 @@ pub(crate) struct OfferedHook {
     pub(crate) meters: InstanceMeters,
 }
 
+/// A mount and its routes, which are in nobody's way. Clones share it.
+#[derive(Clone)]
+pub(crate) struct OfferedMount {
+    pub(crate) instance: Arc<str>,
+    pub(crate) capability: Arc<dyn MountCapability>,
+    pub(crate) routes: Routes,
+}
+
 /// Everything that the loaded instances offer, in the order of the configuration.
 #[derive(Default)]
 pub(crate) struct Catalog {
@@ -42,7 +51,7 @@ pub(crate) struct Catalog {
     /// The instances whose tools come and go.
     pub(crate) toolsets: Vec<Offered<dyn ToolsetCapability>>,
     pub(crate) hooks: Vec<OfferedHook>,
-    pub(crate) mounts: Vec<Offered<dyn MountCapability>>,
+    pub(crate) mounts: Vec<OfferedMount>,
 }
 
 pub(crate) trait AgentCapability: Send + Sync {

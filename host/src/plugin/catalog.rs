@@ -3,17 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use mortise_plugin_api::{OnError, Prefix};
+use http::Method;
+use mortise_plugin_api::OnError;
 
 use super::adapter::{
     AgentAdapter, HookAdapter, ModelAdapter, MountAdapter, ToolAdapter, ToolsetAdapter,
 };
 use super::capability::{
     AgentCapability, Catalog, HookCapability, ModelCapability, MountCapability, Offered,
-    OfferedHook, ToolCapability,
+    OfferedHook, OfferedMount, ToolCapability,
 };
 use super::error::LoadError;
 use super::instance::Instance;
+use super::routes::{Route, Routes, Slashed, without_empty_segments};
 use crate::config::{AgentName, InstanceName};
 
 /// What one instance offers.
@@ -26,42 +28,31 @@ pub(super) struct Offer {
     pub(super) mounts: Vec<MountAdapter>,
 }
 
+/// Whether the server itself answers a method of a whole path without the names of its parameters;
+/// the last is the base path.
+pub(crate) type IsReserved = fn(&Method, &str, &str) -> bool;
+
 /// A catalog that grows instance by instance.
 pub(super) struct CatalogBuilder {
     base_path: String,
     catalog: Catalog,
     /// Who offers an agent, by its name.
     agents: HashMap<String, Arc<str>>,
-    /// Who offers an endpoint, by method and pattern.
-    endpoints: HashMap<(String, String), Arc<str>>,
+    is_reserved: IsReserved,
+    /// Who offers a route, by [`key`](Self::key).
+    routes: HashMap<(Method, String), Arc<str>>,
 }
-
-/// The server's own routes below the base path, which also answer without it.
-const NATIVE: &[(&str, &str)] = &[
-    ("POST", "/{}/run"),
-    ("POST", "/{}/run/tool-result"),
-    ("POST", "/{}/run/tool-approval"),
-    ("POST", "/{}/runs/{}/abort"),
-    ("GET", "/{}/conversations/{}"),
-    ("GET", "/{}/conversations/{}/resume"),
-    ("GET", "/{}/stream-events/resume"),
-];
-
-/// The server's own routes at the root.
-const ROOT: &[&str] = &["/livez", "/readyz", "/openapi.json"];
-
-/// Below the base path, everything under this is the server's.
-const OWN_FOLDER: &str = "/-/";
 
 // === impl CatalogBuilder ===
 
 impl CatalogBuilder {
-    pub(super) fn new(base_path: &str) -> Self {
+    pub(super) fn new(base_path: &str, is_reserved: IsReserved) -> Self {
         Self {
             base_path: base_path.to_owned(),
             catalog: Catalog::default(),
             agents: HashMap::new(),
-            endpoints: HashMap::new(),
+            is_reserved,
+            routes: HashMap::new(),
         }
     }
 
@@ -79,7 +70,7 @@ impl CatalogBuilder {
         let mut errors = Vec::new();
         check_names(instance, &offer, &mut errors);
         self.check_agents(instance, &offer, &mut errors);
-        let endpoints = self.checked_endpoints(instance, &offer, &mut errors);
+        let routes = self.checked_routes(instance, &offer, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -88,9 +79,6 @@ impl CatalogBuilder {
         for agent in &offer.agents {
             self.agents
                 .insert(agent.info().name.clone(), Arc::clone(name));
-        }
-        for endpoint in endpoints {
-            self.endpoints.insert(endpoint, Arc::clone(name));
         }
         for agent in offer.agents {
             self.catalog.agents.push(offered(name, Arc::new(agent)));
@@ -104,8 +92,16 @@ impl CatalogBuilder {
         if let Some(toolset) = offer.toolset {
             self.catalog.toolsets.push(offered(name, Arc::new(toolset)));
         }
-        for mount in offer.mounts {
-            self.catalog.mounts.push(offered(name, Arc::new(mount)));
+        for (mount, routes) in offer.mounts.into_iter().zip(routes) {
+            for route in &routes.all {
+                let key = self.key(&routes, route);
+                self.routes.insert(key, Arc::clone(name));
+            }
+            self.catalog.mounts.push(OfferedMount {
+                instance: Arc::clone(name),
+                capability: Arc::new(mount),
+                routes,
+            });
         }
         for hook in offer.hooks {
             self.catalog.hooks.push(OfferedHook {
@@ -128,90 +124,53 @@ impl CatalogBuilder {
         }
     }
 
-    /// Every endpoint by method and pattern.
-    fn checked_endpoints(
+    /// The routes of each mount, in its order.
+    fn checked_routes(
         &self,
         instance: &Instance,
         offer: &Offer,
         errors: &mut Vec<LoadError>,
-    ) -> HashSet<(String, String)> {
+    ) -> Vec<Routes> {
         let mut own = HashSet::new();
+        let mut checked = Vec::new();
         for mount in &offer.mounts {
-            let info = mount.info();
-            for endpoint in &info.endpoints {
-                let (pattern, path) = match self.pattern(&info.prefix, &endpoint.path) {
-                    Ok(both) => both,
-                    Err(message) => {
-                        let instance = instance.name().to_string();
-                        errors.push(LoadError::Endpoint { instance, message });
-                        continue;
-                    }
-                };
-                if endpoint.methods.is_empty() {
-                    errors.push(LoadError::Endpoint {
+            let routes = match Routes::of(mount.info()) {
+                Ok(routes) => routes,
+                Err(mistakes) => {
+                    errors.extend(mistakes.into_iter().map(|message| LoadError::Endpoint {
                         instance: instance.name().to_string(),
-                        message: format!("{path} has no method"),
-                    });
+                        message,
+                    }));
+                    continue;
                 }
-                for method in &endpoint.methods {
-                    let what = format!("{method} {path}");
-                    if method.parse::<http::Method>().is_err() {
-                        errors.push(LoadError::Endpoint {
-                            instance: instance.name().to_string(),
-                            message: format!("{what}: {method:?} is not a method"),
-                        });
-                    } else if self.is_native(method, &pattern) {
-                        let instance = instance.name().to_string();
-                        errors.push(LoadError::TakesNative { instance, what });
-                    } else if let Some(first) =
-                        self.endpoints.get(&(method.clone(), pattern.clone()))
-                    {
-                        errors.push(taken(what, first, instance));
-                    } else if !own.insert((method.clone(), pattern.clone())) {
-                        errors.push(taken(what, instance.name(), instance));
-                    }
+            };
+            for route in &routes.all {
+                let path = routes.scope.whole(&self.base_path, &route.pattern.text);
+                let what = format!("{} {path}", route.method);
+                let key = self.key(&routes, route);
+                if (self.is_reserved)(&route.method, &key.1, &self.base_path) {
+                    let instance = instance.name().to_string();
+                    errors.push(LoadError::TakesNative { instance, what });
+                } else if let Some(first) = self.routes.get(&key) {
+                    errors.push(taken(what, first, instance));
+                } else if !own.insert(key) {
+                    errors.push(taken(what, instance.name(), instance));
                 }
             }
+            checked.push(routes);
         }
-        own
+        checked
     }
 
-    /// The whole path without the names of its parameters, and with them.
-    fn pattern(&self, prefix: &Prefix, path: &str) -> Result<(String, String), String> {
-        let whole = match prefix {
-            Prefix::Base(prefix) => format!("{}/{prefix}/{path}", self.base_path),
-            Prefix::Absolute(prefix) => format!("/{prefix}/{path}"),
+    /// What no other route may have: the method and the whole path without the names of parameters.
+    fn key(&self, routes: &Routes, route: &Route) -> (Method, String) {
+        let shape = routes.scope.whole(&self.base_path, &route.pattern.shape);
+        let shape = match routes.slashed {
+            // At the base path itself there is one more.
+            Slashed::Lenient => without_empty_segments(&shape),
+            Slashed::Strict => shape,
         };
-        let (mut pattern, mut shown) = (String::new(), String::new());
-        let segments = whole.split('/').filter(|segment| !segment.is_empty());
-        for segment in segments {
-            if segment
-                .chars()
-                .any(|it| it.is_whitespace() || it.is_control() || matches!(it, '?' | '#'))
-            {
-                return Err(format!("{whole:?} is not a path"));
-            }
-            shown.extend(["/", segment]);
-            pattern.push('/');
-            pattern.push_str(match segment.as_bytes() {
-                [b'*', ..] | [b'{', b'*', .., b'}'] => "{*}",
-                [b':', _, ..] | [b'{', _, .., b'}'] => "{}",
-                _ => segment,
-            });
-        }
-        if shown.is_empty() {
-            return Ok(("/".to_owned(), "/".to_owned()));
-        }
-        Ok((pattern, shown))
-    }
-
-    fn is_native(&self, method: &str, pattern: &str) -> bool {
-        let below_base = pattern.strip_prefix(self.base_path.as_str());
-        let is_one = |path: &str| NATIVE.contains(&(method, path));
-        let is_root = (method == "GET" || method == "HEAD") && ROOT.contains(&pattern);
-        is_root
-            || is_one(pattern)
-            || below_base.is_some_and(|path| is_one(path) || path.starts_with(OWN_FOLDER))
+        (route.method.clone(), shape)
     }
 }
 

@@ -19,7 +19,7 @@ use super::adapter::{
 };
 use super::bridge::{HostApiSlot, HostBridge, host_object};
 use super::capability::Catalog;
-use super::catalog::{CatalogBuilder, Offer};
+use super::catalog::{CatalogBuilder, IsReserved, Offer};
 use super::error::{LOADING, LibraryError, LoadError, LoadErrors, in_one_line};
 use super::image::LibraryFile;
 use super::instance::{Instance, InstanceParts};
@@ -45,6 +45,8 @@ pub(crate) struct HostParts {
     pub(crate) api: Arc<HostApiSlot>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
+    /// Which routes the server keeps for itself.
+    pub(crate) is_reserved: IsReserved,
 }
 
 /// How long a library may take to be opened, and an instance to be created.
@@ -78,7 +80,7 @@ pub(super) async fn load_within(
         config,
         host,
         runtime: Handle::current(),
-        catalog: CatalogBuilder::new(config.server.base_path.as_str()),
+        catalog: CatalogBuilder::new(config.server.base_path.as_str(), host.is_reserved),
         instances: Vec::new(),
         settings: AllSettings::default(),
         origins: HashMap::new(),

@@ -23,6 +23,7 @@ mod loader;
 mod names;
 mod proxies;
 pub(crate) mod request;
+pub(crate) mod routes;
 mod sealed;
 mod settings;
 mod telemetry;

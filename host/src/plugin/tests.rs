@@ -96,6 +96,7 @@ fn host(slot: &Arc<HostApiSlot>) -> HostParts {
         api: Arc::clone(slot),
         clock: Clock::SYSTEM,
         metrics: Metrics::default(),
+        is_reserved: |_, path, _| path == "/api/mine/{}",
     }
 }
 

@@ -58,6 +58,21 @@ fn half_a_head_is_not_waited_for_and_others_are_answered_meanwhile() {
 }
 
 #[test]
+fn a_head_that_is_finished_while_its_connection_ends_is_answered_and_the_last() {
+    let server = builder(SHORT).start();
+    let run = post("/api/plain/run", "", "{\"input\":\"slow\"}");
+    let (head, body) = run.split_once("\r\n\r\n").expect("there is a head");
+    let mut raw = Raw::sending(server.address(), format!("{head}\r\nx-a: "));
+    // Longer than a head may take, and shorter than the time of a goodbye after it.
+    raw.drip(&[b'x'; 16], Duration::from_millis(50));
+    let next = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    raw.send(format!("\r\n\r\n{body}{next}"));
+    let answered = raw.rest();
+    assert_eq!(statuses(&answered), [200], "{answered}");
+    assert!(answered.contains("\"text\""), "{answered}");
+}
+
+#[test]
 fn a_head_byte_by_byte_is_cut() {
     let server = server(SHORT);
     let mut raw = Raw::sending(

@@ -231,6 +231,53 @@ async fn dropping_a_run_that_is_waited_for_aborts_it() {
     app.stop().await;
 }
 
+#[test]
+fn a_response_may_be_dropped_where_no_runtime_is() {
+    let runtime = tokio::runtime::Runtime::new().expect("there are threads");
+    let app = runtime.block_on(async {
+        let built = app(SECTIONS).plugin::<Hears>("hears", json!({})).build();
+        let built = built.await.expect("it can be built");
+        built.start().await.expect("it starts")
+    });
+
+    drop(runtime.block_on(app.handle(get("/livez"))));
+
+    runtime.block_on(async {
+        HEARD.notified().await;
+        app.stop().await;
+    });
+}
+
+static HEARD: Notify = Notify::const_new();
+
+/// Hears when a response was sent.
+struct Hears;
+
+impl Plugin for Hears {
+    type Config = NoConfig;
+    const NAME: &'static str = "hears";
+    const VERSION: &'static str = "0.1.0";
+
+    fn create(_config: NoConfig, _host: Host) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn register(&self, registrar: &mut Registrar) {
+        registrar.hook(Self);
+    }
+}
+
+impl Hook for Hears {
+    fn info(&self) -> HookInfo {
+        HookInfo::new("hears").on(Stage::Completed)
+    }
+
+    async fn completed(&self, _sent: Completed) -> Result<()> {
+        HEARD.notify_one();
+        Ok(())
+    }
+}
+
 static BEGUN: Notify = Notify::const_new();
 static ENDED: Notify = Notify::const_new();
 

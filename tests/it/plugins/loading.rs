@@ -346,6 +346,51 @@ library = "ops_endpoints"
 }
 
 #[test]
+fn a_plugin_whose_routes_cannot_be_is_left_out_where_it_may_be() {
+    for (prefix, cause) in [
+        ("/a b", "' ' has no place in \\\"a b\\\""),
+        ("/{a}.x", "'{' has no place in \\\"{a}.x\\\""),
+        ("/:a:b", "\\\"a:b\\\" is not a name of a parameter"),
+    ] {
+        let entry = |required: bool| {
+            plain(&format!(
+                "[[plugins.load]]\nname = \"ops\"\nlibrary = \"ops_endpoints\"\n\
+                 config = {{ prefix = \"{prefix}\" }}\nrequired = {required}\n"
+            ))
+        };
+        let server = entry(false).start();
+        let _ = server.run("plain", "hi").send().expect(200);
+        let log = server.log();
+        assert!(log.contains(cause), "{log}");
+        assert!(log.contains("the server starts without it"), "{log}");
+
+        let ended = entry(true).fail();
+        assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+        assert!(
+            ended.log.contains("if it comes from the plugin's `config`"),
+            "{}",
+            ended.log
+        );
+    }
+}
+
+#[test]
+fn a_plugin_that_takes_a_route_of_the_server_is_refused() {
+    let ended = plain(
+        "[[plugins.load]]\nname = \"ops\"\nlibrary = \"ops_endpoints\"\nconfig = { prefix = \"/-\" }\n",
+    )
+    .fail();
+
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    for said in [
+        "plugin 'ops' takes GET /api/-/health, a route of the server itself",
+        "give the mount a prefix of its own",
+    ] {
+        assert!(ended.log.contains(said), "{}", ended.log);
+    }
+}
+
+#[test]
 fn a_library_that_is_not_named_is_not_loaded_and_the_log_says_how() {
     let server = folder_with(|path| {
         copy("libecho_agent.so", path);

@@ -25,7 +25,7 @@ const FAILED: [u16; 7] = [404, 409, 429, 499, 502, 503, 504];
 pub(super) fn routes(
     base_path: &str,
 ) -> impl Iterator<Item = (&'static Method, String, Handler)> + use<'_> {
-    let routes = handlers::routes(true);
+    let routes = handlers::routes();
     routes.map(move |(method, path, handler)| (method, format!("{base_path}{path}"), handler))
 }
 

@@ -89,6 +89,11 @@ impl Document {
         })
     }
 
+    /// Whether everybody may read it.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     /// The document with these agents, and these tools that clients may call.
     pub(super) fn show(&self, agents: &[AgentSummary], tools: &[ToolSummary]) -> Shown<'_> {
         let mut paths = built_in::paths(self, agents, tools);

@@ -1,12 +1,10 @@
 //! What plugins say of their endpoints, and what becomes of it in the document.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::http::plugin_routes::tests::Listed;
 use crate::metrics::Metrics;
-use crate::plugin::capability::{MountCapability, Offered};
 use crate::shutdown::Tasks;
 
 /// A mount below `/api` of the instance `shop`.
@@ -20,12 +18,11 @@ fn shop(more: Value) -> Value {
 
 /// The document of a server with a secret and these mounts, each of the instance that it names.
 fn document(mounts: &[(&str, Value)]) -> Result<Value, DocumentError> {
-    let offered = mounts.iter().map(|(instance, info)| Offered {
-        instance: Arc::from(*instance),
-        capability: Arc::new(Listed(serde_json::from_value(info.clone()).unwrap()))
-            as Arc<dyn MountCapability>,
+    let offered = mounts.iter().map(|(instance, info)| {
+        let info = serde_json::from_value(info.clone()).unwrap();
+        Listed(info).offered(instance)
     });
-    let table = RouteTable::build(offered.collect(), "/api", &Metrics::default()).unwrap();
+    let table = RouteTable::build(offered.collect(), "/api", &Metrics::default());
     let pipeline = Pipeline::new(Vec::new(), Duration::MAX, &Tasks::new());
     let document = Document::of(&Served {
         base_path: "/api",

@@ -33,19 +33,13 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
     if let Some(key) = body.keys().find(|key| !is_known(key)) {
         return Err(Failure::unknown_field(key));
     }
-    let conversation_id = body.get("conversationId").and_then(Value::as_str);
-    if !conversation_id.is_none_or(params::is_plain) {
-        return Err(Failure::invalid_at(
-            "/conversationId",
-            "must be at most 1024 bytes long and have no control characters",
-        ));
-    }
+    params::check_conversation_id(&body)?;
     let agent = request.agent.as_deref().unwrap_or_default();
     let mut wanted = job_request(agent, body)?;
     wanted.run.principal = Some(Arc::unwrap_or_clone(principal));
     let job = state.jobs.enqueue(wanted, None).await?;
     let mut response = json_response(StatusCode::ACCEPTED, &job);
-    let location = format!("{}/-/jobs/{}", state.base_path, job.id);
+    let location = format!("{}/-/jobs/{}", state.settings.base_path, job.id);
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(LOCATION, location);
     }

@@ -14,7 +14,12 @@ pub(in crate::http) fn answer(call: &Call<'_>) -> Result<Response, Failure> {
     let runtime = &call.state.runtime;
     let reader = runtime.resume_conversation(call.agent(), &id, after, &call.principal())?;
     Ok(match reader {
-        Some(reader) => sse::response(reader, Framing::Resumed, None, call.state.sse_heartbeat),
+        Some(reader) => sse::response(
+            reader,
+            Framing::Resumed,
+            None,
+            call.state.settings.sse_heartbeat,
+        ),
         None => no_content(),
     })
 }

@@ -35,7 +35,12 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
         Resume::Unknown => sse::empty_response(),
         Resume::Reader(reader) => {
             let run_id = Some(Arc::from(stream_id.as_str()));
-            sse::response(reader, Framing::Resumed, run_id, call.state.sse_heartbeat)
+            sse::response(
+                reader,
+                Framing::Resumed,
+                run_id,
+                call.state.settings.sse_heartbeat,
+            )
         }
     };
     // An id that fits no header is no id of ours; there is nothing to echo.

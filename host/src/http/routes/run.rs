@@ -29,13 +29,7 @@ pub(in crate::http) async fn answer(call: Call<'_>) -> Result<Response, Failure>
         body,
     } = call;
     let body = body.checked(&request.headers, &schemas::RUN)?;
-    let conversation_id = body.get("conversationId").and_then(Value::as_str);
-    if !conversation_id.is_none_or(params::is_plain) {
-        return Err(Failure::invalid_at(
-            "/conversationId",
-            "must be at most 1024 bytes long and have no control characters",
-        ));
-    }
+    params::check_conversation_id(&body)?;
     let run = run_request(body);
     let agent = request.agent.as_deref().unwrap_or_default();
     let caller = Caller {
@@ -114,14 +108,12 @@ fn stream(
     reader: Reader,
 ) -> Result<Response, Failure> {
     let framing = match escapes::query_param(request.uri.query(), "ids").as_deref() {
-        Some("1") => Framing::Numbered {
-            run_id: Arc::clone(&run_id),
-        },
+        Some("1") => Framing::numbered(&run_id),
         _ => Framing::Live,
     };
     let id = HeaderValue::from_str(&run_id)
         .map_err(|_| Error::internal(format!("the run id {run_id:?} fits no header")))?;
-    let mut response = sse::response(reader, framing, Some(run_id), state.sse_heartbeat);
+    let mut response = sse::response(reader, framing, Some(run_id), state.settings.sse_heartbeat);
     let headers = response.headers_mut();
     headers.insert("x-stream-id", id.clone());
     headers.insert("x-run-id", id);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
-use mortise_plugin_api::{Event, EventVerdict, HookInfo, RequestKind, Result};
+use mortise_plugin_api::{Event, EventVerdict, HookInfo, OnError, RequestKind, Result};
 
 use super::*;
 use crate::clock::Clock;

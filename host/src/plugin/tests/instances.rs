@@ -208,11 +208,15 @@ async fn what_two_offer_is_refused_with_both_names() {
         said.contains("'b' offers the agent 'x', which plugin 'a' offers"),
         "{said}"
     );
-    let said = twice(&["base /x/:id"], &["base x//{name}/"]).await.unwrap();
+    let said = twice(&["base /x/:id"], &["base /x//{name}/"])
+        .await
+        .unwrap();
     assert!(
         said.contains("POST /api/x/{name}, which plugin 'a' offers"),
         "{said}"
     );
+    let said = twice(&["base /"], &["absolute /api"]).await.unwrap();
+    assert!(said.contains("POST /api, which plugin 'a'"), "{said}");
     let said = twice(&["base /x"], &["absolute /api/x"]).await.unwrap();
     assert!(said.contains("POST /api/x, which plugin 'a'"), "{said}");
     let said = load_linked(vec![odd("a", &["base /x"]), odd("b", &["absolute /x"])]).await;
@@ -233,17 +237,26 @@ async fn what_two_offer_is_refused_with_both_names() {
 
 #[tokio::test]
 async fn the_servers_own_routes_cannot_be_taken() {
-    for path in [
-        "base /:any/run",
-        "absolute /{a}/runs/{b}/abort",
-        "base /-/anything",
-    ] {
+    for path in ["base /mine/:any", "absolute /api/mine/{a}"] {
         let said = refused(vec![odd("a", &[path])]).await;
         assert!(said[0].contains("a route of the server itself"), "{said:?}");
     }
-    for path in ["base /chat/run", "base /:a/:b", "base /:a/run/:b/c"] {
+    for path in ["base /mine", "base /mine/x", "absolute /mine/:a"] {
         assert!(load_linked(vec![odd("a", &[path])]).await.is_ok(), "{path}");
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_is_refused_with_a_remedy() {
+    let said = refused(vec![odd("a", &["base /{id}.json"])]).await;
+    assert_eq!(
+        said,
+        [
+            "plugin 'a' has an endpoint that cannot be: \"/{id}.json\" is not a path: '{' has no place \
+          in \"{id}.json\"; if it comes from the plugin's `config`, change it there; else tell its \
+          author"
+        ]
+    );
 }
 
 #[tokio::test]

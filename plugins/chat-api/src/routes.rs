@@ -51,12 +51,16 @@ async fn stream(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
         let last = loop {
             match turn.next().await {
                 Shown::Frame(frame) => writer.send(&frame).await?,
-                Shown::Question(text) => break json!({
-                    "type": "AskUserQuestion", "question": text, "sessionId": turn.session,
-                }),
-                Shown::Done { usage, .. } => break json!({
-                    "type": "done", "usage": tokens(&usage), "sessionId": turn.session,
-                }),
+                Shown::Question(text) => {
+                    break json!({
+                        "type": "AskUserQuestion", "question": text, "sessionId": turn.session,
+                    });
+                }
+                Shown::Done { usage, .. } => {
+                    break json!({
+                        "type": "done", "usage": tokens(&usage), "sessionId": turn.session,
+                    });
+                }
                 Shown::Failed(error) => break json!({ "type": "error", "error": error }),
             }
         };

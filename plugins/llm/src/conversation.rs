@@ -245,3 +245,32 @@ fn arguments(text: &str) -> Value {
         _ => json!({ "arguments": text }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ProviderConfig;
+
+    #[test]
+    fn thousands_of_calls_of_a_turn_are_each_known_at_a_look() {
+        let config = ProviderConfig::default();
+        let provider = Provider::new("openai", config, &|_| None).unwrap();
+        let call = |number: usize, result: Option<Value>| {
+            Item::ToolCall(ToolCallItem {
+                call_id: number.to_string(),
+                name: "add".into(),
+                arguments: String::new(),
+                result,
+                is_error: false,
+            })
+        };
+        let calls = (0..100_000).map(|number| call(number, None));
+        let results = (0..100_000).step_by(2);
+        let results = results.map(|number| call(number, Some(Value::Null)));
+        let mut request = ModelRequest::default();
+        request.input = calls.chain(results).collect();
+        let chat = chat_request(&request, &provider, &Names::new(&[])).unwrap();
+        let answers = chat.messages[1].content.tool_responses().len();
+        assert_eq!((chat.messages.len(), answers), (2, 100_000));
+    }
+}

@@ -17,6 +17,9 @@ use crate::{
     wire::{Connection, Request},
 };
 
+/// What the first token is known by.
+const FIRST: &[u8] = b"tok0";
+
 /// How many tokens an answer has whose first one is waited for: few, so that the others take no time
 /// from it.
 const FEW: u32 = 8;
@@ -34,8 +37,6 @@ const ABORTS: usize = 20;
 struct Side {
     connection: Connection,
     request: String,
-    /// What the first token is known by.
-    mark: &'static [u8],
 }
 
 /// The milliseconds of one answer.
@@ -85,20 +86,17 @@ async fn compare(
     let mut direct = Side::open(
         provider.address(),
         &Request::post("/v1/chat/completions", body.to_owned()),
-        b"tok0",
     )
     .await?;
     let mut ours = Side::open(
         server.address(),
         &Request::run("asking", "text/event-stream", "hi"),
-        b"tok0",
     )
     .await?;
     let relay = Rival::relay(provider.address()).map_err(io::Error::other)?;
     let mut relayed = Side::open(
         relay.address(),
         &Request::run("asking", "text/event-stream", "hi"),
-        b"tok0",
     )
     .await?;
     let mut sides = [&mut direct, &mut relayed, &mut ours];
@@ -199,11 +197,10 @@ fn milliseconds(time: Duration) -> f64 {
 // === impl Side ===
 
 impl Side {
-    async fn open(address: SocketAddr, request: &Request, mark: &'static [u8]) -> io::Result<Self> {
+    async fn open(address: SocketAddr, request: &Request) -> io::Result<Self> {
         Ok(Self {
             connection: Connection::open(address).await?,
             request: request.to_text(),
-            mark,
         })
     }
 
@@ -216,7 +213,7 @@ impl Side {
         loop {
             let goes_on = self.connection.read_chunk(&mut body).await?;
             if first.is_none() {
-                let is_there = body.windows(self.mark.len()).any(|it| it == self.mark);
+                let is_there = body.windows(FIRST.len()).any(|it| it == FIRST);
                 first = is_there.then(|| began.elapsed());
             } else {
                 body.clear();

@@ -31,6 +31,7 @@ pub(crate) trait HostBackend: Send + Sync {
 /// What answers for a run.
 pub(crate) trait RunBackend: Send + Sync {
     fn info(&self) -> RunInfo;
+    fn context(&self) -> Value;
     fn emit(&self, event: Event) -> BoxFuture<'_, Result<()>>;
     fn is_cancelled(&self) -> bool;
     fn cancelled(&self) -> BoxFuture<'_, ()>;

@@ -23,6 +23,8 @@ use crate::text::TextWriter;
 pub struct RunContext {
     /// Asked of the host when somebody wants to know: most stages do not.
     info: Arc<OnceLock<RunInfo>>,
+    /// The same; it may be large.
+    context: Arc<OnceLock<Value>>,
     backend: Arc<dyn RunBackend>,
     host: Host,
 }
@@ -42,9 +44,6 @@ pub struct RunInfo {
     /// The conversation that it continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<String>,
-    /// The context that the client sent, validated against the agent's schema.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub context: Option<Value>,
     /// Who asked.
     pub principal: Principal,
     /// The request that started it.
@@ -79,6 +78,7 @@ impl RunContext {
     pub(crate) fn new(backend: Arc<dyn RunBackend>, host: Host) -> Self {
         Self {
             info: Arc::default(),
+            context: Arc::default(),
             backend,
             host,
         }
@@ -89,9 +89,10 @@ impl RunContext {
         self.info.get_or_init(|| self.backend.info())
     }
 
-    /// The context that the client sent, `null` where there is none.
+    /// The context that the client sent, validated against the agent's schema; `null` where there is
+    /// none.
     pub fn context(&self) -> &Value {
-        self.info().context.as_ref().unwrap_or(&Value::Null)
+        self.context.get_or_init(|| self.backend.context())
     }
 
     /// The host.

@@ -115,6 +115,8 @@ impl Tool for RogueTool {
                     let _held = Bomb;
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
+                Some("whose run") => return Ok(json!(run.info().run_id)),
+                Some("context") => return Ok(json!([run.context(), run.clone().context()])),
                 Some("sleep") => tokio::time::sleep(Duration::from_millis(5)).await,
                 Some("wait") => run.cancelled().await,
                 Some("refuse") => {
@@ -375,6 +377,24 @@ fn events_and_calls_of_a_run_keep_their_order() {
             r#"call run.say {"text":"after"}"#,
         ]
     );
+}
+
+#[test]
+fn the_context_of_a_run_crosses_once_and_only_for_whom_it_is() {
+    let tool = &plugin(&json!({})).unwrap().tools()[0];
+    for (wanted, told, seen) in [
+        ("whose run", json!("run_1"), &[][..]),
+        ("context", json!([{ "n": 1 }, { "n": 1 }]), &["context"]),
+    ] {
+        let run = Arc::new(FakeRun::default());
+        let arguments = AbiBytes::from(json!(wanted).to_string());
+        let result = block_on(tool.call(FakeRun::object_of(&run), arguments));
+        let result: Value = convert::from_json(&result.into_result().unwrap()).unwrap();
+        assert_eq!(
+            (result, run.seen()),
+            (told, seen.iter().map(|it| (*it).to_owned()).collect())
+        );
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Request, SseReader, binary, plugin_dir};
+use crate::{Request, SseReader, Stopwatch, binary, plugin_dir};
 
 /// How long a server may take to start or to end on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -238,19 +238,18 @@ fn addresses(child: &mut Child) -> mpsc::Receiver<SocketAddr> {
 /// Waits for the end of a process; kills it where it takes longer.
 #[track_caller]
 fn ended(child: &mut Child, folder: &Path, patience: Duration) -> Ended {
-    let mut waited = Duration::ZERO;
+    let started = Stopwatch::start();
     let status = loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
             break status;
         }
-        if waited > patience {
+        if started.elapsed() > patience {
             let _ = child.kill();
             let _ = child.wait();
             let log = fs::read_to_string(log_file(folder)).unwrap_or_default();
             panic!("the server has not ended within {patience:?}: {log}");
         }
         thread::sleep(PAUSE);
-        waited += PAUSE;
     };
     Ended {
         status,
@@ -358,18 +357,17 @@ impl Server {
     /// When it does not come.
     #[track_caller]
     pub fn wait_for_log(&self, text: &str) -> String {
-        let mut waited = Duration::ZERO;
+        let started = Stopwatch::start();
         loop {
             let log = self.log();
             if log.contains(text) {
                 return log;
             }
             assert!(
-                waited < PATIENCE / 6,
+                started.elapsed() < PATIENCE / 2,
                 "no {text:?} in the log of the server: {log}"
             );
             thread::sleep(PAUSE);
-            waited += PAUSE;
         }
     }
 

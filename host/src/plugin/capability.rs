@@ -138,6 +138,8 @@ pub(crate) enum Observed {
 /// What the run at hand offers to plugins.
 pub(crate) trait RunServices: Send + Sync {
     fn info(&self) -> Arc<RunInfo>;
+    /// What the client sent with the run.
+    fn context(&self) -> Option<&Value>;
     fn emit(self: Arc<Self>, event: Event) -> BoxFuture<'static, Result<()>>;
     fn is_cancelled(&self) -> bool;
     fn cancelled(self: Arc<Self>) -> BoxFuture<'static, ()>;

@@ -139,6 +139,10 @@ impl RunServices for FakeRun {
         Arc::default()
     }
 
+    fn context(&self) -> Option<&Value> {
+        None
+    }
+
     fn emit(self: Arc<Self>, event: Event) -> BoxFuture<'static, PluginResult<()>> {
         self.note(event.kind());
         Box::pin(async { Ok(()) })

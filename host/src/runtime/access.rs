@@ -238,13 +238,16 @@ impl RunServices for RunAccess {
         let parent = self.run.lineage.parent();
         info.parent_run_id = parent.map(|parent| parent.run.id.to_string());
         info.conversation_id = self.run.conversation_id().map(str::to_owned);
-        info.context.clone_from(&self.run.request.context);
         info.principal = (*self.run.owner).clone();
         info.request_id = self.run.request_id.to_string();
         info.step = self.place.step;
         info.message_id.clone_from(&self.place.message_id);
         info.tool_call_id.clone_from(&self.place.tool_call_id);
         Arc::new(info)
+    }
+
+    fn context(&self) -> Option<&Value> {
+        self.run.request.context.as_ref()
     }
 
     fn emit(self: Arc<Self>, event: Event) -> BoxFuture<'static, Result<()>> {

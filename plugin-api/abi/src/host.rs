@@ -65,4 +65,8 @@ pub trait RunServices: Send + Sync {
     ) -> AbiFuture<AbiResult<ChunkStreamObject>>;
     #[sabi(last_prefix_field)]
     fn call(&self, service: RStr<'_>, request: AbiBytes) -> AbiFuture<AbiResult<AbiBytes>>;
+    /// The context that the client sent, as JSON: it may be large, and most ask for `info` alone.
+    fn context(&self) -> RString {
+        RString::from("null")
+    }
 }

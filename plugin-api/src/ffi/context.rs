@@ -89,6 +89,13 @@ impl RunBackend for CrossedRun {
         })
     }
 
+    fn context(&self) -> Value {
+        serde_json::from_str(&self.0.context()).unwrap_or_else(|error| {
+            tracing::error!(%error, "the context of a run cannot be read: it is taken for none");
+            Value::Null
+        })
+    }
+
     fn emit(&self, event: Event) -> BoxFuture<'_, Result<()>> {
         match convert::event_to_abi(event) {
             Ok(event) => {

@@ -182,10 +182,10 @@ impl Loaded {
             items => serde_json::from_value(items).expect("the input is a text or a list of items"),
         };
         let mut info = self.run_info(request.agent);
-        info.context = request.context;
         info.conversation_id = request.conversation_id;
         info.principal = request.principal.unwrap_or_default();
-        let run = self.fake_run(info);
+        let sent = request.context.unwrap_or_default();
+        let run = self.fake_run(info).with_context(sent);
         let result = Arc::clone(agent).run(run.context(), input).await;
         let result = result.and_then(|result| {
             let (schema, structured) = (agent.info().output_schema, &result.structured);

@@ -53,6 +53,7 @@ pub(super) struct FakeRun {
     shared: Arc<Shared>,
     own: Arc<Registrar>,
     info: Arc<RunInfo>,
+    sent: Arc<Value>,
     host: Host,
     record: Arc<Record>,
 }
@@ -83,12 +84,19 @@ impl FakeRun {
             shared,
             own,
             info: Arc::new(info),
+            sent: Arc::default(),
             host,
             record: Arc::new(Record {
                 events: Mutex::default(),
                 cancelled: watch::Sender::new(false),
             }),
         }
+    }
+
+    /// The same run, for which a client has sent this context.
+    pub(super) fn with_context(mut self, sent: Value) -> Self {
+        self.sent = Arc::new(sent);
+        self
     }
 
     pub(super) fn context(&self) -> RunContext {
@@ -314,6 +322,10 @@ fn tool_error(name: &str, error: &Error) -> Value {
 impl RunBackend for FakeRun {
     fn info(&self) -> RunInfo {
         RunInfo::clone(&self.info)
+    }
+
+    fn context(&self) -> Value {
+        Value::clone(&self.sent)
     }
 
     fn emit(&self, event: Event) -> BoxFuture<'_, Result<()>> {

@@ -1,5 +1,7 @@
 //! What is new in a list of messages: clients send the new message alone, or all they have.
 
+use std::collections::HashSet;
+
 use mortise_plugin_api::prelude::*;
 
 use crate::question::{ASK, asked};
@@ -39,15 +41,10 @@ pub(crate) fn new_messages(stored: &[Item], sent: Vec<ChatMessage>) -> Result<Ve
         }
     }
     let mut new = new.split_off(known);
-    new.retain(|message| {
-        let is_it = |item: &Item| is_of_system(item) && item.text() == message.text();
-        message.role != Role::System || !stored.iter().any(is_it)
-    });
+    let of_system = stored.iter().filter(|item| item.is_message_of("system"));
+    let told: HashSet<String> = of_system.map(Item::text).collect();
+    new.retain(|message| message.role != Role::System || !told.contains(&message.text()));
     Ok(new)
-}
-
-fn is_of_system(item: &Item) -> bool {
-    matches!(item, Item::Message(message) if message.role == "system")
 }
 
 /// How many messages repeat the whole conversation; `None` where they do not.
@@ -234,6 +231,20 @@ mod tests {
         assert_eq!(new(&stored, &briefly).unwrap(), ["b"]);
         let at_length = [(System, "Be long."), (User, "b")];
         assert_eq!(new(&stored, &at_length).unwrap(), ["Be long.", "b"]);
+    }
+
+    #[test]
+    fn thousands_of_words_of_the_system_are_each_known_at_a_look() {
+        let words = || (0..50_000).map(|number| format!("word {number}"));
+        let stored: Vec<_> = words().map(|it| Item::message("system", it)).collect();
+        let message = |role, text: String| ChatMessage {
+            role,
+            content: text.as_str().into(),
+        };
+        let mut sent: Vec<_> = words().map(|it| message(System, it)).collect();
+        sent.push(message(User, "a".to_owned()));
+        let new = new_messages(&stored, sent).unwrap();
+        assert_eq!(new.len(), 1);
     }
 
     #[test]

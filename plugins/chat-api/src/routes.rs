@@ -48,23 +48,23 @@ async fn stream(chat: Arc<Chat>, call: EndpointCall) -> Result<Response> {
     let mut turn = begin(&chat, call).await?;
     let run_id = turn.run_id.clone();
     let shown = Response::events(&chat.host, |mut writer| async move {
-        loop {
-            let session = &turn.session.clone();
-            let last = match turn.next().await {
-                Shown::Frame(frame) => {
-                    writer.send(&frame).await?;
-                    continue;
-                }
+        let last = loop {
+            match turn.next().await {
+                Shown::Frame(frame) => writer.send(&frame).await?,
                 Shown::Question(text) => {
-                    json!({ "type": "AskUserQuestion", "question": text, "sessionId": session })
+                    break json!({
+                        "type": "AskUserQuestion", "question": text, "sessionId": turn.session,
+                    });
                 }
                 Shown::Done { usage, .. } => {
-                    json!({ "type": "done", "usage": tokens(&usage), "sessionId": session })
+                    break json!({
+                        "type": "done", "usage": tokens(&usage), "sessionId": turn.session,
+                    });
                 }
-                Shown::Failed(error) => json!({ "type": "error", "error": error }),
-            };
-            return writer.send(&last).await;
-        }
+                Shown::Failed(error) => break json!({ "type": "error", "error": error }),
+            }
+        };
+        writer.send(&last).await
     });
     Ok(shown.with_header(RUN_ID, run_id))
 }

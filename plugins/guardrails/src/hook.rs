@@ -33,7 +33,9 @@ impl Guardrails {
     }
 
     fn push(&self, run: &RunContext, event: Event) -> Result<EventVerdict> {
-        let (Some(rules), Some(id)) = (self.of(Side::Output, run), text_id(run, &event)) else {
+        // Made into a list for the first piece alone.
+        let mut rules = self.rules.of(Side::Output, &run.info().agent).peekable();
+        let (Some(_), Some(id)) = (rules.peek(), text_id(run, &event)) else {
             return Ok(EventVerdict::Keep);
         };
         let (delta, time) = piece(&event);

@@ -68,33 +68,28 @@ impl OpenTexts {
         time: u64,
         begin: impl FnOnce() -> Chain,
     ) -> Result<Piece, Blocked> {
-        let mut texts = self.texts();
-        let is_first = !texts.contains_key(&id);
-        if is_first && texts.len() >= MANY {
-            texts.retain(|_, open| open.chain.is_some() && time.saturating_sub(open.newest) < HOUR);
-        }
-        let open = texts.entry(id).or_insert_with(|| OpenText {
+        // Taken out while it is looked at, so that no other text waits for it: the pieces of one
+        // come one after the other.
+        let known = self.texts().remove(&id);
+        let is_first = known.is_none();
+        let mut open = known.unwrap_or_else(|| OpenText {
             chain: Some(begin()),
             ready: String::new(),
             newest: time,
         });
         open.newest = open.newest.max(time);
-        let Some(chain) = &mut open.chain else {
-            return Ok(Piece::Shown(String::new()));
-        };
-        match chain.push(more) {
-            Ok(shown) => open.ready.push_str(&shown),
-            Err(blocked) => {
-                open.chain = None;
-                open.ready.clear();
-                return Err(blocked);
-            }
-        }
-        Ok(match self.streams {
+        let pushed = open.push(more);
+        let piece = pushed.map(|()| match self.streams {
             _ if is_first => Piece::First,
             Streams::Follow => Piece::Shown(std::mem::take(&mut open.ready)),
             Streams::Whole => Piece::Shown(String::new()),
-        })
+        });
+        let mut texts = self.texts();
+        if is_first && texts.len() >= MANY {
+            texts.retain(|_, open| open.chain.is_some() && time.saturating_sub(open.newest) < HOUR);
+        }
+        texts.insert(id, open);
+        piece
     }
 
     /// A text is over; `None` for one that is not known, or has nothing left.
@@ -115,6 +110,25 @@ impl OpenTexts {
     }
 }
 
+// === impl OpenText ===
+
+impl OpenText {
+    fn push(&mut self, more: &str) -> Result<(), Blocked> {
+        let Some(chain) = &mut self.chain else {
+            return Ok(());
+        };
+        match chain.push(more) {
+            Ok(shown) => self.ready.push_str(&shown),
+            Err(blocked) => {
+                self.chain = None;
+                self.ready.clear();
+                return Err(blocked);
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use mortise_plugin_api::serde_json::{self, json};
@@ -123,20 +137,27 @@ mod tests {
     use crate::config::{RuleConfig, Side};
     use crate::rule::Rules;
 
-    #[test]
-    fn texts_that_were_blocked_do_not_gather() {
+    fn rules() -> Rules {
         let rule = json!({ "name": "long", "max_chars": 3, "action": "block" });
         let rule: RuleConfig = serde_json::from_value(rule).unwrap();
-        let rules = Rules::new(vec![rule]).unwrap();
+        Rules::new(vec![rule]).unwrap()
+    }
+
+    fn text(run: usize) -> TextId {
+        TextId {
+            run: run.to_string(),
+            message: "m".to_owned(),
+            is_reasoning: false,
+        }
+    }
+
+    #[test]
+    fn texts_that_were_blocked_do_not_gather() {
+        let rules = rules();
         let open = OpenTexts::new(Streams::default());
-        let push = |run: usize, text: &str| {
-            let id = TextId {
-                run: run.to_string(),
-                message: "m".to_owned(),
-                is_reasoning: false,
-            };
+        let push = |run: usize, more: &str| {
             let begin = || Chain::new(rules.of(Side::Output, "plain"), 0);
-            open.push(id, text, 0, begin)
+            open.push(text(run), more, 0, begin)
         };
         for run in 0..MANY {
             assert!(push(run, "too long").is_err());
@@ -145,5 +166,18 @@ mod tests {
         assert_eq!(more, Piece::Shown(String::new()), "nothing of it is shown");
         assert_eq!(push(MANY, "hi").unwrap(), Piece::First);
         assert_eq!(open.texts().len(), 1);
+    }
+
+    #[test]
+    fn no_text_waits_for_another_one() {
+        let rules = rules();
+        let begin = || Chain::new(rules.of(Side::Output, "plain"), 0);
+        let open = OpenTexts::new(Streams::default());
+        let first = open.push(text(1), "hi", 0, || {
+            // While the first one is at hand.
+            assert_eq!(open.push(text(2), "hi", 0, begin).unwrap(), Piece::First);
+            begin()
+        });
+        assert_eq!(first.unwrap(), Piece::First);
     }
 }

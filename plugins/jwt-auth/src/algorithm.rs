@@ -3,6 +3,7 @@
 use std::fmt;
 
 use mortise_plugin_api::prelude::*;
+use serde::de::IntoDeserializer;
 
 /// An algorithm by its registered name. There is no `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -34,41 +35,10 @@ pub(crate) enum Family {
 // === impl Algorithm ===
 
 impl Algorithm {
-    const ALL: [Self; 12] = [
-        Self::HS256,
-        Self::HS384,
-        Self::HS512,
-        Self::RS256,
-        Self::RS384,
-        Self::RS512,
-        Self::PS256,
-        Self::PS384,
-        Self::PS512,
-        Self::ES256,
-        Self::ES384,
-        Self::EdDSA,
-    ];
-
     /// The algorithm of exactly this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == name)
-    }
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::HS256 => "HS256",
-            Self::HS384 => "HS384",
-            Self::HS512 => "HS512",
-            Self::RS256 => "RS256",
-            Self::RS384 => "RS384",
-            Self::RS512 => "RS512",
-            Self::PS256 => "PS256",
-            Self::PS384 => "PS384",
-            Self::PS512 => "PS512",
-            Self::ES256 => "ES256",
-            Self::ES384 => "ES384",
-            Self::EdDSA => "EdDSA",
-        }
+        let name = IntoDeserializer::<serde::de::value::Error>::into_deserializer(name);
+        Self::deserialize(name).ok()
     }
 
     pub(crate) fn family(self) -> Family {
@@ -111,7 +81,8 @@ impl Algorithm {
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        // The variants are spelled like the names.
+        fmt::Debug::fmt(self, f)
     }
 }
 

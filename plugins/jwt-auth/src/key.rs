@@ -230,7 +230,7 @@ fn fits(jwk: &Jwk, algorithm: Algorithm) -> bool {
         _ => family(jwk).is_ok_and(|it| it == algorithm.family()),
     };
     let own = jwk.common.key_algorithm.as_ref();
-    of_kind && own.is_none_or(|own| own.to_string() == algorithm.as_str())
+    of_kind && own.is_none_or(|own| own.to_string() == algorithm.to_string())
 }
 
 fn is_well_formed(jwk: &Jwk, algorithms: &[Algorithm]) -> Result<(), KeyError> {

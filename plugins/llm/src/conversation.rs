@@ -1,5 +1,7 @@
 //! A conversation, from the items of a request to the messages of a provider.
 
+use std::collections::HashSet;
+
 use genai::chat::{ChatMessage, ChatRequest, ContentPart, MessageContent, Tool, ToolResponse};
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{Content, Message, ModelRequest, Part, ToolCallItem, ToolChoice};
@@ -75,6 +77,8 @@ struct Turn {
     parts: Vec<ContentPart>,
     remembered: Remembered,
     calls: Vec<genai::chat::ToolCall>,
+    /// The ids of the calls.
+    called: HashSet<String>,
     results: Vec<ToolResponse>,
 }
 
@@ -119,13 +123,13 @@ impl Conversation<'_> {
     }
 
     fn call(&mut self, item: &ToolCallItem) {
-        let is_new = self.turn.calls.iter().all(|it| it.call_id != item.call_id);
-        if is_new {
+        if !self.turn.called.contains(&item.call_id) {
             let is_next_answer = !self.turn.results.is_empty()
                 && self.turn.calls.len() >= self.turn.remembered.calls;
             if is_next_answer {
                 self.end_turn();
             }
+            self.turn.called.insert(item.call_id.clone());
             let place = self.turn.calls.len();
             self.turn.calls.push(genai::chat::ToolCall {
                 call_id: item.call_id.clone(),
@@ -154,12 +158,17 @@ impl Conversation<'_> {
             ..
         } = std::mem::take(&mut self.turn);
         // Providers refuse calls that nothing has answered.
-        for call in &calls {
-            if results.iter().all(|it| it.call_id != call.call_id) {
+        let answered: HashSet<&str> = results.iter().map(|it| it.call_id.as_str()).collect();
+        let open = calls
+            .iter()
+            .filter(|call| !answered.contains(call.call_id.as_str()));
+        let missing: Vec<_> = open
+            .map(|call| {
                 let response = ToolResponse::from_tool_call(call, "There is no result.");
-                results.push(response.with_fn_name(&call.fn_name));
-            }
-        }
+                response.with_fn_name(&call.fn_name)
+            })
+            .collect();
+        results.extend(missing);
         parts.extend(calls.into_iter().map(ContentPart::ToolCall));
         if !parts.is_empty() {
             let content = MessageContent::from_parts(parts);
@@ -234,5 +243,34 @@ fn arguments(text: &str) -> Value {
         Ok(Value::Object(arguments)) => Value::Object(arguments),
         _ if text.trim().is_empty() => Value::Object(Map::new()),
         _ => json!({ "arguments": text }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ProviderConfig;
+
+    #[test]
+    fn thousands_of_calls_of_a_turn_are_each_known_at_a_look() {
+        let config = ProviderConfig::default();
+        let provider = Provider::new("openai", config, &|_| None).unwrap();
+        let call = |number: usize, result: Option<Value>| {
+            Item::ToolCall(ToolCallItem {
+                call_id: number.to_string(),
+                name: "add".into(),
+                arguments: String::new(),
+                result,
+                is_error: false,
+            })
+        };
+        let calls = (0..100_000).map(|number| call(number, None));
+        let results = (0..100_000).step_by(2);
+        let results = results.map(|number| call(number, Some(Value::Null)));
+        let mut request = ModelRequest::default();
+        request.input = calls.chain(results).collect();
+        let chat = chat_request(&request, &provider, &Names::new(&[])).unwrap();
+        let answers = chat.messages[1].content.tool_responses().len();
+        assert_eq!((chat.messages.len(), answers), (2, 100_000));
     }
 }

@@ -73,7 +73,9 @@ impl KeyRecipe {
         match part {
             Part::Principal => {
                 let principal = request.principal()?;
-                Some(format!("{}/{}", principal.tenant, principal.subject))
+                // Tokens may name a tenant with a slash in it.
+                let tenant = principal.tenant.replace('%', "%25").replace('/', "%2F");
+                Some(format!("{tenant}/{}", principal.subject))
             }
             Part::Tenant => Some(request.principal()?.tenant),
             Part::Ip => Some(self.network(request.client_ip()?)),
@@ -195,6 +197,14 @@ mod tests {
         assert_ne!(counted(&["a", "b:c"]), counted(&["a:b", "c"]));
         assert_ne!(counted(&["a|1:b"]), counted(&["a", "b"]));
         assert_ne!(counted(&["", "a"]), counted(&["a", ""]));
+
+        let principal = |tenant: &str, subject: &str| {
+            let principal = Principal::new(subject).with_tenant(tenant);
+            let request = FakeRequest::run("plain").with_principal(principal);
+            shown(&["principal"], request)
+        };
+        assert_ne!(principal("a", "b/c"), principal("a/b", "c"));
+        assert_ne!(principal("a/b", "c"), principal("a%2Fb", "c"));
     }
 
     #[test]

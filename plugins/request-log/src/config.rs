@@ -13,8 +13,7 @@ pub struct Config {
     pub include: Include,
     /// Whether every piece of a text, of reasoning and of arguments has an entry of its own.
     pub deltas: bool,
-    /// Headers whose values are not shown, beside `authorization`, `cookie`, `set-cookie` and
-    /// `x-api-key`.
+    /// Headers whose values are not shown, beside those of credentials, which the server hides.
     pub redact_headers: Vec<String>,
     /// Fields of bodies, events and arguments whose values are not shown, such as
     /// `context.token`. Lists are passed through: `input.content` is the content of every item.

@@ -1,4 +1,4 @@
-//! Which entries there are, and what stands in them.
+//! What stands in entries. What is told of here was asked for in [`wanted`](crate::wanted).
 
 use mortise_plugin_api::prelude::*;
 use mortise_plugin_api::{ObservedPhase, ObservedRequest, RunInfo};
@@ -37,10 +37,7 @@ impl Scribe {
         &self.config
     }
 
-    pub(crate) fn request(&self, request: ObservedRequest) -> Option<Entry> {
-        if !self.config.include.requests {
-            return None;
-        }
+    pub(crate) fn request(&self, request: ObservedRequest) -> Entry {
         let data = json!({
             "kind": request.kind,
             "method": request.method,
@@ -50,7 +47,7 @@ impl Scribe {
             "headers": self.redaction.headers(request.headers),
             "body": request.body.map(|body| self.redaction.body(body)),
         });
-        Some(Entry {
+        Entry {
             level: self.config.level,
             event: "request.received".to_owned(),
             request_id: request.request_id,
@@ -58,13 +55,10 @@ impl Scribe {
             run_id: None,
             conversation_id: None,
             data,
-        })
+        }
     }
 
-    pub(crate) fn completed(&self, completed: &Completed) -> Option<Entry> {
-        if !self.config.include.requests {
-            return None;
-        }
+    pub(crate) fn completed(&self, completed: &Completed) -> Entry {
         let data = json!({
             "method": completed.method,
             "path": completed.path,
@@ -75,7 +69,7 @@ impl Scribe {
             "durationMs": completed.duration_ms,
             "usage": completed.usage,
         });
-        Some(Entry {
+        Entry {
             level: self.config.level,
             event: "request.completed".to_owned(),
             request_id: completed.request_id.clone(),
@@ -83,24 +77,22 @@ impl Scribe {
             run_id: None,
             conversation_id: None,
             data,
-        })
-    }
-
-    pub(crate) fn event(&self, run: &RunInfo, event: &Event) -> Option<Entry> {
-        let kind = event.kind();
-        let failed = kind.ends_with("_ERROR");
-        let included = if failed {
-            self.config.include.errors
-        } else {
-            self.config.include.events && (self.config.deltas || !is_delta(kind))
-        };
-        if !included {
-            return None;
         }
-        let data = serde_json::to_value(event).unwrap_or_else(|_| json!({ "type": kind }));
-        Some(self.of_run(run, "run.event", self.level(failed), data))
     }
 
+    pub(crate) fn event(&self, run: &RunInfo, event: &Event) -> Entry {
+        let kind = event.kind();
+        let level = if kind.ends_with("_ERROR") {
+            Level::Error
+        } else {
+            self.config.level
+        };
+        let data = serde_json::to_value(event).unwrap_or_else(|_| json!({ "type": kind }));
+        self.of_run(run, "run.event", level, data)
+    }
+
+    /// `None` for calls of tools of which only those that failed are logged, or only the others: what
+    /// is asked for has one name for both.
     pub(crate) fn phase(&self, observed: ObservedPhase) -> Option<Entry> {
         let include = &self.config.include;
         let failed = observed
@@ -109,13 +101,10 @@ impl Scribe {
             .is_some_and(|error| !error.is_null());
         let quiet = self.config.level.min(Level::Debug);
         let (included, level) = match observed.phase.as_str() {
-            "step.start" => (include.steps, self.config.level),
-            "model.before" | "model.after" => (include.model_calls, quiet),
             "tool.after" if failed => (include.errors, Level::Error),
-            "tool.before" | "tool.after" => (include.tool_calls, self.config.level),
-            "save.before" => (include.saves, quiet),
-            // A newer host may tell of more.
-            _ => (include.events, quiet),
+            "tool.after" => (include.tool_calls, self.config.level),
+            "step.start" | "tool.before" => (true, self.config.level),
+            _ => (true, quiet),
         };
         included.then(|| self.of_run(&observed.run, &observed.phase, level, observed.data))
     }
@@ -131,18 +120,6 @@ impl Scribe {
             data: self.redaction.body(data),
         }
     }
-
-    fn level(&self, failed: bool) -> Level {
-        if failed {
-            Level::Error
-        } else {
-            self.config.level
-        }
-    }
-}
-
-fn is_delta(kind: &str) -> bool {
-    kind.ends_with("_CONTENT") || kind.ends_with("_ARGS")
 }
 
 fn named(principal: &Principal) -> String {
@@ -174,7 +151,7 @@ mod tests {
 
     #[test]
     fn each_phase_has_its_level() {
-        let scribe = scribe(json!({ "include": { "saves": true } }));
+        let scribe = scribe(json!({}));
         let failed = json!({ "error": "tool exploded" });
         let table = [
             ("step.start", Value::Null, Level::Info),
@@ -195,59 +172,46 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_errors_and_deltas_are_left_out() {
-        let quiet = scribe(json!({}));
-        assert_eq!(
-            quiet.event(&run(), &event("X_ERROR")).unwrap().level,
-            Level::Error
-        );
-        assert_eq!(
-            quiet.event(&run(), &event("X_START")).unwrap().level,
-            Level::Info
-        );
-        assert_eq!(quiet.event(&run(), &event("X_CONTENT")), None);
-        assert_eq!(quiet.event(&run(), &event("X_ARGS")), None);
-        assert!(
-            scribe(json!({ "deltas": true }))
-                .event(&run(), &event("X_ARGS"))
-                .is_some()
-        );
+    fn failures_are_errors() {
+        let scribe = scribe(json!({}));
+        let level = |kind: &str| scribe.event(&run(), &event(kind)).level;
+        assert_eq!(level("X_ERROR"), Level::Error);
+        assert_eq!(level("X_START"), Level::Info);
     }
 
     #[test]
-    fn what_is_not_included_has_no_entry() {
-        let nothing = scribe(json!({ "include": {
-            "requests": false, "events": false, "steps": false, "model_calls": false,
-            "tool_calls": false, "errors": false,
-        }}));
-        assert_eq!(nothing.event(&run(), &event("X_START")), None);
-        assert_eq!(nothing.event(&run(), &event("X_ERROR")), None);
-        for name in ["step.start", "model.after", "tool.before", "save.before"] {
-            assert_eq!(nothing.phase(phase(name, &Value::Null)), None, "{name}");
+    fn of_calls_of_tools_those_that_fail_are_included_by_themselves() {
+        let failed = json!({ "error": "x" });
+        for (include, errors) in [
+            (json!({ "tool_calls": false }), true),
+            (json!({ "errors": false }), false),
+        ] {
+            let scribe = scribe(json!({ "include": include }));
+            let is_logged = |data: &Value| scribe.phase(phase("tool.after", data)).is_some();
+            assert_eq!(is_logged(&failed), errors);
+            assert_eq!(is_logged(&Value::Null), !errors);
         }
-        assert_eq!(
-            nothing.phase(phase("tool.after", &json!({ "error": "x" }))),
-            None
-        );
     }
 
     #[test]
     fn a_request_is_shown_without_its_secrets() {
-        let scribe = scribe(json!({ "redact_body": ["context.token"], "level": "debug" }));
+        let scribe = scribe(json!({
+            "redact_body": ["context.token"], "redact_headers": ["x-session"], "level": "debug",
+        }));
         let request: ObservedRequest = serde_json::from_value(json!({
             "requestId": "q1", "kind": "run", "method": "POST", "path": "/plain/run",
             "agent": "plain", "principal": { "tenant": "acme", "subject": "ann" },
-            "clientIp": "192.0.2.7", "headers": [["cookie", "c"]],
+            "clientIp": "192.0.2.7", "headers": [["x-session", "s"]],
             "body": { "input": "hi", "context": { "token": "t" } },
         }))
         .unwrap();
-        let entry = scribe.request(request).unwrap();
+        let entry = scribe.request(request);
         assert_eq!(entry.level, Level::Debug);
         assert_eq!(
             entry.data,
             json!({
                 "kind": "run", "method": "POST", "path": "/plain/run", "principal": "acme/ann",
-                "clientIp": "192.0.2.7", "headers": { "cookie": "[REDACTED]" },
+                "clientIp": "192.0.2.7", "headers": { "x-session": "[REDACTED]" },
                 "body": { "input": "hi", "context": { "token": "[REDACTED]" } },
             })
         );

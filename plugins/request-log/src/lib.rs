@@ -1,7 +1,7 @@
 //! Structured log entries for requests, runs, steps, model and tool calls.
 //!
-//! An observer: nothing waits for it. What is written is decided in [`entry`], where
-//! the entry is written in [`sink`], and what is asked for in [`wanted`].
+//! An observer: nothing waits for it. What is written is decided in [`wanted`], which asks for it;
+//! [`entry`] makes the entry, [`sink`] writes it.
 
 mod config;
 mod entry;
@@ -63,8 +63,8 @@ impl Hook for Observer {
 
     async fn observe(&self, observation: Observation) -> Result<()> {
         let entry = match observation {
-            Observation::Request(request) => self.scribe.request(request),
-            Observation::Event { run, event } => self.scribe.event(run.info(), &event),
+            Observation::Request(request) => Some(self.scribe.request(request)),
+            Observation::Event { run, event } => Some(self.scribe.event(run.info(), &event)),
             Observation::Phase(phase) => self.scribe.phase(phase),
             _ => None,
         };
@@ -75,9 +75,7 @@ impl Hook for Observer {
     }
 
     async fn completed(&self, completed: Completed) -> Result<()> {
-        if let Some(entry) = self.scribe.completed(&completed) {
-            sink::write(&entry);
-        }
+        sink::write(&self.scribe.completed(&completed));
         Ok(())
     }
 }

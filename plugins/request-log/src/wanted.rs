@@ -80,6 +80,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_included_is_not_wanted() {
+        let nothing = r#"{"deltas": true, "include": {
+            "requests": false, "events": false, "steps": false, "model_calls": false,
+            "tool_calls": false, "errors": false
+        }}"#;
+        assert!(wanted(&config(nothing), |_| true).is_empty());
+    }
+
+    #[test]
     fn what_the_log_would_drop_is_not_wanted() {
         let quiet = wanted(&config("{}"), |level| level >= Level::Warn);
         assert_eq!(quiet, ["RUN_ERROR", "STEP_ERROR", "tool.after"]);

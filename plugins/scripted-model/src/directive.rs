@@ -10,6 +10,8 @@ use crate::plan::{Call, Plan};
 const INPUT_TOKENS: u64 = 7;
 const CALL_TOKENS: u64 = 5;
 const JSON_PIECE_LENGTH: usize = 8;
+/// A prompt of a few bytes must not fill the memory: all texts are there before the first is said.
+const MOST_TEXTS: u64 = 200_000;
 
 /// The words of a prompt.
 struct Directives<'a>(Vec<&'a str>);
@@ -46,6 +48,7 @@ pub(crate) fn plan(request: &ModelRequest) -> Plan {
 
 fn texts(directives: &Directives<'_>, tool_seen: bool) -> Vec<String> {
     if let Some(count) = directives.number("tokens") {
+        let count = count.min(MOST_TEXTS);
         return (0..count).map(|index| format!("tok{index} ")).collect();
     }
     let texts = if tool_seen {
@@ -248,6 +251,12 @@ mod tests {
                 "{prompt}"
             );
         }
+    }
+
+    #[test]
+    fn a_prompt_cannot_ask_for_any_number_of_texts() {
+        let planned = plan(&request("tokens=18446744073709551615", &[]));
+        assert_eq!(texts_of(&planned).len(), 200_000);
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Aborts, client tools, approvals and crashes of runs of which others are a part.
 
-use std::{thread, time::Duration};
-
 use integration_tests::{Server, ServerBuilder, SseReader};
 use serde_json::{Value, json};
 
 use super::{PLUGINS, handing, kinds_told, told_of};
-use crate::support::{kinds, only, text_of};
+use crate::support::{eventually, kinds, only, text_of};
 
 const AGENTS: &str = r#"
 [agents.boss]
@@ -32,15 +30,10 @@ fn start() -> Server {
 /// Waits until the model counts so many calls that began, or were aborted.
 #[track_caller]
 fn wait_for(server: &Server, what: &str, count: u64) {
-    let mut counts = Value::Null;
-    for _ in 0..1000 {
-        counts = server.get("/api/probe").send().expect(200).json();
-        if counts[what] == count {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("not {count} {what}: {counts}");
+    eventually(|| {
+        let counts = server.get("/api/probe").send().expect(200).json();
+        (counts[what] == count).then_some(())
+    });
 }
 
 #[test]

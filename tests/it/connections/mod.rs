@@ -19,7 +19,9 @@ fn server(keys: &str) -> Server {
 }
 
 fn builder(keys: &str) -> ServerBuilder {
-    ServerBuilder::new(&format!("[server]\n{keys}\n{SCRIPTED}"))
+    let library = "library = \"scripted_model\"";
+    let probed = SCRIPTED.replace(library, &format!("{library}\nconfig = {{ probe = true }}"));
+    ServerBuilder::new(&format!("[server]\n{keys}\n{probed}"))
 }
 
 /// A POST of this body, as bytes.

@@ -7,11 +7,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use integration_tests::{Request, Stopwatch, workspace};
+use integration_tests::{Request, workspace};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{SOON, kinds, plain};
+use crate::support::{eventually, kinds, plain};
 
 /// nginx in front of a server. Stopped when it is dropped.
 struct Nginx {
@@ -53,13 +53,11 @@ impl Nginx {
 
     #[track_caller]
     fn wait_until_it_listens(&mut self) {
-        let started = Stopwatch::start();
-        while TcpStream::connect(self.address).is_err() {
+        eventually(|| {
             let ended = self.child.try_wait().expect("a child can be waited for");
             assert!(ended.is_none(), "nginx has ended: {ended:?}");
-            assert!(started.elapsed() < SOON, "nginx does not listen");
-            std::thread::yield_now();
-        }
+            TcpStream::connect(self.address).ok()
+        });
     }
 }
 

@@ -5,10 +5,10 @@ mod page;
 mod reported;
 
 use std::net::SocketAddr;
-use std::thread;
-use std::time::Duration;
 
 use integration_tests::{MetricsPage, Server};
+
+use crate::support::eventually;
 
 /// A page at any free port.
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
@@ -36,14 +36,6 @@ impl Watched {
     /// Waits until a series has a number: what is counted at the end of something comes after it.
     #[track_caller]
     fn wait_for(&self, name: &str, labels: &[(&str, &str)], value: f64) -> MetricsPage {
-        let mut page = self.page();
-        for _ in 0..100 {
-            if page.get(name, labels) == Some(value) {
-                return page;
-            }
-            thread::sleep(Duration::from_millis(50));
-            page = self.page();
-        }
-        panic!("{name} {labels:?} does not become {value} in\n{page}");
+        eventually(|| Some(self.page()).filter(|page| page.get(name, labels) == Some(value)))
     }
 }

@@ -3,7 +3,7 @@
 use integration_tests::{Raw, Reply, Server, ServerBuilder};
 use serde_json::{Value, json};
 
-use crate::support::SCRIPTED;
+use crate::support::{SCRIPTED, eventually};
 
 /// The secret, keys, tokens, a guard that does not authenticate, and whatever knows who asks.
 const GUARDED: &str = r#"
@@ -366,7 +366,7 @@ fn heard(server: &Server) -> Vec<(&'static str, Vec<Value>)> {
         "completed",
     ];
     // Those who only watch are told in their own time.
-    for _ in 0..5_000 {
+    eventually(|| {
         let heard = server.anonymous("GET", "/api/who/heard").send().json();
         let of = |place: &str| {
             let heard = heard.as_array().into_iter().flatten();
@@ -374,11 +374,9 @@ fn heard(server: &Server) -> Vec<(&'static str, Vec<Value>)> {
             of_place.map(|it| it[1].clone()).collect::<Vec<_>>()
         };
         let all = places.map(|place| (place, of(place)));
-        if all.iter().all(|(_, principals)| !principals.is_empty()) {
-            return all.into();
-        }
-    }
-    panic!("not every stage has heard who is asking");
+        let have_all = all.iter().all(|(_, principals)| !principals.is_empty());
+        have_all.then(|| all.into())
+    })
 }
 
 /// What was stored belongs to the one who asked, and to nobody else.

@@ -5,14 +5,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use integration_tests::tokens::{Signer, TOKEN_SECRET, raw_token, test_key, token, token_with};
-use integration_tests::{Reply, Server};
+use integration_tests::{Reply, Server, Stopwatch};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use crate::support::{SOON, plain};
+use crate::support::{eventually, plain};
 
 /// A server that trusts a secret and an ES256 key.
 fn guarded(more: &str) -> Server {
@@ -393,17 +393,14 @@ fn by(id: &str) -> String {
 /// Asks until it is answered like that, and no other way before than `meanwhile`.
 #[track_caller]
 fn becomes(server: &Server, authorization: &str, meanwhile: u16, then: u16) {
-    #[expect(clippy::disallowed_methods, reason = "a deadline of a test")]
-    let start = Instant::now();
-    loop {
+    eventually(|| {
         let status = run_with(server, authorization).status();
         if status == then {
-            return;
+            return Some(());
         }
         assert_eq!(status, meanwhile);
-        assert!(start.elapsed() < SOON, "still {status}");
-        thread::sleep(Duration::from_millis(20));
-    }
+        None
+    });
 }
 
 #[test]
@@ -420,15 +417,14 @@ fn a_new_key_of_the_issuer_is_found_and_a_flood_of_unknown_ones_asks_seldom() {
     publisher.publish(&["b"]);
     let before = publisher.asked();
     let pem = test_key("es256-a.pem");
-    #[expect(clippy::disallowed_methods, reason = "how long a flood takes")]
-    let start = Instant::now();
+    let flood = Stopwatch::start();
     for number in 0..100 {
         let header = json!({ "kid": format!("k{number}") });
         let claims = json!({ "sub": "ann", "exp": now() + 600 });
         let unknown = token_with(Signer::Pem(Algorithm::ES256, &pem), &header, &claims);
         assert_invalid(run_with(&server, &format!("Bearer {unknown}")));
     }
-    let seconds = usize::try_from(start.elapsed().as_secs()).expect("it is short");
+    let seconds = usize::try_from(flood.elapsed().as_secs()).expect("it is short");
     assert!(publisher.asked() - before <= seconds + 1);
 }
 

@@ -53,6 +53,8 @@ fn secrets_are_not_logged() {
         .json(&body)
         .header("cookie", "hush-cookie")
         .header("authorization", "Bearer hush-bearer")
+        .header("proxy-authorization", "Basic hush-proxy")
+        .header("x-api-key", "hush-key")
         .header("x-session", "hush-session")
         .send()
         .expect(200);

@@ -5,7 +5,7 @@ use std::thread;
 use integration_tests::{Reply, Server};
 use serde_json::{Value, json};
 
-use crate::support::{assert_code, only, target, text_of};
+use crate::support::{assert_code, eventually, only, target, text_of};
 
 fn say(server: &Server, conversation: &str, prompt: &str) -> Reply {
     server
@@ -102,9 +102,7 @@ fn a_json_run_that_comes_second_answers_409() {
     let before = last_run(&server);
     let slow = thread::scope(|scope| {
         let slow = scope.spawn(|| say(&server, "race", "slow"));
-        while last_run(&server) == before {
-            thread::yield_now();
-        }
+        eventually(|| (last_run(&server) != before).then_some(()));
         let _ = say(&server, "race", "hi").expect(200);
         slow.join().expect("the request is answered")
     });

@@ -34,6 +34,12 @@ impl abi::RunServices for RunBridge {
             .unwrap_or_default()
     }
 
+    fn context(&self) -> RString {
+        guard::guarded(|| convert::to_json_text(&self.run.context()))
+            .and_then(|text| text)
+            .unwrap_or_default()
+    }
+
     fn emit(&self, event: Event_NE) -> AbiFuture<AbiResult<()>> {
         let run = Arc::clone(&self.run);
         answer(&self.runtime, async move {

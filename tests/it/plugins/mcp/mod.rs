@@ -5,20 +5,15 @@ mod real;
 mod rogue;
 mod starting;
 
+use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-use std::{fs, thread};
 
-use integration_tests::{Server, ServerBuilder, Stopwatch, mcp};
+use integration_tests::{Server, ServerBuilder, mcp};
 use serde_json::Value;
 
-use crate::support::plain;
-
-/// How long a server may take to come or to come back on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::support::{eventually, plain};
 
 /// The scripted model with all tools of these servers.
 fn with_servers(servers: &str) -> ServerBuilder {
@@ -89,19 +84,6 @@ fn refused(server: &Server, call: &str) -> String {
     let result = called(server, call);
     assert_eq!(result["type"], "tool_error", "{result}");
     result["message"].as_str().unwrap_or_default().to_owned()
-}
-
-/// Asks until there is an answer.
-#[track_caller]
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let begin = Stopwatch::start();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(begin.elapsed() < PATIENCE, "{what} did not come");
-        thread::sleep(PAUSE);
-    }
 }
 
 /// The tools of an agent, as the list of agents shows them.
@@ -179,7 +161,7 @@ impl OverHttp {
             .spawn()
             .expect("it can be run");
         let server = Self { child, address };
-        until("a server over HTTP", || TcpStream::connect(address).ok());
+        eventually(|| TcpStream::connect(address).ok());
         server
     }
 }

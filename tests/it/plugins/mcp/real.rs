@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{
-    OverHttp, called, everything, names_of, notes, refused, remote, tools_of, until, with_servers,
+    OverHttp, called, everything, names_of, notes, refused, remote, tools_of, with_servers,
 };
+use crate::support::eventually;
 
 #[test]
 fn a_server_from_npm_speaks_the_old_protocol() {
@@ -149,7 +150,7 @@ fn tools_that_a_server_learns_are_there_for_the_next_run() {
             json!({ "result": "learnt" })
         );
         let learnt = format!("{name}_later");
-        until("the new tool", || {
+        eventually(|| {
             names_of(&tools_of(&server, "plain"))
                 .contains(&learnt.as_str())
                 .then_some(())
@@ -181,9 +182,8 @@ fn a_server_over_http_that_was_gone_is_found_again() {
         assert!(message.contains("The MCP server 'far'"), "{message}");
         assert!(!message.contains("127.0.0.1"), "{message}");
         let _http = run(address);
-        let after = until("the server", || {
-            Some(called(&server, call)).filter(|it| it["type"] != "tool_error")
-        });
+        let after =
+            eventually(|| Some(called(&server, call)).filter(|it| it["type"] != "tool_error"));
         assert_eq!(after, before);
         let _ = server.stop();
     }

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{called, is_running, names_of, refused, rogue, tools_of, until, with_servers};
+use super::{called, is_running, names_of, refused, rogue, tools_of, with_servers};
+use crate::support::eventually;
 
 /// The process that a tool tells.
 #[track_caller]
@@ -22,7 +23,7 @@ fn a_server_that_dies_is_run_again() {
         message.contains("'rogue' was lost during the call"),
         "{message}"
     );
-    let after = until("another process", || {
+    let after = eventually(|| {
         let result = called(&server, "rogue_other {}");
         (result["type"] != "tool_error").then_some(result)
     });
@@ -46,7 +47,7 @@ fn a_server_that_hangs_is_run_again() {
     let before = called(&server, "rogue_other {}");
     let message = refused(&server, "rogue_work {}");
     assert!(message.contains("gave no result within 1s"), "{message}");
-    let after = until("another process", || {
+    let after = eventually(|| {
         let result = called(&server, "rogue_other {}");
         (result["type"] != "tool_error").then_some(result)
     });
@@ -106,7 +107,7 @@ fn a_tool_that_cannot_be_offered_is_left_out_alone() {
 fn news_of_the_old_protocol_are_heard() {
     let server = with_servers(&rogue("grows", "")).start();
     assert_eq!(called(&server, "rogue_work {}"), json!("done"));
-    until("the new tool", || {
+    eventually(|| {
         names_of(&tools_of(&server, "plain"))
             .contains(&"rogue_grown")
             .then_some(())
@@ -121,7 +122,7 @@ fn nothing_of_a_server_outlives_the_server() {
     let server = builder.start();
     let child = called(&server, "rogue_other {}");
     let child = process(&child).to_owned();
-    let grandchild = until("its child", || {
+    let grandchild = eventually(|| {
         fs::read_to_string(&grandchild)
             .ok()
             .filter(|it| it.ends_with('\n'))
@@ -129,7 +130,5 @@ fn nothing_of_a_server_outlives_the_server() {
     assert!(is_running(&child) && is_running(&grandchild));
     let _folder = server.stop();
     assert!(!is_running(&child), "the program is left");
-    until("the end of what it had started", || {
-        (!is_running(&grandchild)).then_some(())
-    });
+    eventually(|| (!is_running(&grandchild)).then_some(()));
 }

@@ -8,7 +8,8 @@ use std::{fs, thread};
 use integration_tests::{binary, plugin_dir};
 use serde_json::json;
 
-use super::{OverHttp, called, names_of, program, remote, rogue, tools_of, until, with_servers};
+use super::{OverHttp, called, names_of, program, remote, rogue, tools_of, with_servers};
+use crate::support::eventually;
 
 #[test]
 fn a_server_that_is_required_and_not_there_stops_the_start() {
@@ -67,7 +68,7 @@ fn a_server_that_comes_later_brings_its_tools() {
     server.wait_for_log("MCP server not connected");
     assert!(tools_of(&server, "plain").is_empty());
     let _http = OverHttp::notes(address);
-    until("its tools", || {
+    eventually(|| {
         names_of(&tools_of(&server, "plain"))
             .contains(&"far_add_note")
             .then_some(())

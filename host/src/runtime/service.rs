@@ -564,8 +564,7 @@ impl Drop for LastResort {
             last_words: last_words.clone(),
             conversation: None,
         };
-        // It is stored without anybody waiting for it.
-        drop(engine.store.finish_run(&run.id, finish));
+        engine.store.end_run(&run.id, finish);
         run.log.show_last_words(last_words);
         engine.close(run, Some(failed.message().to_owned()));
     }

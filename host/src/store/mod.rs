@@ -100,8 +100,12 @@ pub(crate) trait Store: Send + Sync {
         entry: Entry,
         writer: Arc<dyn Acknowledge>,
     ) -> Result<Appended, StoreError>;
-    /// Stores the end of a run: all of it or nothing.
+    /// Stores the end of a run: all of it or nothing. It fails once where an entry of the run has
+    /// failed, whatever came of the others.
     fn finish_run(&self, run_id: &Arc<str>, finish: Finish) -> StoreFuture<'static, Finished>;
+    /// Stores the end of a run, without a conversation, as soon as it can: nobody waits for it. Its
+    /// last words come behind what is stored, whatever their number.
+    fn end_run(&self, run_id: &Arc<str>, finish: Finish);
     fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>>;
     /// A page of runs, the youngest first.
     fn runs(&self, filter: RunFilter) -> StoreFuture<'_, Vec<StoredRun>>;

@@ -56,6 +56,8 @@ impl Store for NoStore {
         done(Finished::Won)
     }
 
+    fn end_run(&self, _run_id: &Arc<str>, _finish: Finish) {}
+
     fn run(&self, _run_id: &str) -> StoreFuture<'_, Option<StoredRun>> {
         done(None)
     }

@@ -316,6 +316,11 @@ impl Store for SqliteStore {
         })
     }
 
+    fn end_run(&self, run_id: &Arc<str>, finish: Finish) {
+        let run_id = Arc::clone(run_id);
+        let _ = self.commands.send(Command::End { run_id, finish });
+    }
+
     fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>> {
         let run_id = run_id.to_owned();
         Box::pin(async move {

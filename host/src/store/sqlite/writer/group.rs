@@ -8,7 +8,7 @@ use sqlx::{Row as _, Sqlite};
 
 use super::super::{jobs, reads, signed};
 use super::runs::answering_later;
-use super::{Answer, Begun, Command, Known};
+use super::{Answer, Begun, Command, Ended, Known};
 use crate::store::{
     AuditRecord, Booking, ConversationKey, Expected, Finished, IdempotencyKey, KeyedRun, Limits,
     StoreError, Used,
@@ -37,6 +37,7 @@ impl Group<'_> {
     pub(super) async fn fill(
         &mut self,
         begun: &[Begun],
+        ended: &[Ended],
         commands: &mut Vec<Command>,
     ) -> Result<(), sqlx::Error> {
         let mut appended = Vec::new();
@@ -90,6 +91,7 @@ impl Group<'_> {
             self.mark(&run_id, mark).await?;
         }
         self.finish(ends).await?;
+        self.end(ended).await?;
         self.book(&booked).await?;
         // One by one, so that those behind one that fails are told why.
         commands.reverse();

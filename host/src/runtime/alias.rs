@@ -10,7 +10,7 @@ use super::api::RunOutcome;
 use super::engine::Engine;
 use super::history::RunSummary;
 use super::reader::Reader;
-use super::service::{Runtime, internal};
+use super::service::Runtime;
 use crate::store::{AnswerKind, JobChange, JobEnd, RunState, StoredJob};
 
 /// What stands before the id of a job.
@@ -45,7 +45,7 @@ impl Runtime {
 
     pub(super) async fn job_of_alias(&self, id: &str) -> RunOutcome<Option<StoredJob>> {
         match id.strip_prefix(JOB_ALIAS) {
-            Some(job_id) => self.engine.store.job(job_id).await.map_err(internal),
+            Some(job_id) => Ok(self.engine.store.job(job_id).await?),
             None => Ok(None),
         }
     }
@@ -70,8 +70,8 @@ impl Engine {
             error: None,
             has_listeners: self.pipeline.hears_of_jobs(),
         };
-        let cancelled = self.store.change_job(id, JobChange::Cancel(end)).await;
-        let Some(cancelled) = cancelled.map_err(internal)? else {
+        let cancel = JobChange::Cancel(end);
+        let Some(cancelled) = self.store.change_job(id, cancel).await? else {
             return Ok(false);
         };
         let state = cancelled.job.state.as_str();
@@ -90,8 +90,7 @@ impl Engine {
         let Some(run_id) = &job.job.run else {
             return Ok(None);
         };
-        let is_known = self.active.get(run_id).is_some()
-            || self.store.run(run_id).await.map_err(internal)?.is_some();
+        let is_known = self.active.get(run_id).is_some() || self.store.run(run_id).await?.is_some();
         Ok(is_known.then(|| run_id.as_str().into()))
     }
 
@@ -100,7 +99,7 @@ impl Engine {
         let mut news = self.job_news.subscribe();
         loop {
             news.mark_unchanged();
-            let Some(job) = self.store.job(job_id).await.map_err(internal)? else {
+            let Some(job) = self.store.job(job_id).await? else {
                 return Ok(None);
             };
             if let Some(run_id) = self.known_run(&job).await? {

@@ -214,8 +214,7 @@ impl Engine {
             conversation: end.conversation,
         };
         let finished = if is_kept || has_conversation {
-            let stored = self.store.finish_run(&run.id, finish).await;
-            stored.map_err(|error| Error::internal(error.to_string()))?
+            self.store.finish_run(&run.id, finish).await?
         } else {
             // Nothing depends on how a run is remembered that showed no events and saved nothing.
             if self.is_recorded(run) {

@@ -11,7 +11,7 @@ use super::active::ActiveRun;
 use super::alias::{self, Named};
 use super::api::RunOutcome;
 use super::quota;
-use super::service::{Runtime, internal};
+use super::service::Runtime;
 use crate::config::Money;
 use crate::store::{ConversationKey, DailyUsage, RunFilter, RunState, StoredRun, Whose};
 
@@ -93,7 +93,7 @@ impl Runtime {
             before: query.before,
             limit: query.limit,
         };
-        let runs = self.engine.store.runs(filter).await.map_err(internal)?;
+        let runs = self.engine.store.runs(filter).await?;
         Ok(runs.into_iter().map(RunSummary::from).collect())
     }
 
@@ -114,7 +114,7 @@ impl Runtime {
             let summary = (!run.lineage.is_part()).then(|| RunSummary::from(&*run));
             return Ok(summary);
         }
-        let run = self.engine.store.run(run_id).await.map_err(internal)?;
+        let run = self.engine.store.run(run_id).await?;
         let own = run.filter(|run| self.reaches(&run.owner, principal));
         Ok(own.map(RunSummary::from))
     }
@@ -159,8 +159,7 @@ impl Runtime {
         let detail = serde_json::json!({ "agentName": &*agent.name, "conversationId": id });
         let (engine, principal) = (Arc::clone(&self.engine), Arc::clone(principal));
         self.complete(async move {
-            let deleted = engine.store.delete_conversation(key).await;
-            let deleted = deleted.map_err(internal)?;
+            let deleted = engine.store.delete_conversation(key).await?;
             if deleted {
                 engine.audit("delete_conversation", &principal, None, detail);
             }
@@ -177,8 +176,7 @@ impl Runtime {
     ) -> RunOutcome<Vec<UsageOfDay>> {
         let today = quota::day(self.engine.clock.now_millis());
         let since = (today + 1).saturating_sub(days);
-        let stored = self.engine.store.usage(principal, since).await;
-        let stored = stored.map_err(internal)?;
+        let stored = self.engine.store.usage(principal, since).await?;
         Ok(stored.into_iter().map(UsageOfDay::from).collect())
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::active::{ActiveRun, Decision};
 use super::alias::{self, Named};
 use super::api::{Caller, OutputRequest, ReadOutcome, RunRequest};
-use super::service::{Runtime, internal, unknown_agent};
+use super::service::{Runtime, unknown_agent};
 use crate::plugin::capability::{BoxFuture, HostApi};
 use crate::store::{ConversationKey, Expected, RunFilter, RunState, StoredRun, Whose};
 
@@ -160,12 +160,7 @@ impl Runtime {
             "conversations.delete" => self.delete(read(payload)?).await,
             "state.get" => {
                 let State { key, .. } = read(payload)?;
-                let value = self
-                    .engine
-                    .store
-                    .state(instance, &key)
-                    .await
-                    .map_err(internal)?;
+                let value = self.engine.store.state(instance, &key).await?;
                 Ok(value.unwrap_or(Value::Null))
             }
             "state.set" => {
@@ -174,7 +169,7 @@ impl Runtime {
                     .engine
                     .store
                     .set_state(instance, &key, Expected::Anything, value);
-                set.await.map_err(internal)?;
+                set.await?;
                 Ok(Value::Null)
             }
             "state.compare_and_set" => {
@@ -188,7 +183,7 @@ impl Runtime {
                     self.engine
                         .store
                         .set_state(instance, &key, Expected::Is(expected), value);
-                Ok(set.await.map_err(internal)?.into())
+                Ok(set.await?.into())
             }
             "limits.take" => {
                 let Allowance { key, limit, count } = read(payload)?;
@@ -274,7 +269,7 @@ impl Runtime {
         let status = if let Some(run) = self.engine.active.get(&run_id) {
             Some(running(&run))
         } else {
-            let stored = self.engine.store.run(&run_id).await.map_err(internal)?;
+            let stored = self.engine.store.run(&run_id).await?;
             stored.map(ended)
         };
         Ok(serde_json::to_value(status)?)
@@ -289,7 +284,7 @@ impl Runtime {
             before: query.before,
             limit: query.limit.min(MOST_RUNS),
         };
-        let stored = self.engine.store.runs(filter).await.map_err(internal)?;
+        let stored = self.engine.store.runs(filter).await?;
         let runs = stored
             .into_iter()
             .map(|run| match self.engine.active.get(&run.id) {
@@ -321,12 +316,7 @@ impl Runtime {
         } = wanted;
         let owner = principal.unwrap_or_default();
         let key = ConversationKey::new(&owner, &agent, &conversation_id);
-        let stored = self
-            .engine
-            .store
-            .load_conversation(&key)
-            .await
-            .map_err(internal)?;
+        let stored = self.engine.store.load_conversation(&key).await?;
         Ok(serde_json::to_value(
             stored.map(|stored| stored.items.to_vec()),
         )?)

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::agents::AgentSpec;
 use super::api::{Awaited, Caller, RunOutcome, RunRequest, Streamed};
 use super::failure;
-use super::service::{Runtime, internal};
+use super::service::Runtime;
 use crate::store::{IdempotencyKey, KeyedRun};
 
 /// The key of a request that a client may repeat.
@@ -104,7 +104,7 @@ impl Runtime {
         if let (Some(quotas), Ok(Some(_)) | Err(_)) = (quotas, &claimed) {
             quotas.give_back(principal, now);
         }
-        match claimed.map_err(internal)? {
+        match claimed? {
             None => {
                 run_request.claimed_id = Some(run_id);
                 Ok(None)
@@ -123,9 +123,8 @@ impl Runtime {
     /// known.
     pub(crate) async fn repeated_answer(&self, run_id: &str) -> RunOutcome<RunResult> {
         // Before its answer is looked for, which is stored with its end.
-        let run = self.engine.store.run(run_id).await.map_err(internal)?;
-        let last_words = self.engine.store.events(run_id, 0, 1).await;
-        let batches = last_words.map_err(internal)?;
+        let run = self.engine.store.run(run_id).await?;
+        let batches = self.engine.store.events(run_id, 0, 1).await?;
         if let Some((_, json)) = batches.iter().find_map(|batch| batch.peek()) {
             return answer(json, run_id);
         }

@@ -162,7 +162,7 @@ impl Runtime {
         if let Some(run) = self.engine.active.get(&run_id) {
             return Ok(Some(Arc::clone(&run.agent.name)));
         }
-        let stored = self.engine.store.run(&run_id).await.map_err(internal)?;
+        let stored = self.engine.store.run(&run_id).await?;
         Ok(stored.map(|run| run.agent))
     }
 
@@ -245,12 +245,7 @@ impl Runtime {
     ) -> RunOutcome<Conversation> {
         let agent = self.agent(agent)?;
         let key = ConversationKey::new(principal, &agent.name, id);
-        let stored = self
-            .engine
-            .store
-            .load_conversation(&key)
-            .await
-            .map_err(internal)?;
+        let stored = self.engine.store.load_conversation(&key).await?;
         Ok(stored.map(|stored| stored.items.to_vec()))
     }
 
@@ -282,7 +277,7 @@ impl Runtime {
                 },
             );
         }
-        let stored = store.run(run_id).await.map_err(internal)?;
+        let stored = store.run(run_id).await?;
         Ok(match stored {
             Some(run)
                 if run.answer == AnswerKind::Stream && self.reaches(&run.owner, principal) =>
@@ -573,8 +568,4 @@ impl Drop for LastResort {
 /// The error for an agent that is not there, or is not exposed.
 pub(super) fn unknown_agent(name: &str) -> Error {
     Error::not_found(format!("Agent '{name}' does not exist.")).with_context("agentName", name)
-}
-
-pub(super) fn internal(error: impl std::fmt::Display) -> Error {
-    Error::internal(error.to_string())
 }

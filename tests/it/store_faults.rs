@@ -294,6 +294,24 @@ fn a_run_that_was_answered_while_nothing_could_be_stored_has_its_end() {
 }
 
 #[test]
+fn a_decision_that_cannot_be_stored_is_in_the_log() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let waiting = waiting(&server);
+    let holder = Holder::lock(&database(&server));
+    let body = json!({
+        "runId": waiting.run_id(), "toolCallId": "call_1", "decision": "approved",
+    });
+    let decide = server.post("/api/interactive/run/tool-approval");
+    let _ = decide.json(&body).send().expect(500);
+    let log = server.wait_for_log("\"approve\"");
+    let decision = log.lines().find(|it| it.contains("\"approve\""));
+    let decision = decision.expect("it is there");
+    assert!(decision.contains("mortise::audit"), "{decision}");
+    assert!(decision.contains(&waiting.run_id()), "{decision}");
+    holder.let_go();
+}
+
+#[test]
 fn what_ended_while_nothing_could_be_stored_is_stored_by_a_shutdown() {
     let server = ServerBuilder::new(CONFIG).start();
     let holder = Holder::lock(&database(&server));

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::history::RunSummary;
 use super::reader::Reader;
 use super::service::Runtime;
-use crate::store::{AnswerKind, JobChange, JobEnd, RunState, StoredJob};
+use crate::store::{AnswerKind, JobChange, JobEnd, RunState, StoredJob, StoredRun};
 
 /// What stands before the id of a job.
 pub(crate) const JOB_ALIAS: &str = "run:";
@@ -115,24 +115,40 @@ impl Engine {
         }
     }
 
-    /// The log of a run after a cursor, then live.
-    pub(super) fn reader(&self, run_id: &str, after: Option<u64>) -> Reader {
-        match self.active.get(run_id) {
+    /// The log of a run after a cursor, then live; `None` where there is no such run.
+    pub(super) async fn reader(
+        &self,
+        run_id: &str,
+        after: Option<u64>,
+    ) -> RunOutcome<Option<Reader>> {
+        if let Some(run) = self.active.get(run_id) {
+            return Ok(Some(Reader::resumed(Arc::clone(&run.log), after)));
+        }
+        let stored = self.store.run(run_id).await?;
+        Ok(stored.map(|run| self.stored_reader(&run, after)))
+    }
+
+    /// The same of a run that was not alive a moment ago: one that is not over may have begun since.
+    pub(super) fn stored_reader(&self, run: &StoredRun, after: Option<u64>) -> Reader {
+        match self.active.get(&run.id).filter(|_| run.ended_at.is_none()) {
             Some(run) => Reader::resumed(Arc::clone(&run.log), after),
-            None => Reader::stored(run_id.to_owned(), Arc::clone(&self.store), after),
+            None => Reader::stored(run, Arc::clone(&self.store), after),
         }
     }
 
-    /// The same of the run of a job, which may begin first.
+    /// The log of the run of a job, which may begin first.
     pub(super) fn reader_of_job(self: &Arc<Self>, job_id: String, after: Option<u64>) -> Reader {
         let engine = Arc::clone(self);
         Reader::awaiting(Box::pin(async move {
-            let begun = engine.begun(&job_id).await;
-            let begun = begun.unwrap_or_else(|error| {
+            let reader = match engine.begun(&job_id).await {
+                Ok(Some(run_id)) => engine.reader(&run_id, after).await,
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            reader.unwrap_or_else(|error| {
                 tracing::error!(job_id, %error, "a reader was cut");
                 None
-            });
-            begun.map(|run_id| engine.reader(&run_id, after))
+            })
         }))
     }
 }

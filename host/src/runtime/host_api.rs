@@ -240,10 +240,13 @@ impl Runtime {
             Named::Run(run_id) => Some(run_id),
             Named::Unbegun(job) => self.engine.begun(&job.job.id).await?,
         };
+        let ended = json!({ "events": [], "ended": true });
         let Some(run_id) = run_id else {
-            return Ok(json!({ "events": [], "ended": true }));
+            return Ok(ended);
         };
-        let mut reader = self.engine.reader(&run_id, after);
+        let Some(mut reader) = self.engine.reader(&run_id, after).await? else {
+            return Ok(ended);
+        };
         match reader.next().await {
             ReadOutcome::Events(batches) => {
                 let mut events = Vec::new();
@@ -255,9 +258,9 @@ impl Runtime {
                 Ok(json!({ "runId": run_id, "events": events, "ended": false }))
             }
             ReadOutcome::Lagged { .. } => Err(Error::unavailable(
-                "the events after that number are no longer kept",
+                "the events after that number are not stored yet, or no longer kept",
             )),
-            ReadOutcome::End { .. } => Ok(json!({ "events": [], "ended": true })),
+            ReadOutcome::End { .. } => Ok(ended),
         }
     }
 

@@ -65,7 +65,8 @@ impl Runtime {
             None => RunEnd::Failed(error),
         })?;
         request.claimed_id = Some(run_id);
-        let run = self.open(agent, request, caller, AnswerKind::Stream);
+        let run = self.new_run(agent, request, caller, AnswerKind::Stream);
+        self.enter(&run);
         let (sender, coming) = oneshot::channel();
         self.start(run, Begin::Anew, Some(sender)).await;
         self.engine.job_news.send_replace(());

@@ -25,7 +25,7 @@ use super::usage::Spent;
 use crate::config::OnRequestDisconnect;
 use crate::metrics::{Metrics, RunEnded};
 use crate::store::{
-    AnswerKind, Booking, ConversationKey, Finish, RunState, StoreError, StoredRun, Used,
+    AnswerKind, Begun, Booking, ConversationKey, Finish, RunState, StoreError, StoredRun, Used,
 };
 
 /// Every run of this server, as far as whoever holds this may reach. Cheap to clone.
@@ -107,17 +107,13 @@ impl Runtime {
     ) -> RunOutcome<Streamed> {
         let agent = self.agent(agent)?;
         self.admit(&caller.principal).await?;
-        Ok(self.begin_stream(agent, request, caller).await)
+        let run = self.new_run(agent, request, caller, AnswerKind::Stream);
+        Ok(self.begin_stream(run).await)
     }
 
     /// Begins a streamed run that was admitted.
-    pub(super) async fn begin_stream(
-        &self,
-        agent: Arc<AgentSpec>,
-        request: RunRequest,
-        caller: Caller,
-    ) -> Streamed {
-        let run = self.open(agent, request, caller, AnswerKind::Stream);
+    pub(super) async fn begin_stream(&self, run: Arc<ActiveRun>) -> Streamed {
+        self.enter(&run);
         let on_gone = self.watch_client(&run);
         let reader = Reader::live(Arc::clone(&run.log), on_gone);
         let streamed = Streamed {
@@ -139,7 +135,8 @@ impl Runtime {
     ) -> RunOutcome<Watched> {
         let agent = self.agent(agent)?;
         self.admit(&caller.principal).await?;
-        let run = self.open(agent, request, caller, AnswerKind::Stream);
+        let run = self.new_run(agent, request, caller, AnswerKind::Stream);
+        self.enter(&run);
         let watched = Watched {
             run_id: Arc::clone(&run.id),
             reader: Reader::live(Arc::clone(&run.log), None),
@@ -190,11 +187,9 @@ impl Runtime {
         principal: &Principal,
     ) -> RunOutcome<bool> {
         let run_id = self.run_named(run_id).await?;
-        match self.active(&run_id, principal) {
-            Some(run) => match run.waiting_for(call_id) {
-                Some(run) => run.submit_result(call_id, result).await,
-                None => Ok(false),
-            },
+        let run = self.active(&run_id, principal);
+        match run.and_then(|run| run.waiting_for(call_id)) {
+            Some(run) => run.submit_result(call_id, result).await,
             None => Ok(false),
         }
     }
@@ -224,16 +219,8 @@ impl Runtime {
             "actorId": decision.actor_id,
             "note": decision.note,
         });
-        let (engine, call_id) = (Arc::clone(&self.engine), call_id.to_owned());
-        let principal = Arc::clone(principal);
-        self.complete(async move {
-            let was_pending = run.submit_decision(&call_id, decision).await?;
-            if was_pending {
-                engine.audit(action, &principal, Some(&run.id), detail);
-            }
-            Ok(was_pending)
-        })
-        .await
+        let remember = || self.engine.audit(action, principal, Some(&run.id), detail);
+        run.submit_decision(call_id, decision, remember).await
     }
 
     /// The stored items; `NOT_FOUND` for an unknown agent.
@@ -282,7 +269,7 @@ impl Runtime {
             Some(run)
                 if run.answer == AnswerKind::Stream && self.reaches(&run.owner, principal) =>
             {
-                Resume::Reader(Reader::stored(run_id.into(), Arc::clone(store), after))
+                Resume::Reader(self.engine.stored_reader(&run, after))
             }
             _ => Resume::Unknown,
         })
@@ -341,17 +328,13 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<RunResult> {
         self.admit(&caller.principal).await?;
-        self.begin_json(agent, request, caller).await.answer().await
+        let run = self.new_run(agent, request, caller, AnswerKind::Json);
+        self.begin_json(run).await.answer().await
     }
 
     /// Begins a run that was admitted and answers with JSON.
-    pub(super) async fn begin_json(
-        &self,
-        agent: Arc<AgentSpec>,
-        request: RunRequest,
-        caller: Caller,
-    ) -> Awaited {
-        let run = self.open(agent, request, caller, AnswerKind::Json);
+    pub(super) async fn begin_json(&self, run: Arc<ActiveRun>) -> Awaited {
+        self.enter(&run);
         let (sender, answer) = oneshot::channel();
         let gone = run.cancel.clone().drop_guard();
         self.start(run, Begin::Anew, Some(sender)).await;
@@ -366,7 +349,8 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<Arc<str>> {
         self.admit(&caller.principal).await?;
-        let run = self.open(agent, request, caller, AnswerKind::Stream);
+        let run = self.new_run(agent, request, caller, AnswerKind::Stream);
+        self.enter(&run);
         let run_id = Arc::clone(&run.id);
         self.start(run, Begin::Anew, None).await;
         Ok(run_id)
@@ -404,7 +388,8 @@ impl Runtime {
         self.reach == Reach::Everything || owner == principal
     }
 
-    pub(super) fn open(
+    /// A run that has not begun: nobody knows of it yet.
+    pub(super) fn new_run(
         &self,
         agent: Arc<AgentSpec>,
         request: RunRequest,
@@ -427,7 +412,7 @@ impl Runtime {
             engine.limits.event_queue,
         );
         let created_at = engine.clock.now_millis();
-        let run = ActiveRun::new(Beginning {
+        ActiveRun::new(Beginning {
             id,
             meters: engine.meters_of(&agent.name),
             agent: agent.for_context(request.context.as_ref()),
@@ -439,32 +424,26 @@ impl Runtime {
             parent: None,
             progress: HashMap::new(),
             spent: Spent::default(),
-        });
+        })
+    }
+
+    /// From here on the run is found, and counts.
+    pub(super) fn enter(&self, run: &Arc<ActiveRun>) {
+        let engine = &self.engine;
         run.meters.run_started();
-        engine.active.insert(&run);
+        engine.active.insert(run);
         engine.store.book(Booking {
             owner: Arc::clone(&run.owner),
-            day: quota::day(created_at),
+            day: quota::day(run.created_at),
             used: Used {
                 runs: 1,
                 ..Used::default()
             },
         });
-        if engine.is_recorded(&run) {
-            let known = StoredRun {
-                id: Arc::clone(&run.id),
-                owner: Arc::clone(&run.owner),
-                agent: Arc::clone(&run.agent.name),
-                conversation_id: run.request.conversation_id.clone(),
-                answer,
-                created_at,
-                state: RunState::Running,
-                ended_at: None,
-                usage: None,
-            };
-            engine.store.open_run(known, stored_request(&run));
+        if engine.is_recorded(run) {
+            let (run, request) = begun(run);
+            engine.store.open_run(run, request);
         }
-        run
     }
 
     /// Does something to its end, also when whoever asks for it goes.
@@ -518,6 +497,22 @@ impl Runtime {
             OnRequestDisconnect::Abort => Some(run.cancel.clone()),
         }
     }
+}
+
+/// What is stored of a run that begins.
+pub(super) fn begun(run: &ActiveRun) -> Begun {
+    let stored = StoredRun {
+        id: Arc::clone(&run.id),
+        owner: Arc::clone(&run.owner),
+        agent: Arc::clone(&run.agent.name),
+        conversation_id: run.request.conversation_id.clone(),
+        answer: run.answer,
+        created_at: run.created_at,
+        state: RunState::Running,
+        ended_at: None,
+        usage: None,
+    };
+    (stored, stored_request(run))
 }
 
 /// What a run needs to go on after a crash, where it can.

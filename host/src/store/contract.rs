@@ -416,11 +416,15 @@ async fn a_key_stands_for_the_run_that_claimed_it_first() {
                 run_id: run_id.into(),
                 request: "digest".into(),
             };
-            store.claim(key, run)
+            let begun = (run_id != "none").then(|| (new_run(run_id), None));
+            store.claim(key, run, begun)
         };
+        assert_eq!(claim("ann", "none").await.unwrap(), None);
         assert_eq!(claim("ann", "r1").await.unwrap(), None);
-        let present = claim("ann", "r2").await.unwrap().unwrap();
-        assert_eq!(&*present.run_id, "r1");
+        for run_id in ["r2", "none"] {
+            let present = claim("ann", run_id).await.unwrap().unwrap();
+            assert_eq!(&*present.run_id, "r1");
+        }
         assert_eq!(claim("bob", "r3").await.unwrap(), None);
     })
     .await;
@@ -552,6 +556,31 @@ async fn everything_is_there_after_a_restart() {
             .unwrap()
             .is_some()
     );
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_is_stored_together_with_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let key = IdempotencyKey {
+        tenant: "default".into(),
+        subject: "ann".into(),
+        agent: "plain".into(),
+        key: "k".into(),
+    };
+    let keyed = KeyedRun {
+        run_id: "r".into(),
+        request: "digest".into(),
+    };
+    let begun = Some((new_run("r"), Some("{}".into())));
+    assert_eq!(store.claim(key, keyed, begun).await.unwrap(), None);
+    let unfinished = store.unfinished_runs().await.unwrap();
+    assert_eq!(&*unfinished[0].run.id, "r");
+    // The runtime says so again.
+    store.open_run(new_run("r"), Some("{}".into()));
+    append(&store, "r", 0..1, vec![]).await;
+    assert_eq!(store.unfinished_runs().await.unwrap().len(), 1);
     store.close().await.unwrap();
 }
 

@@ -122,8 +122,15 @@ pub(crate) trait Store: Send + Sync {
     /// Whether there was one.
     fn delete_conversation(&self, key: ConversationKey) -> StoreFuture<'static, bool>;
 
-    /// Makes the key stand for this run; `Some` where it stands for one already.
-    fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>>;
+    /// The run that the key stands for. Where there is none the key stands for this one from now on,
+    /// if it begins: what [`open_run`](Self::open_run) is told of it is stored with the key, where
+    /// runs outlive the process.
+    fn claim(
+        &self,
+        key: IdempotencyKey,
+        run: KeyedRun,
+        begun: Option<Begun>,
+    ) -> StoreFuture<'static, Option<KeyedRun>>;
 
     /// Whether jobs are kept, at least as long as the process lives.
     fn keeps_jobs(&self) -> bool {

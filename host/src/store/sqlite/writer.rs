@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use self::group::{Group, Told};
 use super::super::{
-    Acknowledge, AuditRecord, Booking, ConversationKey, Entry, Expected, Finish, Finished,
+    Acknowledge, AuditRecord, Begun, Booking, ConversationKey, Entry, Expected, Finish, Finished,
     IdempotencyKey, JobChange, KeyedRun, LeaseRequest, Leased, Limits, StoreError, StoredJob,
     StoredRun,
 };
@@ -71,6 +71,7 @@ pub(super) enum Command {
     Claim {
         key: IdempotencyKey,
         run: KeyedRun,
+        begun: Option<Box<Begun>>,
         answer: Answer<Option<KeyedRun>>,
     },
     EnqueueJob {
@@ -126,9 +127,6 @@ pub(super) struct Writer {
     try_again: Instant,
     forgot_at: u64,
 }
-
-/// A run that has begun, and what was asked for, as JSON.
-type Begun = (StoredRun, Option<String>);
 
 /// A run that has ended, and how.
 type Ended = (Arc<str>, Finish);

@@ -8,8 +8,8 @@ use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::super::{signed, unsigned, usage_json};
 use super::group::{Group, Told};
-use super::{Answer, Begun, Ended};
-use crate::store::{ConversationSave, EventBatch, Finish, Finished, Mark};
+use super::{Answer, Ended};
+use crate::store::{Begun, ConversationSave, EventBatch, Finish, Finished, Mark};
 
 /// How many rows one statement inserts: a statement has at most 32,766 parameters.
 const ROWS: usize = 256;

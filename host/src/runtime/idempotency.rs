@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::active::ActiveRun;
 use super::api::{Awaited, Caller, RunOutcome, RunRequest, Streamed};
 use super::service::Runtime;
-use super::{failure, service as start};
+use super::{failure, start};
 use crate::store::{AnswerKind, IdempotencyKey, KeyedRun};
 
 /// The key of a request that a client may repeat.

@@ -149,11 +149,9 @@ impl Runtime {
                     error,
                 } = read(payload)?;
                 let result = error.map_or(Ok(result), Err);
-                let run = self.engine.active.get(&self.run_named(&run_id).await?);
-                match run.and_then(|run| run.waiting_for(&tool_call_id)) {
-                    Some(run) => Ok(run.submit_result(&tool_call_id, result).await?.into()),
-                    None => Ok(false.into()),
-                }
+                let (reach, by) = (self.unrestricted(), plugin(instance));
+                let submitted = reach.submit_tool_result(&run_id, &tool_call_id, result, &by);
+                Ok(submitted.await?.into())
             }
             "runs.approval" => self.decide(instance, read(payload)?).await,
             "conversations.load" => self.load(read(payload)?).await,

@@ -46,6 +46,11 @@ impl Ids {
         self.make("msg_")
     }
 
+    /// The id of a tool call that no model made.
+    pub(crate) fn call(&self) -> String {
+        self.make("call_")
+    }
+
     /// The id of a request.
     pub(crate) fn request(&self) -> String {
         self.make("req_")

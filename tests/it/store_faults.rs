@@ -11,7 +11,7 @@ use integration_tests::{Server, ServerBuilder, SseReader};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 
-use crate::support::{Holder, database, eventually, kinds};
+use crate::support::{Holder, database, eventually, kinds, only};
 
 const CONFIG: &str = r#"
 [runs]
@@ -237,6 +237,98 @@ fn a_run_that_began_while_nothing_could_be_stored_is_stored_in_the_end() {
     eventually(|| (state(&server, &failed_id) == "failed").then_some(()));
     let failed = server.get(&format!("/api/-/runs/{failed_id}")).send();
     assert_eq!(failed.expect(200).json()["usage"]["totalTokens"], 120);
+}
+
+#[test]
+fn a_run_that_lost_an_event_ends_once_without_a_gap_and_fails_no_other() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let mut unlucky = server.stream("plain", "slow");
+    unlucky.wait_for("TEXT_MESSAGE_CONTENT");
+    let run_id = unlucky.run_id();
+    // The number of its next event is taken.
+    let sql = format!(
+        "insert into run_events select run_id, max(first + count), 1, x'7b7d0a' from run_events \
+         where run_id = '{run_id}'"
+    );
+    let holder = Holder::writing(&database(&server), &sql);
+    // Meanwhile more of its events wait than the one that is going to fail.
+    let _ = server
+        .run("worker", r#"call trace {"ms":1000}"#)
+        .send()
+        .expect(200);
+    holder.let_go();
+
+    let shown = unlucky.finish();
+    let _ = only(&shown, "RUN_ERROR");
+    let shown = shown.iter().filter(|it| it.kind() != "error").count();
+    eventually(|| (state(&server, &run_id) == "failed").then_some(()));
+    let target = format!("/api/plain/stream-events/resume?streamId={run_id}&afterSeq=-1");
+    let stored = server.get(&target).open().finish();
+    let numbers = stored.iter().map(|it| it.json()["seq"].as_u64());
+    assert!(numbers.eq((0..stored.len() as u64).map(Some)), "{stored:?}");
+    assert_eq!(stored.len(), shown + 1, "{stored:?}");
+    let last = kinds(&stored).pop();
+    assert_eq!(last.as_deref(), Some("RUN_ERROR"));
+    for _ in 0..5 {
+        let _ = run(&server, "after");
+    }
+}
+
+#[test]
+fn a_run_that_was_answered_while_nothing_could_be_stored_has_its_end() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let holder = Holder::lock(&database(&server));
+    let answer = || {
+        let _ = server.run("plain", "hi").send().expect(200);
+    };
+    answer();
+    let _ = ready(&server, 503);
+    answer();
+    holder.let_go();
+    let _ = ready(&server, 200);
+
+    let runs = server.get("/api/-/runs").send().expect(200).json();
+    let states = runs["runs"].as_array().expect("it is a list").iter();
+    let states: Vec<_> = states.map(|run| run["state"].as_str()).collect();
+    assert_eq!(states, [Some("finished"); 2]);
+}
+
+#[test]
+fn a_decision_that_cannot_be_stored_is_in_the_log() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let waiting = waiting(&server);
+    let holder = Holder::lock(&database(&server));
+    let body = json!({
+        "runId": waiting.run_id(), "toolCallId": "call_1", "decision": "approved",
+    });
+    let decide = server.post("/api/interactive/run/tool-approval");
+    let _ = decide.json(&body).send().expect(500);
+    let log = server.wait_for_log("\"approve\"");
+    let decision = log.lines().find(|it| it.contains("\"approve\""));
+    let decision = decision.expect("it is there");
+    assert!(decision.contains("mortise::audit"), "{decision}");
+    assert!(decision.contains(&waiting.run_id()), "{decision}");
+    holder.let_go();
+}
+
+#[test]
+fn what_ended_while_nothing_could_be_stored_is_stored_by_a_shutdown() {
+    let server = ServerBuilder::new(CONFIG).start();
+    let holder = Holder::lock(&database(&server));
+    let failed = server.stream("speaker", r#"{"say":["hi"]}"#);
+    let failed_id = failed.run_id();
+    assert!(kinds(&failed.finish()).contains(&"RUN_ERROR".to_owned()));
+    holder.let_go();
+
+    let server = server.restart();
+
+    let run = server.get(&format!("/api/-/runs/{failed_id}")).send();
+    let run = run.expect(200).json();
+    assert_eq!(run["state"], "failed");
+    let target = format!("/api/speaker/stream-events/resume?streamId={failed_id}&afterSeq=-1");
+    let frames = server.get(&target).open().finish();
+    let code = &frames.last().expect("it has an end").json()["error"]["code"];
+    assert_ne!(code, "INTERRUPTED");
 }
 
 #[test]

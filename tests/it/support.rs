@@ -87,15 +87,23 @@ pub(crate) struct Holder(Child);
 impl Holder {
     #[track_caller]
     pub(crate) fn lock(database: &Path) -> Self {
+        Self::writing(database, "select 1")
+    }
+
+    /// What it writes is there once it lets go.
+    #[track_caller]
+    pub(crate) fn writing(database: &Path, sql: &str) -> Self {
         let script = "import sqlite3, sys\n\
                       held = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
                       held.execute('begin immediate')\n\
+                      held.execute(sys.argv[2])\n\
                       print('held', flush=True)\n\
                       sys.stdin.readline()\n\
-                      held.execute('rollback')\n";
+                      held.execute('commit')\n";
         let mut child = Command::new("python3")
             .args(["-c", script])
             .arg(database)
+            .arg(sql)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -153,8 +153,7 @@ impl Jobs {
         let shared = &self.shared;
         let job = stored.job.clone();
         let most = shared.section.max_queued;
-        let has_room = shared.store.enqueue_job(stored, most).await;
-        if !has_room.map_err(internal)? {
+        if !shared.store.enqueue_job(stored, most).await? {
             let message = format!("The queue of jobs is full: {most} wait.");
             return Err(Error::unavailable(message).with_context(problem::RETRY_AFTER, 1));
         }
@@ -196,7 +195,7 @@ impl Jobs {
 
     /// How a job stands.
     pub(crate) async fn job(&self, id: &str) -> RunOutcome<Option<Job>> {
-        let stored = self.shared.store.job(id).await.map_err(internal)?;
+        let stored = self.shared.store.job(id).await?;
         Ok(stored.map(shown))
     }
 
@@ -216,7 +215,7 @@ impl Jobs {
             before: query.before,
             limit: query.limit.min(MOST_LISTED),
         };
-        let stored = self.shared.store.jobs(filter).await.map_err(internal)?;
+        let stored = self.shared.store.jobs(filter).await?;
         Ok(stored.into_iter().map(shown).collect())
     }
 
@@ -233,8 +232,4 @@ fn shown(stored: StoredJob) -> Job {
         job.result = None;
     }
     job
-}
-
-fn internal(error: impl std::fmt::Display) -> Error {
-    Error::internal(error.to_string())
 }

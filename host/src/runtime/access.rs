@@ -196,20 +196,9 @@ impl RunAccess {
             let message = format!("the agent '{}' has no tool '{name}'", agent.name);
             return Err(Error::not_found(message));
         }
-        let call_id = format!(
-            "call_{}",
-            self.engine.ids.message().trim_start_matches("msg_")
-        );
-        let message_id = self.engine.ids.message();
-        let arguments = serde_json::to_string(arguments)?;
-        let mut call = PendingCall {
-            call_id,
-            name: name.into(),
-            arguments,
-            message_id,
-            early_result: None,
-            end_is_held: false,
-        };
+        let ids = &self.engine.ids;
+        let mut call = PendingCall::new(ids.call(), name, &ids.message());
+        call.arguments = serde_json::to_string(arguments)?;
         tools::show_call(&self.engine, &self.run, &mut call).await?;
         let CallOutcome {
             result,

@@ -253,14 +253,16 @@ impl ActiveRun {
     ) -> Result<bool, Error> {
         let sender = self.waiting().client.remove(call_id);
         let happened = Happened::ClientAnswered(result.clone());
-        self.submit(call_id, sender, result, happened).await
+        self.submit(call_id, sender, result, happened, || {}).await
     }
 
-    /// Whether the decision was pending. Once this returns, it outlives a crash.
+    /// Whether the decision was pending. Once this returns, it outlives a crash. It counts even if it
+    /// cannot be stored: `remember` is called first.
     pub(crate) async fn submit_decision(
         &self,
         call_id: &str,
         decision: Decision,
+        remember: impl FnOnce(),
     ) -> Result<bool, Error> {
         let sender = self
             .waiting()
@@ -268,7 +270,8 @@ impl ActiveRun {
             .remove(call_id)
             .map(|(sender, _)| sender);
         let happened = Happened::Decided(decision.clone());
-        self.submit(call_id, sender, decision, happened).await
+        self.submit(call_id, sender, decision, happened, remember)
+            .await
     }
 
     async fn submit<T>(
@@ -277,6 +280,7 @@ impl ActiveRun {
         sender: Option<oneshot::Sender<T>>,
         value: T,
         happened: Happened,
+        remember: impl FnOnce(),
     ) -> Result<bool, Error> {
         let Some(sender) = sender.filter(|sender| !sender.is_closed()) else {
             return Ok(false);
@@ -285,6 +289,7 @@ impl ActiveRun {
             call_id: call_id.to_owned(),
             happened,
         })?;
+        remember();
         // Whoever submits may go while it is stored: it counts all the same.
         let delivery = Delivery(Some((sender, value)));
         self.log.settle().await?;

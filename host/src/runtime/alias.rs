@@ -10,8 +10,8 @@ use super::api::RunOutcome;
 use super::engine::Engine;
 use super::history::RunSummary;
 use super::reader::Reader;
-use super::service::{Runtime, internal};
-use crate::store::{AnswerKind, JobChange, JobEnd, RunState, StoredJob};
+use super::service::Runtime;
+use crate::store::{AnswerKind, JobChange, JobEnd, RunState, StoredJob, StoredRun};
 
 /// What stands before the id of a job.
 pub(crate) const JOB_ALIAS: &str = "run:";
@@ -45,7 +45,7 @@ impl Runtime {
 
     pub(super) async fn job_of_alias(&self, id: &str) -> RunOutcome<Option<StoredJob>> {
         match id.strip_prefix(JOB_ALIAS) {
-            Some(job_id) => self.engine.store.job(job_id).await.map_err(internal),
+            Some(job_id) => Ok(self.engine.store.job(job_id).await?),
             None => Ok(None),
         }
     }
@@ -70,8 +70,8 @@ impl Engine {
             error: None,
             has_listeners: self.pipeline.hears_of_jobs(),
         };
-        let cancelled = self.store.change_job(id, JobChange::Cancel(end)).await;
-        let Some(cancelled) = cancelled.map_err(internal)? else {
+        let cancel = JobChange::Cancel(end);
+        let Some(cancelled) = self.store.change_job(id, cancel).await? else {
             return Ok(false);
         };
         let state = cancelled.job.state.as_str();
@@ -90,8 +90,7 @@ impl Engine {
         let Some(run_id) = &job.job.run else {
             return Ok(None);
         };
-        let is_known = self.active.get(run_id).is_some()
-            || self.store.run(run_id).await.map_err(internal)?.is_some();
+        let is_known = self.active.get(run_id).is_some() || self.store.run(run_id).await?.is_some();
         Ok(is_known.then(|| run_id.as_str().into()))
     }
 
@@ -100,7 +99,7 @@ impl Engine {
         let mut news = self.job_news.subscribe();
         loop {
             news.mark_unchanged();
-            let Some(job) = self.store.job(job_id).await.map_err(internal)? else {
+            let Some(job) = self.store.job(job_id).await? else {
                 return Ok(None);
             };
             if let Some(run_id) = self.known_run(&job).await? {
@@ -116,24 +115,40 @@ impl Engine {
         }
     }
 
-    /// The log of a run after a cursor, then live.
-    pub(super) fn reader(&self, run_id: &str, after: Option<u64>) -> Reader {
-        match self.active.get(run_id) {
+    /// The log of a run after a cursor, then live; `None` where there is no such run.
+    pub(super) async fn reader(
+        &self,
+        run_id: &str,
+        after: Option<u64>,
+    ) -> RunOutcome<Option<Reader>> {
+        if let Some(run) = self.active.get(run_id) {
+            return Ok(Some(Reader::resumed(Arc::clone(&run.log), after)));
+        }
+        let stored = self.store.run(run_id).await?;
+        Ok(stored.map(|run| self.stored_reader(&run, after)))
+    }
+
+    /// The same of a run that was not alive a moment ago: one that is not over may have begun since.
+    pub(super) fn stored_reader(&self, run: &StoredRun, after: Option<u64>) -> Reader {
+        match self.active.get(&run.id).filter(|_| run.ended_at.is_none()) {
             Some(run) => Reader::resumed(Arc::clone(&run.log), after),
-            None => Reader::stored(run_id.to_owned(), Arc::clone(&self.store), after),
+            None => Reader::stored(run, Arc::clone(&self.store), after),
         }
     }
 
-    /// The same of the run of a job, which may begin first.
+    /// The log of the run of a job, which may begin first.
     pub(super) fn reader_of_job(self: &Arc<Self>, job_id: String, after: Option<u64>) -> Reader {
         let engine = Arc::clone(self);
         Reader::awaiting(Box::pin(async move {
-            let begun = engine.begun(&job_id).await;
-            let begun = begun.unwrap_or_else(|error| {
+            let reader = match engine.begun(&job_id).await {
+                Ok(Some(run_id)) => engine.reader(&run_id, after).await,
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            reader.unwrap_or_else(|error| {
                 tracing::error!(job_id, %error, "a reader was cut");
                 None
-            });
-            begun.map(|run_id| engine.reader(&run_id, after))
+            })
         }))
     }
 }

@@ -42,28 +42,6 @@ pub(crate) struct Answered {
     pub(crate) calls: Vec<PendingCall>,
 }
 
-// === impl Until ===
-
-impl Until {
-    /// The time, in milliseconds since 1970, if it ever comes.
-    pub(crate) fn time(self) -> Option<u64> {
-        match self {
-            Self::At(time) => Some(time),
-            Self::Never => None,
-        }
-    }
-}
-
-// === impl Progress ===
-
-impl Progress {
-    /// Something was said: the model reads it from now on, and it is stored.
-    pub(crate) fn say(&mut self, item: Item) {
-        self.conversation.push(item.clone());
-        self.said.push(item);
-    }
-}
-
 /// Something that has happened to a call.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CallMark {
@@ -132,6 +110,28 @@ pub(crate) struct CallProgress {
     pub(crate) client_result: Option<ClientResult>,
     pub(crate) is_started: bool,
     pub(crate) ended: Option<CallOutcome>,
+}
+
+// === impl Until ===
+
+impl Until {
+    /// The time, in milliseconds since 1970, if it ever comes.
+    pub(crate) fn time(self) -> Option<u64> {
+        match self {
+            Self::At(time) => Some(time),
+            Self::Never => None,
+        }
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// Something was said: the model reads it from now on, and it is stored.
+    pub(crate) fn say(&mut self, item: Item) {
+        self.conversation.push(item.clone());
+        self.said.push(item);
+    }
 }
 
 /// What has happened to each call, from its marks in order.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mortise_plugin_api::{Error, Event, Principal, Result, Stage};
 use serde_json::{Value, json};
@@ -55,9 +54,6 @@ pub(crate) struct End {
     pub(crate) state: RunState,
     pub(crate) conversation: Option<ConversationSave>,
 }
-
-/// How often the end of a run is stored again that the store did not take.
-const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 // === impl Engine ===
 
@@ -218,12 +214,11 @@ impl Engine {
             conversation: end.conversation,
         };
         let finished = if is_kept || has_conversation {
-            let stored = self.store.finish_run(&run.id, finish).await;
-            stored.map_err(|error| Error::internal(error.to_string()))?
+            self.store.finish_run(&run.id, finish).await?
         } else {
             // Nothing depends on how a run is remembered that showed no events and saved nothing.
             if self.is_recorded(run) {
-                drop(self.store.finish_run(&run.id, finish));
+                self.store.end_run(&run.id, finish);
             }
             Finished::Won
         };
@@ -251,33 +246,16 @@ impl Engine {
             .ok()
         });
         run.log.show_last_words(last_words.clone());
-        if !self.is_recorded(run) {
-            return;
+        if self.is_recorded(run) {
+            let finish = Finish {
+                state,
+                ended_at: self.clock.now_millis(),
+                usage: run.spent().total_if_any(),
+                last_words,
+                conversation: None,
+            };
+            self.store.end_run(&run.id, finish);
         }
-        let (store, run_id) = (Arc::clone(&self.store), Arc::clone(&run.id));
-        let (stopping, ended_at) = (self.tasks.stopping().clone(), self.clock.now_millis());
-        let usage = run.spent().total_if_any();
-        self.tasks.spawn(async move {
-            loop {
-                let pause = tokio::time::sleep(STORE_AGAIN);
-                if stopping.run_until_cancelled(pause).await.is_none() {
-                    return; // The next start says that it was interrupted.
-                }
-                if store.failure().is_some() {
-                    continue;
-                }
-                let finish = Finish {
-                    state,
-                    ended_at,
-                    usage: usage.clone(),
-                    last_words: last_words.clone(),
-                    conversation: None,
-                };
-                if store.finish_run(&run_id, finish).await.is_ok() {
-                    return;
-                }
-            }
-        });
     }
 
     /// The run is over: nobody finds it any more, readers see its end, and what waits for

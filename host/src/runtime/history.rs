@@ -1,5 +1,5 @@
-//! What there was and what there is, for those who may see it: runs, approvals that wait, and the
-//! end of a conversation.
+//! What there was and what there is, for those who may see it: runs and their events, approvals that
+//! wait, and conversations to their end.
 
 use std::sync::Arc;
 
@@ -9,11 +9,14 @@ use serde_json::Value;
 
 use super::active::ActiveRun;
 use super::alias::{self, Named};
-use super::api::RunOutcome;
+use super::api::{Conversation, Resume, RunOutcome};
 use super::quota;
-use super::service::{Runtime, internal};
+use super::reader::Reader;
+use super::service::Runtime;
 use crate::config::Money;
-use crate::store::{ConversationKey, DailyUsage, RunFilter, RunState, StoredRun, Whose};
+use crate::store::{
+    AnswerKind, ConversationKey, DailyUsage, RunFilter, RunState, StoredRun, Whose,
+};
 
 /// Which runs are wanted, the youngest first.
 #[derive(Debug, Default)]
@@ -93,7 +96,7 @@ impl Runtime {
             before: query.before,
             limit: query.limit,
         };
-        let runs = self.engine.store.runs(filter).await.map_err(internal)?;
+        let runs = self.engine.store.runs(filter).await?;
         Ok(runs.into_iter().map(RunSummary::from).collect())
     }
 
@@ -114,9 +117,82 @@ impl Runtime {
             let summary = (!run.lineage.is_part()).then(|| RunSummary::from(&*run));
             return Ok(summary);
         }
-        let run = self.engine.store.run(run_id).await.map_err(internal)?;
+        let run = self.engine.store.run(run_id).await?;
         let own = run.filter(|run| self.reaches(&run.owner, principal));
         Ok(own.map(RunSummary::from))
+    }
+
+    /// The agent of a run, whoever owns it; `None` where there is no such run.
+    pub(crate) async fn agent_of(&self, run_id: &str) -> RunOutcome<Option<Arc<str>>> {
+        let run_id = match self.named(run_id).await? {
+            Named::Run(run_id) => run_id,
+            Named::Unbegun(job) => return Ok(Some(job.job.agent.into())),
+        };
+        if let Some(run) = self.engine.active.get(&run_id) {
+            return Ok(Some(Arc::clone(&run.agent.name)));
+        }
+        let stored = self.engine.store.run(&run_id).await?;
+        Ok(stored.map(|run| run.agent))
+    }
+
+    /// The log of a run after a cursor, then live.
+    pub(crate) async fn resume_stream(
+        &self,
+        run_id: &str,
+        after: Option<u64>,
+        principal: &Principal,
+    ) -> RunOutcome<Resume> {
+        let store = &self.engine.store;
+        if !store.keeps().streams {
+            return Ok(Resume::NoStore);
+        }
+        let run_id = &*match self.named(run_id).await? {
+            Named::Run(run_id) => run_id,
+            Named::Unbegun(job) if self.reaches(&job.job.principal, principal) => {
+                let reader = self.engine.reader_of_job(job.job.id, after);
+                return Ok(Resume::Reader(reader));
+            }
+            Named::Unbegun(_) => return Ok(Resume::Unknown),
+        };
+        if let Some(run) = self.active(run_id, principal) {
+            return Ok(
+                if run.answer == AnswerKind::Stream && !run.lineage.is_part() {
+                    Resume::Reader(Reader::resumed(Arc::clone(&run.log), after))
+                } else {
+                    Resume::Unknown
+                },
+            );
+        }
+        let stored = store.run(run_id).await?;
+        Ok(match stored {
+            Some(run)
+                if run.answer == AnswerKind::Stream && self.reaches(&run.owner, principal) =>
+            {
+                Resume::Reader(self.engine.stored_reader(&run, after))
+            }
+            _ => Resume::Unknown,
+        })
+    }
+
+    /// The active run of a conversation, `None` where there is none; `NOT_FOUND` for an unknown
+    /// agent.
+    pub(crate) fn resume_conversation(
+        &self,
+        agent: &str,
+        id: &str,
+        after: Option<u64>,
+        principal: &Principal,
+    ) -> RunOutcome<Option<Reader>> {
+        let agent = self.agent(agent)?;
+        let keeps = self.engine.store.keeps();
+        if !keeps.streams || !keeps.runtime_state {
+            return Ok(None);
+        }
+        let run = self
+            .engine
+            .active
+            .of_conversation(&agent.name, id, principal);
+        Ok(run.map(|run| Reader::resumed(Arc::clone(&run.log), after)))
     }
 
     /// The calls that wait for a decision which this principal may see, the oldest first.
@@ -146,6 +222,19 @@ impl Runtime {
         pending
     }
 
+    /// The stored items; `NOT_FOUND` for an unknown agent.
+    pub(crate) async fn conversation(
+        &self,
+        agent: &str,
+        id: &str,
+        principal: &Principal,
+    ) -> RunOutcome<Conversation> {
+        let agent = self.agent(agent)?;
+        let key = ConversationKey::new(principal, &agent.name, id);
+        let stored = self.engine.store.load_conversation(&key).await?;
+        Ok(stored.map(|stored| stored.items.to_vec()))
+    }
+
     /// Deletes what is stored of a conversation; whether there was anything. `NOT_FOUND` for an
     /// unknown agent.
     pub(crate) async fn delete_conversation(
@@ -159,8 +248,7 @@ impl Runtime {
         let detail = serde_json::json!({ "agentName": &*agent.name, "conversationId": id });
         let (engine, principal) = (Arc::clone(&self.engine), Arc::clone(principal));
         self.complete(async move {
-            let deleted = engine.store.delete_conversation(key).await;
-            let deleted = deleted.map_err(internal)?;
+            let deleted = engine.store.delete_conversation(key).await?;
             if deleted {
                 engine.audit("delete_conversation", &principal, None, detail);
             }
@@ -177,8 +265,7 @@ impl Runtime {
     ) -> RunOutcome<Vec<UsageOfDay>> {
         let today = quota::day(self.engine.clock.now_millis());
         let since = (today + 1).saturating_sub(days);
-        let stored = self.engine.store.usage(principal, since).await;
-        let stored = stored.map_err(internal)?;
+        let stored = self.engine.store.usage(principal, since).await?;
         Ok(stored.into_iter().map(UsageOfDay::from).collect())
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::active::{ActiveRun, Decision};
 use super::alias::{self, Named};
 use super::api::{Caller, OutputRequest, ReadOutcome, RunRequest};
-use super::service::{Runtime, internal, unknown_agent};
+use super::service::{Runtime, unknown_agent};
 use crate::plugin::capability::{BoxFuture, HostApi};
 use crate::store::{ConversationKey, Expected, RunFilter, RunState, StoredRun, Whose};
 
@@ -149,23 +149,16 @@ impl Runtime {
                     error,
                 } = read(payload)?;
                 let result = error.map_or(Ok(result), Err);
-                let run = self.engine.active.get(&self.run_named(&run_id).await?);
-                match run.and_then(|run| run.waiting_for(&tool_call_id)) {
-                    Some(run) => Ok(run.submit_result(&tool_call_id, result).await?.into()),
-                    None => Ok(false.into()),
-                }
+                let (reach, by) = (self.unrestricted(), plugin(instance));
+                let submitted = reach.submit_tool_result(&run_id, &tool_call_id, result, &by);
+                Ok(submitted.await?.into())
             }
             "runs.approval" => self.decide(instance, read(payload)?).await,
             "conversations.load" => self.load(read(payload)?).await,
             "conversations.delete" => self.delete(read(payload)?).await,
             "state.get" => {
                 let State { key, .. } = read(payload)?;
-                let value = self
-                    .engine
-                    .store
-                    .state(instance, &key)
-                    .await
-                    .map_err(internal)?;
+                let value = self.engine.store.state(instance, &key).await?;
                 Ok(value.unwrap_or(Value::Null))
             }
             "state.set" => {
@@ -174,7 +167,7 @@ impl Runtime {
                     .engine
                     .store
                     .set_state(instance, &key, Expected::Anything, value);
-                set.await.map_err(internal)?;
+                set.await?;
                 Ok(Value::Null)
             }
             "state.compare_and_set" => {
@@ -188,7 +181,7 @@ impl Runtime {
                     self.engine
                         .store
                         .set_state(instance, &key, Expected::Is(expected), value);
-                Ok(set.await.map_err(internal)?.into())
+                Ok(set.await?.into())
             }
             "limits.take" => {
                 let Allowance { key, limit, count } = read(payload)?;
@@ -245,10 +238,13 @@ impl Runtime {
             Named::Run(run_id) => Some(run_id),
             Named::Unbegun(job) => self.engine.begun(&job.job.id).await?,
         };
+        let ended = json!({ "events": [], "ended": true });
         let Some(run_id) = run_id else {
-            return Ok(json!({ "events": [], "ended": true }));
+            return Ok(ended);
         };
-        let mut reader = self.engine.reader(&run_id, after);
+        let Some(mut reader) = self.engine.reader(&run_id, after).await? else {
+            return Ok(ended);
+        };
         match reader.next().await {
             ReadOutcome::Events(batches) => {
                 let mut events = Vec::new();
@@ -260,9 +256,9 @@ impl Runtime {
                 Ok(json!({ "runId": run_id, "events": events, "ended": false }))
             }
             ReadOutcome::Lagged { .. } => Err(Error::unavailable(
-                "the events after that number are no longer kept",
+                "the events after that number are not stored yet, or no longer kept",
             )),
-            ReadOutcome::End { .. } => Ok(json!({ "events": [], "ended": true })),
+            ReadOutcome::End { .. } => Ok(ended),
         }
     }
 
@@ -274,7 +270,7 @@ impl Runtime {
         let status = if let Some(run) = self.engine.active.get(&run_id) {
             Some(running(&run))
         } else {
-            let stored = self.engine.store.run(&run_id).await.map_err(internal)?;
+            let stored = self.engine.store.run(&run_id).await?;
             stored.map(ended)
         };
         Ok(serde_json::to_value(status)?)
@@ -289,7 +285,7 @@ impl Runtime {
             before: query.before,
             limit: query.limit.min(MOST_RUNS),
         };
-        let stored = self.engine.store.runs(filter).await.map_err(internal)?;
+        let stored = self.engine.store.runs(filter).await?;
         let runs = stored
             .into_iter()
             .map(|run| match self.engine.active.get(&run.id) {
@@ -321,12 +317,7 @@ impl Runtime {
         } = wanted;
         let owner = principal.unwrap_or_default();
         let key = ConversationKey::new(&owner, &agent, &conversation_id);
-        let stored = self
-            .engine
-            .store
-            .load_conversation(&key)
-            .await
-            .map_err(internal)?;
+        let stored = self.engine.store.load_conversation(&key).await?;
         Ok(serde_json::to_value(
             stored.map(|stored| stored.items.to_vec()),
         )?)

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use mortise_plugin_api::{Error, Event, Principal, RunResult};
+use mortise_plugin_api::{Error, Event, RunResult};
 use serde_json::Value;
 
-use super::agents::AgentSpec;
+use super::active::ActiveRun;
 use super::api::{Awaited, Caller, RunOutcome, RunRequest, Streamed};
-use super::failure;
-use super::service::{Runtime, internal};
-use crate::store::{IdempotencyKey, KeyedRun};
+use super::service::Runtime;
+use super::{failure, start};
+use crate::store::{AnswerKind, IdempotencyKey, KeyedRun};
 
 /// The key of a request that a client may repeat.
 pub(crate) struct RequestKey {
@@ -42,12 +42,13 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<Once<Awaited>> {
         let (runtime, agent) = (self.clone(), self.agent(agent)?);
+        request.claimed_id = Some(self.engine.ids.run().into());
         // A key that is stored stands for a run: one that nobody begins would be under way for ever.
         self.complete(async move {
-            let claimed = runtime.claim(&agent, key, &mut request, &caller.principal);
-            Ok(match claimed.await? {
+            let run = runtime.new_run(agent, request, caller, AnswerKind::Json);
+            Ok(match runtime.claim(key, &run).await? {
                 Some(known) => Once::Known(known),
-                None => Once::Begun(runtime.begin_json(agent, request, caller).await),
+                None => Once::Begun(runtime.begin_json(run).await),
             })
         })
         .await
@@ -65,11 +66,12 @@ impl Runtime {
         caller: Caller,
     ) -> RunOutcome<Once<Streamed>> {
         let (runtime, agent) = (self.clone(), self.agent(agent)?);
+        request.claimed_id = Some(self.engine.ids.run().into());
         self.complete(async move {
-            let claimed = runtime.claim(&agent, key, &mut request, &caller.principal);
-            Ok(match claimed.await? {
+            let run = runtime.new_run(agent, request, caller, AnswerKind::Stream);
+            Ok(match runtime.claim(key, &run).await? {
                 Some(known) => Once::Known(known),
-                None => Once::Begun(runtime.begin_stream(agent, request, caller).await),
+                None => Once::Begun(runtime.begin_stream(run).await),
             })
         })
         .await
@@ -78,37 +80,32 @@ impl Runtime {
     /// Makes the key stand for the run that is about to begin; the run that it stands for, if it does.
     async fn claim(
         &self,
-        agent: &AgentSpec,
         RequestKey { key, request }: RequestKey,
-        run_request: &mut RunRequest,
-        principal: &Principal,
+        run: &ActiveRun,
     ) -> RunOutcome<Option<Arc<str>>> {
+        let owner = &run.owner;
         let key = IdempotencyKey {
-            tenant: principal.tenant.clone(),
-            subject: principal.subject.clone(),
-            agent: agent.name.to_string(),
+            tenant: owner.tenant.clone(),
+            subject: owner.subject.clone(),
+            agent: run.agent.name.to_string(),
             key,
         };
-        let run_id: Arc<str> = self.engine.ids.run().into();
-        let run = KeyedRun {
-            run_id: Arc::clone(&run_id),
+        let keyed = KeyedRun {
+            run_id: Arc::clone(&run.id),
             request: request.clone(),
         };
-        let (engine, quotas) = (&self.engine, self.engine.quotas.as_ref());
-        let now = engine.clock.now_millis();
-        if let Some(quotas) = quotas {
-            // Before the key: one that stands for a run which may not begin would stay so.
-            Box::pin(quotas.admit(principal, &*engine.store, now)).await?;
+        // A key does not stand for a run that may not begin; one that stands for another is answered
+        // whatever its owner has used up.
+        let admitted = self.admit(owner).await;
+        let begun = admitted.is_ok().then(|| start::begun(run));
+        let claimed = self.engine.store.claim(key, keyed, begun).await;
+        if let (Some(quotas), Ok(()), Ok(Some(_)) | Err(_)) =
+            (&self.engine.quotas, &admitted, &claimed)
+        {
+            quotas.give_back(owner, run.created_at);
         }
-        let claimed = engine.store.claim(key, run).await;
-        if let (Some(quotas), Ok(Some(_)) | Err(_)) = (quotas, &claimed) {
-            quotas.give_back(principal, now);
-        }
-        match claimed.map_err(internal)? {
-            None => {
-                run_request.claimed_id = Some(run_id);
-                Ok(None)
-            }
+        match claimed? {
+            None => admitted.map(|()| None),
             Some(known) if known.request == request => Ok(Some(known.run_id)),
             Some(_) => Err(conflict(
                 "This Idempotency-Key was used with another request.",
@@ -123,9 +120,8 @@ impl Runtime {
     /// known.
     pub(crate) async fn repeated_answer(&self, run_id: &str) -> RunOutcome<RunResult> {
         // Before its answer is looked for, which is stored with its end.
-        let run = self.engine.store.run(run_id).await.map_err(internal)?;
-        let last_words = self.engine.store.events(run_id, 0, 1).await;
-        let batches = last_words.map_err(internal)?;
+        let run = self.engine.store.run(run_id).await?;
+        let batches = self.engine.store.events(run_id, 0, 1).await?;
         if let Some((_, json)) = batches.iter().find_map(|batch| batch.peek()) {
             return answer(json, run_id);
         }
@@ -154,7 +150,8 @@ pub(super) fn answer(last_event: &[u8], run_id: &str) -> RunOutcome<RunResult> {
     }
 }
 
-/// The error of a problem, as it was when the run failed with it.
+/// The error of a problem as it was when the run failed with it, with its prefix and issues, so that
+/// a repeated request reads the same; `Event::outcome` is for plugins.
 fn failed_with(problem: &Value) -> Error {
     let code = problem["code"].as_str().unwrap_or("INTERNAL");
     let detail = problem["detail"].as_str().unwrap_or_default();

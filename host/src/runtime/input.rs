@@ -149,8 +149,7 @@ pub(crate) async fn load_history(engine: &Engine, run: &ActiveRun) -> Result<His
         return Ok(nothing);
     };
     let key = ConversationKey::new(&run.owner, &run.agent.name, id);
-    let stored = engine.store.load_conversation(&key).await;
-    let stored = stored.map_err(|error| Error::internal(error.to_string()))?;
+    let stored = engine.store.load_conversation(&key).await?;
     Ok(stored.map_or(nothing, |stored| History {
         items: stored.items,
         version: Some(stored.version),

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::api::{Caller, RunOutcome, RunRequest};
 use super::driver::Begin;
 use super::idempotency;
-use super::service::{Runtime, internal};
+use super::service::Runtime;
 use super::{failure, input, quota};
 use crate::store::{AnswerKind, RunState};
 
@@ -65,7 +65,8 @@ impl Runtime {
             None => RunEnd::Failed(error),
         })?;
         request.claimed_id = Some(run_id);
-        let run = self.open(agent, request, caller, AnswerKind::Stream);
+        let run = self.new_run(agent, request, caller, AnswerKind::Stream);
+        self.enter(&run);
         let (sender, coming) = oneshot::channel();
         self.start(run, Begin::Anew, Some(sender)).await;
         self.engine.job_news.send_replace(());
@@ -82,7 +83,7 @@ impl Runtime {
     /// What became of a run before the last restart, `None` where that is not known.
     pub(crate) async fn ended_before(&self, run_id: &str) -> RunOutcome<Option<RunEnd>> {
         let store = &self.engine.store;
-        let Some(run) = store.run(run_id).await.map_err(internal)? else {
+        let Some(run) = store.run(run_id).await? else {
             return Ok(None);
         };
         if !matches!(run.state, RunState::Finished | RunState::Failed) {
@@ -90,7 +91,7 @@ impl Runtime {
         }
         let (mut next, mut last) = (0, None);
         loop {
-            let batches = store.events(run_id, next, PAGE).await.map_err(internal)?;
+            let batches = store.events(run_id, next, PAGE).await?;
             let Some(batch) = batches.last() else { break };
             next = batch.end();
             last = batches.into_iter().flatten().last();

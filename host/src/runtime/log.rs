@@ -234,7 +234,8 @@ impl EventLog {
         let mut live = this.live();
         let batch = live.take_open();
         let marks = std::mem::take(&mut live.marks);
-        if batch.is_none() && marks.is_empty() {
+        // What comes after something that was lost is not stored, and not shown.
+        if live.failed.is_some() || (batch.is_none() && marks.is_empty()) {
             return;
         }
         let entry = Entry {
@@ -411,7 +412,10 @@ impl Acknowledge for EventLog {
     fn stored(&self) {
         {
             let mut live = self.live();
-            if let Some(end) = live.queued.pop_front() {
+            // What follows something that was lost is stored only where it has no event.
+            if live.failed.is_none()
+                && let Some(end) = live.queued.pop_front()
+            {
                 live.show_below(end, self.window);
             }
         }

@@ -1,6 +1,6 @@
 //! Runs: what the routes, the host services and the crate's users ask for.
 //!
-//! `service.rs` is the face; `driver.rs` takes a run from its first event to its last, `step.rs`
+//! `service.rs` is the face, `start.rs` begins runs and `history.rs` tells of them; `driver.rs` takes a run from its first event to its last, `step.rs`
 //! asks the model, `tools.rs` executes its calls, `log.rs` remembers what was shown and `reader.rs`
 //! shows it, `checkpoint.rs` and `recovery.rs` let a run outlive the server. `delegation.rs`,
 //! `part.rs` and `lineage.rs` let an agent hand tasks to others. `job_run.rs` is what workers ask
@@ -32,6 +32,7 @@ mod recovery;
 mod roster;
 mod rules;
 mod service;
+mod start;
 mod step;
 mod structured;
 mod tool_endpoint;

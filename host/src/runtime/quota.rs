@@ -115,8 +115,7 @@ impl Quotas {
         if self.limits(owner).is_none() || is_known(&self.days()) {
             return Ok(());
         }
-        let stored = store.usage(owner, today).await;
-        let stored = stored.map_err(|error| Error::internal(error.to_string()))?;
+        let stored = store.usage(owner, today).await?;
         let used = stored.iter().find(|it| it.day == today);
         let used = used.map(|it| it.used).unwrap_or_default();
         let mut days = self.days();

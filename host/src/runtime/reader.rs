@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::ReadOutcome;
 use super::log::{EventLog, Peek};
 use crate::plugin::capability::BoxFuture;
-use crate::store::{EventBatch, Store, StoreError};
+use crate::store::{EventBatch, Store, StoreError, StoredRun};
 
 /// How many events a reader takes from the store at once.
 const REPLAY_BATCH: u64 = 256;
@@ -33,10 +33,11 @@ enum Source {
     /// A run that has not begun: its reader, once it has. `None` where it never will.
     Awaited(BoxFuture<'static, Option<Reader>>),
     Nothing,
-    /// A run that is over: only the store knows it.
+    /// A run that only the store knows: it is over, or goes on later.
     Stored {
         run_id: String,
         store: Arc<dyn Store>,
+        is_over: bool,
     },
 }
 
@@ -68,9 +69,14 @@ impl Reader {
         }
     }
 
-    /// A reader of a run that is over.
-    pub(crate) fn stored(run_id: String, store: Arc<dyn Store>, after: Option<u64>) -> Self {
-        let source = Source::Stored { run_id, store };
+    /// A reader of a run that is not alive. One that is not over goes on later, or its end is not
+    /// stored yet: it is no end that there are no more events.
+    pub(crate) fn stored(run: &StoredRun, store: Arc<dyn Store>, after: Option<u64>) -> Self {
+        let source = Source::Stored {
+            run_id: run.id.to_string(),
+            store,
+            is_over: run.ended_at.is_some(),
+        };
         Self {
             source,
             next: first_after(after),
@@ -108,11 +114,15 @@ impl Reader {
         }
         let outcome = match &mut self.source {
             Source::Awaited(_) | Source::Nothing => ReadOutcome::End { failure: None },
-            Source::Stored { run_id, store } => match replay(&**store, run_id, self.next).await {
+            Source::Stored {
+                run_id,
+                store,
+                is_over,
+            } => match replay(&**store, run_id, self.next).await {
                 Ok(Some(events)) => ReadOutcome::Events(events),
-                Ok(None) => ReadOutcome::End { failure: None },
+                Ok(None) if *is_over => ReadOutcome::End { failure: None },
                 // What is not known to be the end is shown as none.
-                Err(_) => cut_before(self.next),
+                Ok(None) | Err(_) => cut_before(self.next),
             },
             Source::Live(log) => read_live(&log.0, self.next, self.hears_failure).await,
         };
@@ -291,6 +301,27 @@ mod tests {
             matches!(log.peek(1), Peek::Events(_)),
             "there are two readers"
         );
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_stored_without_its_end_does_not_seem_to_be_over() {
+        let section = serde_json::from_value(json!({ "url": "memory:" })).unwrap();
+        let store = crate::store::of(&section, Clock::SYSTEM);
+        let mut run = crate::store::contract::new_run("r");
+        store.open_run(run.clone(), None);
+        let log = EventLog::new("r", Some(Arc::clone(&store)), 16);
+        append(&log);
+        log.flush();
+
+        let mut reader = Reader::stored(&run, Arc::clone(&store), None);
+        assert_eq!(numbers(reader.next().await), [0]);
+        let cut = reader.next().await;
+        assert!(matches!(cut, ReadOutcome::Lagged { last: Some(0) }));
+
+        run.ended_at = Some(run.created_at);
+        let mut reader = Reader::stored(&run, store, Some(0));
+        let end = reader.next().await;
+        assert!(matches!(end, ReadOutcome::End { failure: None }));
     }
 
     #[tokio::test]

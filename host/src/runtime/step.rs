@@ -123,14 +123,9 @@ async fn show_answer(
 /// Remembers the calls; the client may answer a call of its own as soon as its end is shown.
 fn track_call(run: &ActiveRun, shown: &Shown, message_id: &str, calls: &mut Vec<PendingCall>) {
     match shown {
-        Shown::CallStart { call_id, name } => calls.push(PendingCall {
-            call_id: call_id.clone(),
-            name: name.clone(),
-            arguments: String::new(),
-            message_id: message_id.to_owned(),
-            early_result: None,
-            end_is_held: false,
-        }),
+        Shown::CallStart { call_id, name } => {
+            calls.push(PendingCall::new(call_id.clone(), name, message_id));
+        }
         Shown::CallEnd { call_id, .. } => {
             if let Some(call) = calls.iter_mut().find(|call| call.call_id == *call_id) {
                 call.expect_client(run);

@@ -45,14 +45,8 @@ impl Runtime {
             return Err(Error::not_found(message).with_context("toolName", name));
         };
         refuse_interactive(&agent, name)?;
-        let call = PendingCall {
-            call_id: format!("call_{}", engine.ids.message().trim_start_matches("msg_")),
-            name: name.to_owned(),
-            arguments: serde_json::to_string(arguments)?,
-            message_id: engine.ids.message(),
-            early_result: None,
-            end_is_held: false,
-        };
+        let mut call = PendingCall::new(engine.ids.call(), name, &engine.ids.message());
+        call.arguments = serde_json::to_string(arguments)?;
         let run = self.around_call(agent, caller);
         // The client has gone when this future is dropped: the call may still end in order, in its
         // own task.

@@ -74,6 +74,18 @@ struct Execution<'a> {
 // === impl PendingCall ===
 
 impl PendingCall {
+    /// A call of which nothing is known yet but its tool, in this message.
+    pub(crate) fn new(call_id: String, name: &str, message_id: &str) -> Self {
+        Self {
+            call_id,
+            name: name.to_owned(),
+            arguments: String::new(),
+            message_id: message_id.to_owned(),
+            early_result: None,
+            end_is_held: false,
+        }
+    }
+
     /// The call is complete: if the client runs it, it may answer from now on, or once approved.
     pub(crate) fn expect_client(&mut self, run: &ActiveRun) {
         let Some(tool) = run.agent.tool(&self.name).filter(|tool| tool.is_client()) else {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -81,13 +81,24 @@ impl Acknowledge for Heard {
     }
 }
 
-/// Whoever appends, and does not care.
-struct Deaf;
+/// Whoever appends, and writes down what it hears: whether an entry was stored.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<bool>>);
 
-impl Acknowledge for Deaf {
-    fn stored(&self) {}
+impl Recorder {
+    fn heard(&self) -> Vec<bool> {
+        self.0.lock().unwrap().clone()
+    }
+}
 
-    fn failed(&self, _error: &StoreError) {}
+impl Acknowledge for Recorder {
+    fn stored(&self) {
+        self.0.lock().unwrap().push(true);
+    }
+
+    fn failed(&self, _error: &StoreError) {
+        self.0.lock().unwrap().push(false);
+    }
 }
 
 fn batch(numbers: Range<u64>) -> EventBatch {
@@ -405,11 +416,15 @@ async fn a_key_stands_for_the_run_that_claimed_it_first() {
                 run_id: run_id.into(),
                 request: "digest".into(),
             };
-            store.claim(key, run)
+            let begun = (run_id != "none").then(|| (new_run(run_id), None));
+            store.claim(key, run, begun)
         };
+        assert_eq!(claim("ann", "none").await.unwrap(), None);
         assert_eq!(claim("ann", "r1").await.unwrap(), None);
-        let present = claim("ann", "r2").await.unwrap().unwrap();
-        assert_eq!(&*present.run_id, "r1");
+        for run_id in ["r2", "none"] {
+            let present = claim("ann", run_id).await.unwrap().unwrap();
+            assert_eq!(&*present.run_id, "r1");
+        }
         assert_eq!(claim("bob", "r3").await.unwrap(), None);
     })
     .await;
@@ -541,6 +556,31 @@ async fn everything_is_there_after_a_restart() {
             .unwrap()
             .is_some()
     );
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_is_stored_together_with_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let key = IdempotencyKey {
+        tenant: "default".into(),
+        subject: "ann".into(),
+        agent: "plain".into(),
+        key: "k".into(),
+    };
+    let keyed = KeyedRun {
+        run_id: "r".into(),
+        request: "digest".into(),
+    };
+    let begun = Some((new_run("r"), Some("{}".into())));
+    assert_eq!(store.claim(key, keyed, begun).await.unwrap(), None);
+    let unfinished = store.unfinished_runs().await.unwrap();
+    assert_eq!(&*unfinished[0].run.id, "r");
+    // The runtime says so again.
+    store.open_run(new_run("r"), Some("{}".into()));
+    append(&store, "r", 0..1, vec![]).await;
+    assert_eq!(store.unfinished_runs().await.unwrap().len(), 1);
     store.close().await.unwrap();
 }
 
@@ -696,16 +736,13 @@ async fn a_failed_transaction_is_told_to_everybody_in_it_and_the_next_goes_on() 
     assert!(store.failure().is_none());
     // The same event again: nothing of its transaction may be stored.
     store.open_run(new_run("late"), Some("{}".into()));
-    let again = Entry {
-        batch: Some(batch(0..1)),
-        marks: Vec::new(),
-    };
-    let writer = Arc::new(Deaf);
-    store.append(&"r".into(), again, writer).unwrap();
+    let writer = Arc::new(Recorder::default());
+    queue(&store, "r", 0..1, &writer);
     let ended = store
         .finish_run(&"r".into(), finish(RunState::Finished))
         .await;
     assert!(ended.is_err());
+    assert_eq!(writer.heard(), [false]);
     assert!(store.failure().is_none(), "the database can be written");
     let run = store.run("r").await.unwrap().unwrap();
     assert_eq!(run.state, RunState::Running);
@@ -713,6 +750,122 @@ async fn a_failed_transaction_is_told_to_everybody_in_it_and_the_next_goes_on() 
         let finished = end(&store, run_id, finish(RunState::Finished)).await;
         assert_eq!(finished, Finished::Won, "{run_id}");
     }
+    store.close().await.unwrap();
+}
+
+/// Appends without waiting.
+fn queue(store: &dyn Store, run_id: &str, numbers: Range<u64>, writer: &Arc<Recorder>) {
+    let entry = Entry {
+        batch: Some(batch(numbers)),
+        marks: Vec::new(),
+    };
+    let writer: Arc<dyn Acknowledge> = Arc::clone(writer) as _;
+    assert_eq!(
+        store.append(&run_id.into(), entry, writer).unwrap(),
+        Appended::Queued
+    );
+}
+
+#[tokio::test]
+async fn after_an_entry_that_failed_nothing_is_stored_that_was_on_its_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    store.open_run(new_run("r"), Some("{}".into()));
+    append(&store, "r", 0..1, vec![]).await;
+    let (writer, other) = (Arc::new(Recorder::default()), Arc::default());
+    queue(&store, "r", 0..1, &writer);
+    // The transaction with the same event again is over.
+    store.run("r").await.unwrap_err();
+    store.open_run(new_run("other"), Some("{}".into()));
+    queue(&store, "r", 1..3, &writer);
+    queue(&store, "other", 0..1, &other);
+    let last_words = |first: u64| Finish {
+        last_words: Some(batch(first..first + 1)),
+        ..finish(RunState::Failed)
+    };
+    let ended = store.finish_run(&"r".into(), last_words(3)).await;
+    assert!(ended.is_err());
+    assert_eq!(writer.heard(), [false, false]);
+    // Now the run knows.
+    assert_eq!(end(&store, "r", last_words(1)).await, Finished::Won);
+    assert_eq!(other.heard(), [true]);
+    assert_eq!(numbers(&store, "r", 0, 9).await, [0, 1]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_end_that_nobody_waits_for_is_stored_behind_what_is_there() {
+    each(async |store| {
+        store.open_run(new_run("r"), Some("{}".into()));
+        append(store, "r", 0..2, vec![]).await;
+        let last = Finish {
+            last_words: Some(batch(2..3)),
+            ..finish(RunState::Failed)
+        };
+        store.end_run(&"r".into(), last);
+        store.end_run(&"r".into(), finish(RunState::Aborted));
+        let run = store.run("r").await.unwrap().unwrap();
+        assert_eq!(run.state, RunState::Failed);
+        assert_eq!(numbers(store, "r", 0, 9).await, [0, 1, 2]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_end_that_nobody_waits_for_outlives_its_transaction_and_has_the_next_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    store.open_run(new_run("r"), Some("{}".into()));
+    append(&store, "r", 0..2, vec![]).await;
+    let writer = Arc::new(Recorder::default());
+    for numbers in [2..3, 0..1] {
+        queue(&store, "r", numbers, &writer);
+    }
+    // Whoever made these has not heard that what comes before them failed.
+    let last = Finish {
+        last_words: Some(batch(4..5)),
+        ..finish(RunState::Failed)
+    };
+    store.end_run(&"r".into(), last);
+    store.run("r").await.unwrap_err();
+    assert_eq!(writer.heard(), [false, false]);
+    store.close().await.unwrap();
+
+    let store = sqlite(folder.path()).await;
+    assert_eq!(numbers(&store, "r", 0, 9).await, [0, 1, 2]);
+    let run = store.run("r").await.unwrap().unwrap();
+    assert_eq!(run.state, RunState::Failed);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_forgotten_by_and_by_and_no_more_than_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    store.run("nobody").await.unwrap();
+    for number in 0..2005 {
+        let run_id = format!("run_{number:04}");
+        store.open_run(new_run(&run_id), None);
+        store.end_run(&run_id.as_str().into(), finish(RunState::Finished));
+    }
+    store.close().await.unwrap();
+
+    let store = sqlite(folder.path()).await;
+    for _ in 0..2 {
+        store.run("nobody").await.unwrap();
+    }
+    let filter = RunFilter {
+        whose: Whose::Everybody,
+        agent: None,
+        conversation_id: None,
+        state: None,
+        before: None,
+        limit: 5000,
+    };
+    let left = store.runs(filter).await.unwrap();
+    let left: Vec<_> = left.iter().map(|run| &*run.id).collect();
+    let youngest = (1995..2005).rev().map(|number| format!("run_{number:04}"));
+    assert_eq!(left, youngest.collect::<Vec<_>>());
     store.close().await.unwrap();
 }
 

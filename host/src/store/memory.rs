@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use self::jobs::Jobs;
 use super::{
-    Acknowledge, Appended, AuditRecord, Booking, ConversationKey, ConversationSave, DailyUsage,
-    Entry, EventBatch, Expected, Finish, Finished, IdempotencyKey, JobChange, JobFilter, Keeps,
-    KeyedRun, LeaseRequest, Leased, Limits, RunFilter, RunState, Store, StoreError, StoreFuture,
-    StoredConversation, StoredJob, StoredRun, USAGE_DAYS, UnfinishedRun, Used,
+    Acknowledge, Appended, AuditRecord, Begun, Booking, ConversationKey, ConversationSave,
+    DailyUsage, Entry, EventBatch, Expected, Finish, Finished, IdempotencyKey, JobChange,
+    JobFilter, Keeps, KeyedRun, LeaseRequest, Leased, Limits, RunFilter, RunState, Store,
+    StoreError, StoreFuture, StoredConversation, StoredJob, StoredRun, USAGE_DAYS, UnfinishedRun,
+    Used,
 };
 use crate::clock::{Clock, millis};
 
@@ -152,6 +153,10 @@ impl Store for MemoryStore {
         done(Finished::Won)
     }
 
+    fn end_run(&self, run_id: &Arc<str>, finish: Finish) {
+        drop(self.finish_run(run_id, finish));
+    }
+
     fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>> {
         let mut data = self.data();
         self.forget_old_runs(&mut data);
@@ -205,10 +210,16 @@ impl Store for MemoryStore {
         done(data.conversations.remove(&key).is_some())
     }
 
-    fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>> {
+    fn claim(
+        &self,
+        key: IdempotencyKey,
+        run: KeyedRun,
+        begun: Option<Begun>,
+    ) -> StoreFuture<'static, Option<KeyedRun>> {
         let mut data = self.data();
-        if let Some(present) = data.keys.get(&key) {
-            return done(Some(present.clone()));
+        let present = data.keys.get(&key).cloned();
+        if present.is_some() || begun.is_none() {
+            return done(present);
         }
         data.key_order.push_back(key.clone());
         data.keys.insert(key, run);

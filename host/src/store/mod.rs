@@ -100,8 +100,12 @@ pub(crate) trait Store: Send + Sync {
         entry: Entry,
         writer: Arc<dyn Acknowledge>,
     ) -> Result<Appended, StoreError>;
-    /// Stores the end of a run: all of it or nothing.
+    /// Stores the end of a run: all of it or nothing. It fails once where an entry of the run has
+    /// failed, whatever came of the others.
     fn finish_run(&self, run_id: &Arc<str>, finish: Finish) -> StoreFuture<'static, Finished>;
+    /// Stores the end of a run, without a conversation, as soon as it can: nobody waits for it. Its
+    /// last words come behind what is stored, whatever their number.
+    fn end_run(&self, run_id: &Arc<str>, finish: Finish);
     fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>>;
     /// A page of runs, the youngest first.
     fn runs(&self, filter: RunFilter) -> StoreFuture<'_, Vec<StoredRun>>;
@@ -118,8 +122,15 @@ pub(crate) trait Store: Send + Sync {
     /// Whether there was one.
     fn delete_conversation(&self, key: ConversationKey) -> StoreFuture<'static, bool>;
 
-    /// Makes the key stand for this run; `Some` where it stands for one already.
-    fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>>;
+    /// The run that the key stands for. Where there is none the key stands for this one from now on,
+    /// if it begins: what [`open_run`](Self::open_run) is told of it is stored with the key, where
+    /// runs outlive the process.
+    fn claim(
+        &self,
+        key: IdempotencyKey,
+        run: KeyedRun,
+        begun: Option<Begun>,
+    ) -> StoreFuture<'static, Option<KeyedRun>>;
 
     /// Whether jobs are kept, at least as long as the process lives.
     fn keeps_jobs(&self) -> bool {

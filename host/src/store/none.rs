@@ -7,8 +7,8 @@ use mortise_plugin_api::Principal;
 use serde_json::Value;
 
 use super::{
-    Acknowledge, Appended, AuditRecord, Booking, ConversationKey, DailyUsage, Entry, EventBatch,
-    Expected, Finish, Finished, IdempotencyKey, JobChange, JobFilter, Keeps, KeyedRun,
+    Acknowledge, Appended, AuditRecord, Begun, Booking, ConversationKey, DailyUsage, Entry,
+    EventBatch, Expected, Finish, Finished, IdempotencyKey, JobChange, JobFilter, Keeps, KeyedRun,
     LeaseRequest, Leased, MemoryStore, RunFilter, Store, StoreError, StoreFuture,
     StoredConversation, StoredJob, StoredRun, UnfinishedRun,
 };
@@ -56,6 +56,8 @@ impl Store for NoStore {
         done(Finished::Won)
     }
 
+    fn end_run(&self, _run_id: &Arc<str>, _finish: Finish) {}
+
     fn run(&self, _run_id: &str) -> StoreFuture<'_, Option<StoredRun>> {
         done(None)
     }
@@ -83,8 +85,13 @@ impl Store for NoStore {
         done(false)
     }
 
-    fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>> {
-        self.state.claim(key, run)
+    fn claim(
+        &self,
+        key: IdempotencyKey,
+        run: KeyedRun,
+        begun: Option<Begun>,
+    ) -> StoreFuture<'static, Option<KeyedRun>> {
+        self.state.claim(key, run, begun)
     }
 
     fn keeps_jobs(&self) -> bool {

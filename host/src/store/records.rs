@@ -31,6 +31,9 @@ pub(crate) struct StoredRun {
     pub(crate) usage: Option<TotalUsage>,
 }
 
+/// A run that has begun, and what was asked for, as JSON, where it can go on after a crash.
+pub(crate) type Begun = (StoredRun, Option<String>);
+
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunState {

@@ -99,3 +99,27 @@ fn many_requests_with_one_new_key_are_one_run() {
     let runs = server.get("/api/-/runs").send().expect(200).json();
     assert_eq!(runs["runs"].as_array().unwrap().len(), 1, "{runs}");
 }
+
+#[test]
+fn many_streams_with_one_new_key_show_one_run_and_none_seems_to_be_over_before_it_is() {
+    let server = plain("").start();
+    for round in 0..10 {
+        let body = json!({ "input": "hi" });
+        let ask = |_| {
+            let request = server.post("/api/plain/run").json(&body);
+            let request = request.header("accept", "text/event-stream");
+            request.header("idempotency-key", &format!("k{round}"))
+        };
+
+        let replies = at_once((0..20).map(ask).collect());
+
+        let whole = |it: &&Reply| it.text().contains("RUN_FINISHED");
+        assert!(replies.iter().any(|it| whole(&it)), "{round}");
+        for reply in replies.iter().filter(|it| !whole(it)) {
+            let is_told = reply.status() == 409 || reply.text().contains(": resume");
+            assert!(is_told, "{} {:?}", reply.status(), reply.text());
+        }
+    }
+    let runs = server.get("/api/-/runs").send().expect(200).json();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 10, "{runs}");
+}

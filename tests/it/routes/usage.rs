@@ -204,6 +204,10 @@ fn a_request_that_is_repeated_with_its_key_is_one_run() {
     assert_used_up(&keyed("three"), "runs");
     // The key stands for nothing yet: it may come again tomorrow.
     assert_used_up(&keyed("three"), "runs");
+    // Those that stand for a run are answered all the same.
+    let _ = keyed("one").expect(200);
+    let other = run(&server, "ann", 1).header("idempotency-key", "one");
+    let _ = other.send().expect(409);
 }
 
 #[test]

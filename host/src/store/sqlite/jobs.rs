@@ -143,27 +143,6 @@ pub(super) async fn change(
     Ok(Some(job))
 }
 
-/// Forgets what has ended before that, and the oldest of more than `most`; `at_once` of them.
-pub(super) async fn forget(
-    connection: &mut SqliteConnection,
-    ended_before: u64,
-    most: usize,
-    at_once: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "delete from jobs where job_id in (select job_id from jobs \
-         where ended_at is not null and (ended_at < ?1 or job_id not in \
-         (select job_id from jobs where ended_at is not null order by ended_at desc limit ?2)) \
-         order by ended_at limit ?3)",
-    )
-    .bind(signed(ended_before))
-    .bind(signed(most as u64))
-    .bind(at_once)
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
 async fn save(connection: &mut SqliteConnection, job: &StoredJob) -> Result<(), sqlx::Error> {
     sqlx::query("update jobs set record = ? where job_id = ?")
         .bind(json!(job).to_string())

@@ -27,8 +27,8 @@ use self::health::Health;
 use self::lock::DatabaseLock;
 use self::writer::{Command, Writer};
 use super::{
-    Acknowledge, Appended, AuditRecord, Booking, ConversationKey, DailyUsage, Entry, EventBatch,
-    Expected, Finish, Finished, IdempotencyKey, JobChange, JobFilter, Keeps, KeyedRun,
+    Acknowledge, Appended, AuditRecord, Begun, Booking, ConversationKey, DailyUsage, Entry,
+    EventBatch, Expected, Finish, Finished, IdempotencyKey, JobChange, JobFilter, Keeps, KeyedRun,
     LeaseRequest, Leased, Limits, OpenFuture, RunFilter, Store, StoreError, StoreFuture,
     StoredConversation, StoredJob, StoredRun, UnfinishedRun,
 };
@@ -316,6 +316,11 @@ impl Store for SqliteStore {
         })
     }
 
+    fn end_run(&self, run_id: &Arc<str>, finish: Finish) {
+        let run_id = Arc::clone(run_id);
+        let _ = self.commands.send(Command::End { run_id, finish });
+    }
+
     fn run(&self, run_id: &str) -> StoreFuture<'_, Option<StoredRun>> {
         let run_id = run_id.to_owned();
         Box::pin(async move {
@@ -356,8 +361,19 @@ impl Store for SqliteStore {
         self.ask(|answer| Command::DeleteConversation { key, answer })
     }
 
-    fn claim(&self, key: IdempotencyKey, run: KeyedRun) -> StoreFuture<'static, Option<KeyedRun>> {
-        self.ask(|answer| Command::Claim { key, run, answer })
+    fn claim(
+        &self,
+        key: IdempotencyKey,
+        run: KeyedRun,
+        begun: Option<Begun>,
+    ) -> StoreFuture<'static, Option<KeyedRun>> {
+        let begun = begun.map(Box::new);
+        self.ask(|answer| Command::Claim {
+            key,
+            run,
+            begun,
+            answer,
+        })
     }
 
     fn enqueue_job(&self, job: StoredJob, most: usize) -> StoreFuture<'static, bool> {

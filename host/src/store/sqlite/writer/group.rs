@@ -8,10 +8,10 @@ use sqlx::{Row as _, Sqlite};
 
 use super::super::{jobs, reads, signed};
 use super::runs::answering_later;
-use super::{Answer, Begun, Command, Known};
+use super::{Answer, Command, Ended, Known};
 use crate::store::{
-    AuditRecord, Booking, ConversationKey, Expected, Finished, IdempotencyKey, KeyedRun, Limits,
-    StoreError, Used,
+    AuditRecord, Begun, Booking, ConversationKey, Expected, Finished, IdempotencyKey, KeyedRun,
+    Limits, StoreError, Used,
 };
 
 /// A transaction that is being filled.
@@ -37,6 +37,7 @@ impl Group<'_> {
     pub(super) async fn fill(
         &mut self,
         begun: &[Begun],
+        ended: &[Ended],
         commands: &mut Vec<Command>,
     ) -> Result<(), sqlx::Error> {
         let mut appended = Vec::new();
@@ -90,6 +91,7 @@ impl Group<'_> {
             self.mark(&run_id, mark).await?;
         }
         self.finish(ends).await?;
+        self.end(ended).await?;
         self.book(&booked).await?;
         // One by one, so that those behind one that fails are told why.
         commands.reverse();
@@ -105,8 +107,13 @@ impl Group<'_> {
                 let deleted = self.delete_conversation(&key).await;
                 self.answer(answer, deleted)
             }
-            Command::Claim { key, run, answer } => {
-                let claimed = self.claim(&key, &run).await;
+            Command::Claim {
+                key,
+                run,
+                begun,
+                answer,
+            } => {
+                let claimed = self.claim(&key, &run, begun.as_deref()).await;
                 self.answer(answer, claimed)
             }
             Command::SetState {
@@ -180,6 +187,7 @@ impl Group<'_> {
         &mut self,
         key: &IdempotencyKey,
         run: &KeyedRun,
+        begun: Option<&Begun>,
     ) -> Result<Option<KeyedRun>, sqlx::Error> {
         let present = sqlx::query(
             "select run_id, request from idempotency_keys \
@@ -197,6 +205,9 @@ impl Group<'_> {
                 request: row.try_get("request")?,
             }));
         }
+        let Some(begun) = begun else {
+            return Ok(None);
+        };
         sqlx::query("insert into idempotency_keys values (?, ?, ?, ?, ?, ?, ?)")
             .bind(&key.tenant)
             .bind(&key.subject)
@@ -207,6 +218,8 @@ impl Group<'_> {
             .bind(signed(self.now))
             .execute(&mut *self.transaction)
             .await?;
+        // After a crash the key stands for a run that was interrupted.
+        self.open(std::slice::from_ref(begun)).await?;
         Ok(None)
     }
 

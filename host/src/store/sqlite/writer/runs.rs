@@ -8,8 +8,8 @@ use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::super::{signed, unsigned, usage_json};
 use super::group::{Group, Told};
-use super::{Answer, Begun};
-use crate::store::{ConversationSave, EventBatch, Finish, Finished, Mark};
+use super::{Answer, Ended};
+use crate::store::{Begun, ConversationSave, EventBatch, Finish, Finished, Mark};
 
 /// How many rows one statement inserts: a statement has at most 32,766 parameters.
 const ROWS: usize = 256;
@@ -111,6 +111,7 @@ impl Group<'_> {
                 settle(&outcome, Finished::AlreadyTerminal);
                 continue;
             }
+            let row = ended_row(&run_id, &finish);
             if let Some(save) = finish.conversation {
                 // A conversation is not stored for a run that has ended.
                 let is_alive = self.is_alive(&run_id).await?;
@@ -119,17 +120,51 @@ impl Group<'_> {
                     continue;
                 }
             }
-            let usage = usage_json(finish.usage.as_ref());
-            ended.push(json!([
-                &*run_id,
-                finish.state.as_str(),
-                finish.ended_at,
-                usage
-            ]));
+            ended.push(row);
             last_words.push((run_id, finish.last_words, outcome));
         }
+        let won = self.end_alive(ended).await?;
+        let mut batches = Vec::new();
+        for (run_id, batch, outcome) in last_words {
+            if won.contains(&*run_id) {
+                batches.extend(batch.filter(|batch| batch.len() > 0).map(|it| (run_id, it)));
+            } else {
+                settle(&outcome, Finished::AlreadyTerminal);
+            }
+        }
+        self.append(&batches).await
+    }
+
+    /// The ends that nobody waits for. Whoever made the last words may not have known what was
+    /// stored, and a number that is taken would fail this again and again.
+    pub(super) async fn end(&mut self, ended: &[Ended]) -> Result<(), sqlx::Error> {
+        let mut seen = HashSet::new();
+        let first = ended.iter().filter(|(run_id, _)| seen.insert(run_id));
+        let rows = first.map(|(run_id, finish)| ended_row(run_id, finish));
+        let mut won = self.end_alive(rows.collect()).await?;
+        for (run_id, finish) in ended {
+            let last_words = finish.last_words.as_ref().filter(|it| it.len() > 0);
+            if let (true, Some(batch)) = (won.remove(&**run_id), last_words) {
+                sqlx::query(
+                    "insert into run_events (run_id, first, count, lines) select ?1, coalesce(\
+                     (select first + count from run_events where run_id = ?1 \
+                     order by first desc limit 1), 0), ?2, ?3",
+                )
+                .bind(&**run_id)
+                .bind(signed(batch.len()))
+                .bind(&batch.lines()[..])
+                .execute(&mut *self.transaction)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of them that were alive.
+    async fn end_alive(&mut self, ended: Vec<Value>) -> Result<HashSet<String>, sqlx::Error> {
+        let mut won = HashSet::new();
         if ended.is_empty() {
-            return Ok(());
+            return Ok(won);
         }
         let rows = sqlx::query(
             "update runs set state = ended.value ->> 1, ended_at = ended.value ->> 2, \
@@ -140,23 +175,14 @@ impl Group<'_> {
         .bind(Value::from(ended).to_string())
         .fetch_all(&mut *self.transaction)
         .await?;
-        let mut won = HashSet::new();
         for row in rows {
             won.insert(row.try_get::<String, _>(0)?);
-        }
-        let mut batches = Vec::new();
-        for (run_id, batch, outcome) in last_words {
-            if won.contains(&*run_id) {
-                batches.extend(batch.filter(|batch| batch.len() > 0).map(|it| (run_id, it)));
-            } else {
-                settle(&outcome, Finished::AlreadyTerminal);
-            }
         }
         sqlx::query("delete from run_marks where run_id in (select value from json_each(?))")
             .bind(json!(won).to_string())
             .execute(&mut *self.transaction)
             .await?;
-        self.append(&batches).await
+        Ok(won)
     }
 
     async fn is_alive(&mut self, run_id: &str) -> Result<bool, sqlx::Error> {
@@ -200,6 +226,11 @@ impl Group<'_> {
             .await?;
         Ok(true)
     }
+}
+
+fn ended_row(run_id: &str, finish: &Finish) -> Value {
+    let usage = usage_json(finish.usage.as_ref());
+    json!([run_id, finish.state.as_str(), finish.ended_at, usage])
 }
 
 fn settle(outcome: &Outcome, finished: Finished) {

@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use serde_path_to_error::{Path, Segment};
 
 use crate::problem::Problem;
 
@@ -359,14 +358,4 @@ impl<E: std::error::Error> From<E> for Error {
 pub(crate) fn failure_of(problem: &Value) -> &str {
     let detail = problem["detail"].as_str().unwrap_or_default();
     detail.strip_prefix("Run failed: ").unwrap_or(detail)
-}
-
-/// A place as a JSON pointer.
-pub(crate) fn pointer(place: &Path) -> String {
-    let segments = place.iter().filter_map(|segment| match segment {
-        Segment::Seq { index } => Some(format!("/{index}")),
-        Segment::Map { key } => Some(format!("/{key}")),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    });
-    segments.collect()
 }

@@ -133,6 +133,7 @@ mod mount;
 mod name;
 mod openapi;
 mod plugin;
+mod pointer;
 mod principal;
 mod problem;
 mod prompt;

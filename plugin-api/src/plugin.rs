@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::agent::Agent;
-use crate::error::{Error, Result, pointer};
+use crate::error::{Error, Result};
 use crate::ffi;
 use crate::hook::Hook;
 use crate::host::Host;
 use crate::model::Model;
 use crate::mount::Mount;
+use crate::pointer;
 use crate::tool::{Tool, ToolInfo};
 use crate::toolset::Toolset;
 
@@ -170,7 +171,7 @@ impl Tool for ClientTool {
 /// The configuration, or which of its settings is wrong.
 pub(crate) fn read_config<C: DeserializeOwned>(config: Value) -> Result<C> {
     serde_path_to_error::deserialize(config).map_err(|error| {
-        let (path, inner) = (pointer(error.path()), error.inner().to_string());
+        let (path, inner) = (pointer::of_place(error.path()), error.inner().to_string());
         // A setting that checks itself says what it is.
         let message = match inner.strip_prefix("is ") {
             Some(_) => inner,

@@ -16,7 +16,7 @@ use toml::{
 };
 
 use super::{Config, ConfigError, Environment, Problem, overlay, secret, source::Read, translate};
-use crate::schema::escaped;
+use crate::schema::{escaped, unescaped};
 
 /// A configuration as it was written. Never holds a resolved secret.
 #[derive(Default)]
@@ -280,7 +280,7 @@ impl Places {
 fn dotted(pointer: &str) -> String {
     let mut path = String::new();
     for segment in pointer.split('/').skip(1) {
-        let segment = segment.replace("~1", "/").replace("~0", "~");
+        let segment = unescaped(segment);
         if segment.parse::<usize>().is_ok() {
             path.extend(["[", &segment, "]"]);
             continue;

@@ -29,6 +29,9 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// before `create` is called. Say `#[serde(deny_unknown_fields, default)]`, so that a
     /// misspelt key is an error. The comments of its fields are the descriptions in the schema.
     ///
+    /// A value `{ env = "NAME" }` or `{ file = "path" }` in it never reaches the plugin, at any depth:
+    /// the text that the operator keeps there does.
+    ///
     /// Take what must not be shown as a [`Secret`](crate::Secret): its `Debug` prints no value.
     type Config: DeserializeOwned + JsonSchema;
 

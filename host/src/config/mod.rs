@@ -13,6 +13,7 @@ mod http;
 mod jobs;
 mod listen;
 mod log;
+mod mask;
 mod models;
 mod money;
 mod names;
@@ -167,17 +168,16 @@ impl Config {
                  they are; listen on 127.0.0.1, or let only the monitoring through"
             ));
         }
-        if !self.document.has_inline_secret() {
-            return warnings;
-        }
+        let secrets = self.document.inline_secrets();
         if self.mode() == Mode::Production {
-            warnings.push(
-                "server.secret is written in the file; write { env = \"NAME\" } or \
-                 { file = \"path\" } to keep it out of backups and version control"
-                    .to_owned(),
-            );
+            warnings.extend(secrets.iter().map(|secret| {
+                format!(
+                    "{secret} is written in the file; write {{ env = \"NAME\" }} or \
+                     {{ file = \"path\" }} to keep it out of backups and version control"
+                )
+            }));
         }
-        if self.document.is_world_readable() {
+        if !secrets.is_empty() && self.document.is_world_readable() {
             warnings.push(format!(
                 "{} holds a secret and every user of this machine may read it; run chmod 600",
                 self.document.name()

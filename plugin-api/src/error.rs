@@ -14,8 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// An error **with a code** is meant for the client: its message, context and retryability are
 /// shown. An error **without a code** is an internal failure: clients read a masked `INTERNAL`
-/// error, the model reads that the tool failed, and the message goes to the log only. Every `std::error::Error` becomes one of the
-/// second kind through `?`:
+/// error, the model reads that the tool failed, and the message goes to the log only. Every
+/// `std::error::Error` becomes one of the second kind through `?`:
 ///
 /// ```
 /// use mortise_plugin_api::{Error, Result};
@@ -31,6 +31,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(parse("200").unwrap_err().code(), Some("CONFLICT"));
 /// assert_eq!(parse("many").unwrap_err().code(), None);
 /// ```
+///
+/// `Box<dyn std::error::Error + Send + Sync>` and `anyhow::Error` are none themselves: there, write
+/// `.map_err(|error| Error::internal(format!("{error:#}")))?`. Clients are shown nothing of it either.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Error {
     #[serde(default, skip_serializing_if = "Option::is_none")]

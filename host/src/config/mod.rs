@@ -55,12 +55,13 @@ pub use listen::{Listen, Tls};
 pub use log::{Level, Log, LogFormat};
 pub use models::{ModelAlias, ModelCapability};
 pub use money::Money;
+pub use mortise_plugin_api::{OnError, ToolErrorMode};
 pub use names::{
     AgentName, AliasName, CapabilityName, InstanceName, LibraryDigest, LibraryName, ModelName,
     ToolPattern,
 };
 pub use network::Network;
-pub use plugins::{OnError, PluginEntry, Plugins};
+pub use plugins::{PluginEntry, Plugins};
 pub use prices::Price;
 pub use quota::{PrincipalQuota, Quota};
 pub use reference::{reference, schema};
@@ -70,7 +71,7 @@ pub use server::{Auth, BasePath, ClientIp, SecretHolder, Server};
 pub use source::{ConfigSource, find};
 pub use store::{Durability, Store, StoreUrl};
 pub use table::FreeTable;
-pub use tools::{Approval, Tool, ToolErrorMode, Tools};
+pub use tools::{Approval, Tool, Tools};
 pub(crate) use translate::{did_you_mean, nearest};
 pub use units::{Deadline, Period, Size};
 

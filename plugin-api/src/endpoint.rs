@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::backend::BoxFuture;
 use crate::body::Body;
-use crate::error::{Error, Result, pointer};
+use crate::error::{Error, Result};
+use crate::pointer;
 use crate::principal::Principal;
 use crate::request::{Request, form_pairs};
 use crate::response::Response;
@@ -272,12 +273,12 @@ pub(crate) fn fitting<T: DeserializeOwned>(
     refuse: impl FnOnce(String) -> Error,
 ) -> Result<T> {
     serde_path_to_error::deserialize(Whole(value)).map_err(|error| {
-        let mut path = pointer(error.path());
+        let mut path = pointer::of_place(error.path());
         let mut message = error.inner().to_string();
         // serde names a field that is missing between backticks, and where it would belong.
         let missing = message.strip_prefix("missing field `");
         if let Some(field) = missing.and_then(|rest| rest.split('`').next()) {
-            path = format!("{path}/{field}");
+            path = format!("{path}/{}", pointer::escaped(field));
             "is required".clone_into(&mut message);
         }
         let place = if path.is_empty() { "it" } else { &path };

@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use serde_path_to_error::{Path, Segment};
 
 use crate::problem::Problem;
 
@@ -15,8 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// An error **with a code** is meant for the client: its message, context and retryability are
 /// shown. An error **without a code** is an internal failure: clients read a masked `INTERNAL`
-/// error, the model reads that the tool failed, and the message goes to the log only. Every `std::error::Error` becomes one of the
-/// second kind through `?`:
+/// error, the model reads that the tool failed, and the message goes to the log only. Every
+/// `std::error::Error` becomes one of the second kind through `?`:
 ///
 /// ```
 /// use mortise_plugin_api::{Error, Result};
@@ -32,6 +31,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(parse("200").unwrap_err().code(), Some("CONFLICT"));
 /// assert_eq!(parse("many").unwrap_err().code(), None);
 /// ```
+///
+/// `Box<dyn std::error::Error + Send + Sync>` and `anyhow::Error` are none themselves: there, write
+/// `.map_err(|error| Error::internal(format!("{error:#}")))?`. Clients are shown nothing of it either.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Error {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -359,14 +361,4 @@ impl<E: std::error::Error> From<E> for Error {
 pub(crate) fn failure_of(problem: &Value) -> &str {
     let detail = problem["detail"].as_str().unwrap_or_default();
     detail.strip_prefix("Run failed: ").unwrap_or(detail)
-}
-
-/// A place as a JSON pointer.
-pub(crate) fn pointer(place: &Path) -> String {
-    let segments = place.iter().filter_map(|segment| match segment {
-        Segment::Seq { index } => Some(format!("/{index}")),
-        Segment::Map { key } => Some(format!("/{key}")),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    });
-    segments.collect()
 }

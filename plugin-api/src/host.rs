@@ -413,7 +413,8 @@ impl Host {
         self.backend.hold(request, key, max)
     }
 
-    /// Sends an HTTP request through the host's client.
+    /// Sends an HTTP request through the host's client. The form of the request and of its answer is
+    /// not settled.
     ///
     /// # Errors
     /// `UNAVAILABLE`: this host has no client yet.
@@ -424,7 +425,7 @@ impl Host {
     /// Calls a service by name: for services newer than this SDK.
     ///
     /// # Errors
-    /// `UNAVAILABLE` for a service that this host does not have, or has not granted.
+    /// `UNAVAILABLE` for a service that this host does not have.
     pub async fn call(&self, service: &str, payload: Value) -> Result<Value> {
         self.backend.call(service, payload).await
     }

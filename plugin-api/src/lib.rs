@@ -1,4 +1,4 @@
-//! The SDK of [Mortise](https://crates.io/crates/mortise-host) plugins: agents, models, tools,
+//! The SDK of Mortise plugins: agents, models, tools,
 //! hooks and HTTP endpoints in plain async Rust, shipped as one library.
 //!
 //! A whole plugin, with a tool and a public endpoint:
@@ -77,7 +77,7 @@
 //! dylib = []
 //!
 //! [dependencies]
-//! mortise-plugin-api = "0.1"
+//! mortise-plugin-api = { path = "…/mortise/plugin-api" } # of a checkout; it is in no registry yet
 //! schemars = "1"
 //! serde = { version = "1", features = ["derive"] }
 //! ```
@@ -133,6 +133,7 @@ mod mount;
 mod name;
 mod openapi;
 mod plugin;
+mod pointer;
 mod principal;
 mod problem;
 mod prompt;
@@ -199,7 +200,7 @@ pub use self::plugin::{NoConfig, Plugin, Registrar};
 pub use self::principal::Principal;
 pub use self::problem::Problem;
 pub use self::prompt::Prompt;
-pub use self::queue::{Place, Queue};
+pub use self::queue::{Queue, Turn};
 pub use self::request::{Request, RequestKind, form_pairs, is_token};
 pub use self::response::{BodyWriter, Response};
 pub use self::route_error::{RouteError, RouteRequest};

@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::agent::Agent;
-use crate::error::{Error, Result, pointer};
+use crate::error::{Error, Result};
 use crate::ffi;
 use crate::hook::Hook;
 use crate::host::Host;
 use crate::model::Model;
 use crate::mount::Mount;
+use crate::pointer;
 use crate::tool::{Tool, ToolInfo};
 use crate::toolset::Toolset;
 
@@ -27,6 +28,9 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// The configuration: the `config` table of its entry. The host checks it against the schema
     /// before `create` is called. Say `#[serde(deny_unknown_fields, default)]`, so that a
     /// misspelt key is an error. The comments of its fields are the descriptions in the schema.
+    ///
+    /// A value `{ env = "NAME" }` or `{ file = "path" }` in it never reaches the plugin, at any depth:
+    /// the text that the operator keeps there does.
     ///
     /// Take what must not be shown as a [`Secret`](crate::Secret): its `Debug` prints no value.
     type Config: DeserializeOwned + JsonSchema;
@@ -170,7 +174,7 @@ impl Tool for ClientTool {
 /// The configuration, or which of its settings is wrong.
 pub(crate) fn read_config<C: DeserializeOwned>(config: Value) -> Result<C> {
     serde_path_to_error::deserialize(config).map_err(|error| {
-        let (path, inner) = (pointer(error.path()), error.inner().to_string());
+        let (path, inner) = (pointer::of_place(error.path()), error.inner().to_string());
         // A setting that checks itself says what it is.
         let message = match inner.strip_prefix("is ") {
             Some(_) => inner,

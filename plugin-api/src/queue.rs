@@ -12,8 +12,8 @@ use tokio::sync::OwnedMutexGuard;
 /// ```
 /// use mortise_plugin_api::Queue;
 ///
-/// async fn turn(queue: &Queue, session: &str) {
-///     let _place = queue.enter(session).await;
+/// async fn answer(queue: &Queue, session: &str) {
+///     let _turn = queue.enter(session).await;
 ///     // Nobody else is here with this session.
 /// }
 /// ```
@@ -24,7 +24,7 @@ type Table = HashMap<String, Arc<tokio::sync::Mutex<()>>>;
 
 /// The right to be there, given back when it is dropped.
 #[must_use = "dropped at once, it lets the next one in at once"]
-pub struct Place {
+pub struct Turn {
     table: Arc<Mutex<Table>>,
     key: String,
     guard: Option<OwnedMutexGuard<()>>,
@@ -34,16 +34,16 @@ pub struct Place {
 
 impl Queue {
     /// Waits for whoever came before with the same key.
-    pub async fn enter(&self, key: impl Into<String>) -> Place {
+    pub async fn enter(&self, key: impl Into<String>) -> Turn {
         let key = key.into();
         let own = Arc::clone(lock(&self.0).entry(key.clone()).or_default());
-        let mut place = Place {
+        let mut turn = Turn {
             table: Arc::clone(&self.0),
             key,
             guard: None,
         };
-        place.guard = Some(own.lock_owned().await);
-        place
+        turn.guard = Some(own.lock_owned().await);
+        turn
     }
 }
 
@@ -53,9 +53,9 @@ impl fmt::Debug for Queue {
     }
 }
 
-// === impl Place ===
+// === impl Turn ===
 
-impl Drop for Place {
+impl Drop for Turn {
     fn drop(&mut self) {
         self.guard = None;
         let mut table = lock(&self.table);
@@ -67,9 +67,9 @@ impl Drop for Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Place").field(&self.key).finish()
+        f.debug_tuple("Turn").field(&self.key).finish()
     }
 }
 

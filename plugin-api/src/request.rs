@@ -236,7 +236,7 @@ impl RequestKind {
         }
     }
 
-    fn from_name(name: &str) -> Self {
+    pub(crate) fn from_name(name: &str) -> Self {
         match name {
             "run" => Self::Run,
             "stream" => Self::Stream,

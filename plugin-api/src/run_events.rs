@@ -95,35 +95,49 @@ fn piece(
     ready: &mut VecDeque<NumberedEvent>,
     longest: usize,
 ) -> NumberedEvent {
-    let Some((kind, _)) = text_of(&mut event.event) else {
+    let Some((whose, text)) = text_of(&mut event.event) else {
         return event;
     };
-    while let Some(mut next) = ready.pop_front() {
-        match (text_of(&mut event.event), text_of(&mut next.event)) {
-            (Some((_, text)), Some((next_kind, more)))
-                if kind == next_kind && text.len() + more.len() <= longest =>
+    while let Some(next) = ready.front_mut() {
+        match text_of(&mut next.event) {
+            Some((next_whose, more))
+                if whose == next_whose && text.len() + more.len() <= longest =>
             {
                 text.push_str(more);
                 event.seq = next.seq;
             }
-            _ => {
-                ready.push_front(next);
-                break;
-            }
+            _ => break,
         }
+        ready.pop_front();
     }
-    let mut rest = event.clone();
-    if let (Some((_, text)), Some((_, more))) =
-        (text_of(&mut event.event), text_of(&mut rest.event))
-    {
-        if text.len() > longest {
-            *more = text.split_off(end_of_piece(text, longest));
-            if !more.is_empty() {
-                ready.push_front(rest);
-            }
+    // From the last piece on, so that each is moved once.
+    let ends = ends_of_pieces(text, longest);
+    let rests: Vec<String> = ends
+        .into_iter()
+        .rev()
+        .map(|end| text.split_off(end))
+        .collect();
+    for rest in rests {
+        let mut next = event.clone();
+        if let Some((_, text)) = text_of(&mut next.event) {
+            *text = rest;
         }
+        ready.push_front(next);
     }
     event
+}
+
+/// Where the pieces of a text end, but for the last one.
+fn ends_of_pieces(text: &str, longest: usize) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut end = 0;
+    while text.len() - end > longest {
+        end += end_of_piece(&text[end..], longest);
+        if end < text.len() {
+            ends.push(end);
+        }
+    }
+    ends
 }
 
 /// Where a piece of a text ends: it has a character at least, however little is wanted.
@@ -133,11 +147,21 @@ fn end_of_piece(text: &str, longest: usize) -> usize {
     fits.unwrap_or_default().max(first)
 }
 
-/// The text that an event adds, and which kind of text it is.
-fn text_of(event: &mut Event) -> Option<(bool, &mut String)> {
+/// Whose text an event adds to: that of a message, said or thought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose<'e> {
+    Said(&'e str),
+    Thought(&'e str),
+}
+
+fn text_of(event: &mut Event) -> Option<(Whose<'_>, &mut String)> {
     match event {
-        Event::TextMessageContent { delta, .. } => Some((true, delta)),
-        Event::ReasoningMessageContent { delta, .. } => Some((false, delta)),
+        Event::TextMessageContent {
+            message_id, delta, ..
+        } => Some((Whose::Said(message_id), delta)),
+        Event::ReasoningMessageContent {
+            message_id, delta, ..
+        } => Some((Whose::Thought(message_id), delta)),
         _ => None,
     }
 }
@@ -146,9 +170,9 @@ fn text_of(event: &mut Event) -> Option<(bool, &mut String)> {
 mod tests {
     use super::*;
 
-    fn text(seq: u64, delta: &str) -> NumberedEvent {
+    fn text(seq: u64, message_id: &str, delta: &str) -> NumberedEvent {
         let event = Event::TextMessageContent {
-            message_id: "m".into(),
+            message_id: message_id.into(),
             delta: delta.into(),
             timestamp: 1,
         };
@@ -156,7 +180,7 @@ mod tests {
     }
 
     fn pieces(texts: &[&str], longest: usize) -> Vec<(u64, String)> {
-        let numbered = (0..).zip(texts).map(|(seq, delta)| text(seq, delta));
+        let numbered = (0..).zip(texts).map(|(seq, delta)| text(seq, "m", delta));
         let mut ready: VecDeque<_> = numbered.collect();
         let mut pieces = Vec::new();
         while let Some(event) = ready.pop_front() {
@@ -182,5 +206,15 @@ mod tests {
         assert_eq!(joined(&["aé😀b"], 4), 3);
         assert_eq!(joined(&["😀😀"], 1), 2);
         assert_eq!(pieces(&["a", "b", "c"], 2)[0], (1, "ab".to_owned()));
+    }
+
+    #[test]
+    fn texts_of_two_messages_are_not_joined() {
+        let first = text(1, "a", "ab");
+        let mut ready = VecDeque::from([text(2, "b", "c"), text(3, "b", "d"), text(4, "a", "e")]);
+        assert_eq!(piece(first, &mut ready, 10), text(1, "a", "ab"));
+        let second = ready.pop_front().unwrap();
+        assert_eq!(piece(second, &mut ready, 10), text(3, "b", "cd"));
+        assert_eq!(ready, [text(4, "a", "e")]);
     }
 }

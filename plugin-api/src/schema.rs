@@ -32,9 +32,10 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use extent::Extent;
-use order::Rank;
+use extent::{Extent, Search};
+use order::{Condition, Rank};
 
+pub use crate::pointer::{escaped, unescaped};
 pub use issue::Issue;
 
 /// A compiled schema.
@@ -51,6 +52,12 @@ pub struct Schema {
 pub struct SchemaError {
     pointer: String,
     message: String,
+}
+
+/// What is wrong with a value, before it is put in words.
+enum Wrong<'e> {
+    Condition(Condition),
+    Value(&'e ValidationError<'e>),
 }
 
 /// How many issues of a value are told.
@@ -104,24 +111,24 @@ impl Schema {
     /// Checks a value.
     ///
     /// # Errors
-    /// Every issue, in the order of Ajv with `allErrors`: the first 100. It is one for all, without
-    /// its place, where the schema and the value are nested so that finding each would take too long.
+    /// Every issue, in the order of Ajv with `allErrors`: the first 100. Of a value of more than
+    /// 10,000 values it is the first that is found. It is one for all, without its place, where the
+    /// schema or the value is such that finding it would take too long.
     pub fn validate(&self, value: &Value) -> Result<(), Vec<Issue>> {
         if self.validator.is_valid(value) {
             return Ok(());
         }
-        if !self.extent.can_be_searched(value) {
-            return Err(vec![Issue::of_all()]);
-        }
+        let errors: Vec<_> = match self.extent.search(value) {
+            Search::All => self.validator.iter_errors(value).collect(),
+            Search::First => self.validator.validate(value).err().into_iter().collect(),
+            Search::None => return Err(vec![Issue::of_all()]),
+        };
         let mut ranked = Vec::new();
-        for error in self.validator.iter_errors(value) {
-            self.collect(&error, value, &mut ranked);
+        for error in &errors {
+            self.collect(error, &mut ranked);
         }
         ranked.sort_by(|(left, _), (right, _)| left.cmp(right));
-        // A failed condition was noted once for each issue below it.
-        ranked.dedup_by(|(left, one), (right, other)| left == right && one == other);
-        ranked.truncate(MOST_ISSUES);
-        Err(ranked.into_iter().map(|(_, issue)| issue).collect())
+        Err(self.told(&ranked, value))
     }
 
     /// The value that a text stands for: what it says as JSON where that fits, else the text itself.
@@ -140,25 +147,44 @@ impl Schema {
         }
     }
 
-    /// The issues of one error and, below it, of the branches that a combinator tried.
-    fn collect(&self, error: &ValidationError<'_>, value: &Value, ranked: &mut Vec<(Rank, Issue)>) {
+    /// What is wrong, from one error and, below it, from the branches that a combinator tried.
+    fn collect<'e>(&self, error: &'e ValidationError<'e>, ranked: &mut Vec<(Rank, Wrong<'e>)>) {
         let position = order::position(
             &self.source,
             error.evaluation_path().as_str(),
             error.instance_path().as_str(),
         );
         for condition in position.conditions {
-            let issue = Issue::of_condition(&condition);
-            ranked.push((condition.rank, issue));
+            ranked.push((condition.rank.clone(), Wrong::Condition(condition)));
         }
         for branch in tried_branches(error.kind()) {
             for error in branch {
-                self.collect(error, value, ranked);
+                self.collect(error, ranked);
             }
         }
-        for issue in issue::issues(error, &self.source, value) {
-            ranked.push((position.rank.clone(), issue));
+        ranked.push((position.rank, Wrong::Value(error)));
+    }
+
+    /// The first issues, in words: there may be many more, and the words of one may be long.
+    fn told(&self, ranked: &[(Rank, Wrong<'_>)], value: &Value) -> Vec<Issue> {
+        let issues = ranked.iter().flat_map(|(rank, wrong)| {
+            let issues = match wrong {
+                Wrong::Condition(condition) => vec![Issue::of_condition(condition)],
+                Wrong::Value(error) => issue::issues(error, &self.source, value),
+            };
+            issues.into_iter().map(move |issue| (rank, issue))
+        });
+        let mut told: Vec<(&Rank, Issue)> = Vec::new();
+        for issue in issues {
+            // A failed condition was noted once for each issue below it.
+            if told.last() != Some(&issue) {
+                told.push(issue);
+            }
+            if told.len() == MOST_ISSUES {
+                break;
+            }
         }
+        told.into_iter().map(|(_, issue)| issue).collect()
     }
 }
 

@@ -161,17 +161,17 @@ impl ToolInfo {
         name: impl Into<String>,
         description: impl Into<String>,
     ) -> Self {
-        Self::with_schema(name, description, crate::plugin::schema_of::<Arguments>())
+        Self::of_schema(name, description, crate::plugin::schema_of::<Arguments>())
     }
 
     /// A server tool that takes no arguments, and refuses any.
     pub fn without_arguments(name: impl Into<String>, description: impl Into<String>) -> Self {
         let schema = json!({ "type": "object", "properties": {}, "additionalProperties": false });
-        Self::with_schema(name, description, schema)
+        Self::of_schema(name, description, schema)
     }
 
     /// A server tool with a JSON Schema of its own.
-    pub fn with_schema(
+    pub fn of_schema(
         name: impl Into<String>,
         description: impl Into<String>,
         schema: Value,

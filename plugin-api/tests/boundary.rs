@@ -65,6 +65,7 @@ impl Plugin for Rogue {
     }
 
     fn register(&self, registrar: &mut Registrar) {
+        let _clock = tokio::time::interval(Duration::from_secs(1));
         registrar
             .agent(Rogue {
                 bomb: self.bomb.as_ref().map(|_| Bomb),

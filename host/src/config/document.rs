@@ -15,8 +15,10 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Config, ConfigError, Environment, Problem, overlay, secret, source::Read, translate};
-use crate::schema::escaped;
+use super::{
+    Config, ConfigError, Environment, Problem, mask, overlay, secret, source::Read, translate,
+};
+use crate::schema::{escaped, unescaped};
 
 /// A configuration as it was written. Never holds a resolved secret.
 #[derive(Default)]
@@ -24,7 +26,7 @@ pub(super) struct Document {
     texts: Texts,
     places: Places,
     folder: PathBuf,
-    has_inline_secret: bool,
+    inline_secrets: Vec<String>,
     is_world_readable: bool,
 }
 
@@ -80,10 +82,15 @@ pub(super) fn parse(
     }
     overlay::apply(&mut tree, &texts)?;
     let places = Places::of(tree.get_ref());
-    let has_inline_secret = places
-        .get("/server/secret")
-        .is_some_and(|place| texts.is_of_file(&place.value))
-        && secret::is_inline(tree.get_ref());
+    let mut inline_secrets = Vec::new();
+    for (section, key) in [("server", "secret"), ("http", "token")] {
+        let place = places.get(&format!("/{section}/{key}"));
+        if place.is_some_and(|place| texts.is_of_file(&place.value))
+            && secret::is_inline(tree.get_ref(), section, key)
+        {
+            inline_secrets.push(format!("{section}.{key}"));
+        }
+    }
     secret::resolve(&mut tree, &texts, environment, &read.folder)?;
 
     let deserializer = toml::de::Deserializer::from(tree);
@@ -93,7 +100,7 @@ pub(super) fn parse(
         texts,
         places,
         folder: read.folder,
-        has_inline_secret,
+        inline_secrets,
         is_world_readable: read.world_readable,
     };
     Ok((config, document))
@@ -112,8 +119,9 @@ impl Document {
         &self.folder
     }
 
-    pub(super) fn has_inline_secret(&self) -> bool {
-        self.has_inline_secret
+    /// The secrets of the server's own that are written out.
+    pub(super) fn inline_secrets(&self) -> &[String] {
+        &self.inline_secrets
     }
 
     pub(super) fn is_world_readable(&self) -> bool {
@@ -211,8 +219,8 @@ impl Texts {
         let end = span.end.clamp(span.start, part.range.end) - part.range.start;
         let text = &self.whole[part.range.clone()];
         let text = match &part.variable {
-            Some(_) => secret::masked_variable(text),
-            None => secret::masked(text),
+            Some(_) => mask::masked_variable(text),
+            None => mask::masked(text),
         };
         Problem::new(message, help).at(&part.name, &text, start..end)
     }
@@ -280,7 +288,7 @@ impl Places {
 fn dotted(pointer: &str) -> String {
     let mut path = String::new();
     for segment in pointer.split('/').skip(1) {
-        let segment = segment.replace("~1", "/").replace("~0", "~");
+        let segment = unescaped(segment);
         if segment.parse::<usize>().is_ok() {
             path.extend(["[", &segment, "]"]);
             continue;

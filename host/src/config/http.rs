@@ -70,15 +70,15 @@ impl Http {
             merged.extend(settings);
             entry.config = FreeTable::from(merged);
         }
-        let host = match config.server.host.as_str() {
-            "localhost" => IpAddr::from(Ipv4Addr::LOCALHOST),
-            host => host.parse().map_err(|_| {
+        let host = &config.server.host;
+        let host = match config.server.address() {
+            Some(address) => address,
+            None if host.eq_ignore_ascii_case("localhost") => IpAddr::from(Ipv4Addr::LOCALHOST),
+            None => {
                 let message = format!("`http` needs an address in server.host, not {host:?}");
-                Problem::new(
-                    message,
-                    Some("write \"127.0.0.1\" or \"0.0.0.0\"".to_owned()),
-                )
-            })?,
+                let help = Some("write \"127.0.0.1\" or \"0.0.0.0\"".to_owned());
+                return Err(Problem::new(message, help).into());
+            }
         };
         let has_token = |settings: &Value| settings.get("token").is_some_and(|it| !it.is_null());
         if !host.is_loopback() && !config.server.insecure && !has_token(entry.config.value()) {
@@ -187,6 +187,11 @@ mod tests {
             settings(named, &[]),
             serde_json::json!({ "prefix": "/x", "agent": "a" })
         );
+
+        for (host, address) in [("[::1]", "[::1]:3000"), ("LocalHost", "127.0.0.1:3000")] {
+            let config = load(&format!("[server]\nhost = {host:?}\n[http]"), &[]).unwrap();
+            assert_eq!(config.server.listen[0].address, address.parse().unwrap());
+        }
 
         assert!(
             load("[http]\nenabled = false", &[])

@@ -13,6 +13,7 @@ mod http;
 mod jobs;
 mod listen;
 mod log;
+mod mask;
 mod models;
 mod money;
 mod names;
@@ -54,12 +55,13 @@ pub use listen::{Listen, Tls};
 pub use log::{Level, Log, LogFormat};
 pub use models::{ModelAlias, ModelCapability};
 pub use money::Money;
+pub use mortise_plugin_api::{OnError, ToolErrorMode};
 pub use names::{
     AgentName, AliasName, CapabilityName, InstanceName, LibraryDigest, LibraryName, ModelName,
     ToolPattern,
 };
 pub use network::Network;
-pub use plugins::{OnError, PluginEntry, Plugins};
+pub use plugins::{PluginEntry, Plugins};
 pub use prices::Price;
 pub use quota::{PrincipalQuota, Quota};
 pub use reference::{reference, schema};
@@ -69,7 +71,7 @@ pub use server::{Auth, BasePath, ClientIp, SecretHolder, Server};
 pub use source::{ConfigSource, find};
 pub use store::{Durability, Store, StoreUrl};
 pub use table::FreeTable;
-pub use tools::{Approval, Tool, ToolErrorMode, Tools};
+pub use tools::{Approval, Tool, Tools};
 pub(crate) use translate::{did_you_mean, nearest};
 pub use units::{Deadline, Period, Size};
 
@@ -167,17 +169,16 @@ impl Config {
                  they are; listen on 127.0.0.1, or let only the monitoring through"
             ));
         }
-        if !self.document.has_inline_secret() {
-            return warnings;
-        }
+        let secrets = self.document.inline_secrets();
         if self.mode() == Mode::Production {
-            warnings.push(
-                "server.secret is written in the file; write { env = \"NAME\" } or \
-                 { file = \"path\" } to keep it out of backups and version control"
-                    .to_owned(),
-            );
+            warnings.extend(secrets.iter().map(|secret| {
+                format!(
+                    "{secret} is written in the file; write {{ env = \"NAME\" }} or \
+                     {{ file = \"path\" }} to keep it out of backups and version control"
+                )
+            }));
         }
-        if self.document.is_world_readable() {
+        if !secrets.is_empty() && self.document.is_world_readable() {
             warnings.push(format!(
                 "{} holds a secret and every user of this machine may read it; run chmod 600",
                 self.document.name()

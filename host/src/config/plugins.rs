@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use mortise_plugin_api::OnError;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Deadline, FreeTable, InstanceName, LibraryDigest, LibraryName};
 
@@ -58,16 +59,6 @@ pub struct PluginEntry {
     /// nothing yet.
     #[serde(default)]
     pub grants: Vec<String>,
-}
-
-/// What a failing hook does to the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnError {
-    /// The request is refused.
-    Deny,
-    /// The request goes on as if the hook were not there.
-    Skip,
 }
 
 fn yes() -> bool {

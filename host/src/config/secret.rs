@@ -1,4 +1,4 @@
-//! Secrets: read from a variable or a file, never shown.
+//! Secrets: read from a variable or a file. `mask.rs` keeps them out of what is shown.
 
 use std::{borrow::Cow, fmt, fs, path::Path};
 
@@ -95,11 +95,11 @@ fn reference_schema(key: &str) -> serde_json::Value {
 
 // === resolving ===
 
-/// Whether the server's secret is written out.
-pub(super) fn is_inline(root: &DeTable<'_>) -> bool {
+/// Whether a secret of the server's own is written out.
+pub(super) fn is_inline(root: &DeTable<'_>, section: &str, key: &str) -> bool {
     let secret = root
-        .get("server")
-        .and_then(|server| server.get_ref().get("secret"));
+        .get(section)
+        .and_then(|section| section.get_ref().get(key));
     secret.is_some_and(|secret| matches!(secret.get_ref(), DeValue::String(_)))
 }
 
@@ -129,14 +129,14 @@ pub(super) fn resolve(
     if let Some(DeValue::Array(entries)) = load.map(Spanned::get_mut) {
         for plugin in entries.iter_mut() {
             if let Some(config) = table(plugin).and_then(|plugin| plugin.get_mut("config")) {
-                resolver.resolve_all(config);
+                resolver.resolve_values(config);
             }
         }
     }
     for (sections, key) in [("agents", "model_options"), ("models", "defaults")] {
         for (_, section) in entry(root, sections).into_iter().flatten() {
             if let Some(options) = table(section).and_then(|section| section.get_mut(key)) {
-                resolver.resolve_all(options);
+                resolver.resolve_values(options);
             }
         }
     }
@@ -179,6 +179,13 @@ impl Resolver<'_> {
         if is_placeholder && self.texts.is_of_file(&value.span()) {
             let message = "nothing is put in place of `${…}`: this would be the secret itself";
             self.report(value, message.to_owned(), Some(HELP));
+        }
+    }
+
+    /// Of a table that is no secret itself, whatever its keys are.
+    fn resolve_values(&mut self, value: &mut Spanned<DeValue<'_>>) {
+        for (_, value) in table(value).into_iter().flatten() {
+            self.resolve_all(value);
         }
     }
 
@@ -273,140 +280,6 @@ fn reference(table: &DeTable<'_>) -> Option<Reference> {
         "env" => Some(Reference::Env(text.to_string())),
         "file" => Some(Reference::File(text.to_string())),
         _ => None,
-    }
-}
-
-// === masking ===
-
-/// How the name of a value ends that nobody may read, in a file and in a variable.
-const SECRET_WORDS: [&str; 14] = [
-    "secret",
-    "secrets",
-    "token",
-    "password",
-    "passwords",
-    "passwd",
-    "pwd",
-    "passphrase",
-    "key",
-    "keys",
-    "authorization",
-    "credential",
-    "credentials",
-    "cookie",
-];
-
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| name.ends_with(word))
-}
-
-/// The text with stars for every value whose key sounds like a secret, byte for byte, so that
-/// places stay where they are. Works on broken text, which is when it is shown.
-pub(super) fn masked(text: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    mask(text, &mut masked);
-    masked
-}
-
-/// The text `NAME=value` of a variable, likewise. A secret there may look like anything.
-pub(super) fn masked_variable(text: &str) -> String {
-    let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    let is_told = DeValue::parse(value).is_ok_and(|value| is_reference(value.get_ref()));
-    if is_secret(name) && !is_told {
-        return format!("{name}={}", stars(value));
-    }
-    masked(text)
-}
-
-fn mask(mut text: &str, masked: &mut String) {
-    while let Some(equals) = text.find('=') {
-        let (before, value) = text.split_at(equals + 1);
-        masked.push_str(before);
-        text = value;
-        let key = before[..equals].trim_end().trim_end_matches(['"', '\'']);
-        if is_secret(key) {
-            let blank = value.len() - value.trim_start_matches([' ', '\t']).len();
-            masked.push_str(&value[..blank]);
-            text = mask_value(&value[blank..], masked);
-        }
-    }
-    masked.push_str(text);
-}
-
-/// Masks a value, and returns what comes behind it. Of a table, each key speaks for itself.
-fn mask_value<'t>(value: &'t str, masked: &mut String) -> &'t str {
-    match value.chars().next() {
-        Some('{') => value,
-        Some('[') => mask_list(value, masked),
-        _ => {
-            let (secret, rest) = value.split_at(end_of_value(value));
-            masked.push_str(&stars(secret));
-            rest
-        }
-    }
-}
-
-/// Masks what is in a list, and in the lists in it.
-fn mask_list<'t>(mut list: &'t str, masked: &mut String) -> &'t str {
-    let mut depth = 0_usize;
-    while let Some(first) = list.chars().next() {
-        let end = match first {
-            '[' | ']' | ',' => 1,
-            '#' => list.find('\n').unwrap_or(list.len()),
-            '{' => list.find('}').map_or(list.len(), |brace| brace + 1),
-            blank if blank.is_whitespace() => blank.len_utf8(),
-            _ => {
-                list = mask_value(list, masked);
-                continue;
-            }
-        };
-        let (part, rest) = list.split_at(end);
-        mask(part, masked);
-        list = rest;
-        match first {
-            '[' => depth += 1,
-            ']' if depth == 1 => break,
-            ']' => depth -= 1,
-            _ => {}
-        }
-    }
-    list
-}
-
-/// As many stars as bytes; lines stay lines.
-fn stars(secret: &str) -> String {
-    let star = |byte| if byte == b'\n' { '\n' } else { '*' };
-    secret.bytes().map(star).collect()
-}
-
-/// Where a value ends that is text or a bare word; behind its first character at least.
-fn end_of_value(value: &str) -> usize {
-    for quotes in ["\"\"\"", "'''"] {
-        if let Some(text) = value.strip_prefix(quotes) {
-            let Some(end) = text.find(quotes) else {
-                return value.len();
-            };
-            // Of more than three, the first belong to the text.
-            let end = end + 2 * quotes.len();
-            let more = value[end..]
-                .chars()
-                .take_while(|it| quotes.starts_with(*it));
-            return end + more.count();
-        }
-    }
-    let line = value.lines().next().unwrap_or_default().trim_end();
-    match value.chars().next() {
-        Some(quote @ ('"' | '\'')) => line
-            .match_indices(quote)
-            .skip(1)
-            .map(|(index, _)| index)
-            .find(|&index| quote == '\'' || !line[..index].ends_with('\\'))
-            .map_or(line.len(), |index| index + 1),
-        first => {
-            let end = line.find([',', '}', ']', '#']).unwrap_or(line.len());
-            end.max(first.map_or(0, char::len_utf8))
-        }
     }
 }
 

@@ -123,7 +123,7 @@ fn text(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
         )
         .at(
             name,
-            &super::secret::masked(&shown),
+            &super::mask::masked(&shown),
             at..at + char::REPLACEMENT_CHARACTER.len_utf8(),
         )
     })

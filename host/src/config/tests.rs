@@ -584,6 +584,15 @@ fn an_error_shows_no_secret_that_stands_near() {
         "[server]\nsecret = { x = { authorization = \"Bearer canary\" }, Cookie = 'canary\\' }",
         "[server]\nport = [{ password = [\n'canary', # of a friend\n[\"canary]\"]] }]",
         "[server]\nport = { credentials = canary",
+        "[server]\nsecret: \"canary\"",
+        "[server]\nsecret \"canary\"",
+        "[server]\nsecret canary",
+        "server.\"secret\"  canary==",
+        "[http]\n- token: canary=",
+        "server = { secret: \"canary\", prot = 1 }",
+        "config = { tokens = { ann = \"canary\", 'bob b' = { c = canary= } } }",
+        "config = { tokens = [{ env = \"A\" }, { ann = \"canary\" }, canary=, [\"canary\"]] }",
+        "config = { tokens = { ann = { canary",
     ] {
         let report = report(&load(text).expect_err(text));
         assert!(!report.contains("canary"), "{report}");
@@ -598,6 +607,29 @@ fn an_error_shows_no_secret_that_stands_near() {
         assert!(report.contains(name), "{report}");
         assert!(!report.contains("canary"), "{report}");
     }
+}
+
+#[test]
+fn an_error_shows_what_is_no_secret() {
+    let text =
+        "config = { secret = { env = \"NAME\" }, tokens = { ann = \"canary\" }, max_tokens = 12 }";
+    let report = report(&load(text).unwrap_err());
+    let shown = "{ secret = { env = \"NAME\" }, tokens = { ann = ******** }, max_tokens = 12 }";
+    assert!(report.contains(shown), "{report}");
+}
+
+#[test]
+fn a_table_of_settings_is_no_secret_whatever_its_key_is() {
+    let text = "[[plugins.load]]\nname = \"x\"\nconfig = { file = \"no/such\" }\n\
+                [agents.a]\nmodel_options = { env = \"NOBODY\" }\n\
+                [models.m]\nmodel = \"x/y\"\ndefaults = { file = \"no/such\" }";
+    let config = load(text).unwrap();
+    let file = serde_json::json!({ "file": "no/such" });
+    assert_eq!(*config.plugins.load[0].config.value(), file);
+    let options = config.agents["a"].model_options.value();
+    assert_eq!(*options, serde_json::json!({ "env": "NOBODY" }));
+    let (_, alias) = config.models.first_key_value().unwrap();
+    assert_eq!(*alias.defaults.value(), file);
 }
 
 #[test]
@@ -678,8 +710,13 @@ fn a_missing_or_empty_secret_is_named() {
 
 #[test]
 fn a_secret_in_the_file_is_warned_about_in_production() {
-    let text = "mode = \"production\"\n[server]\nsecret = \"x\"";
-    assert_eq!(load(text).unwrap().warnings().len(), 1);
+    for (key, section) in [("secret", "server"), ("token", "http")] {
+        let text = format!("mode = \"production\"\n[{section}]\n{key} = \"x\"");
+        let warnings = load(&text).unwrap().warnings();
+        let named = format!("{section}.{key} is written");
+        assert!(warnings[0].starts_with(&named), "{warnings:?}");
+        assert_eq!(warnings.len(), 1);
+    }
     assert_eq!(
         load("[server]\nsecret = \"x\"").unwrap().warnings().len(),
         0
@@ -692,11 +729,13 @@ fn a_secret_that_everybody_may_read_is_warned_about() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
-    fs::write(&path, "[server]\nsecret = \"x\"").unwrap();
-    for (mode, expected) in [(0o644, 1), (0o600, 0)] {
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        let config = Config::load(ConfigSource::File(path.clone()), &variables(&[])).unwrap();
-        assert_eq!(config.warnings().len(), expected, "{mode:o}");
+    for text in ["[server]\nsecret = \"x\"", "[http]\ntoken = \"x\""] {
+        fs::write(&path, text).unwrap();
+        for (mode, expected) in [(0o644, 1), (0o600, 0)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let config = Config::load(ConfigSource::File(path.clone()), &variables(&[])).unwrap();
+            assert_eq!(config.warnings().len(), expected, "{mode:o}: {text}");
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use mortise_plugin_api::ToolErrorMode;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
 
@@ -60,16 +61,6 @@ pub struct Approval {
     /// The scope that lets others of the owner's tenant decide. Unset means what the tool's library
     /// says, else `runs:approve`.
     pub scope: Option<String>,
-}
-
-/// What a failing tool does to the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ToolErrorMode {
-    /// The model is told and goes on.
-    ToolError,
-    /// The run fails.
-    Throw,
 }
 
 impl Default for Approval {

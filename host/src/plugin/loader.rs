@@ -28,9 +28,7 @@ use super::names::{AllSettings, Settings};
 use super::settings;
 use super::telemetry::telemetry;
 use crate::clock::Clock;
-use crate::config::{
-    Config, InstanceName, LibraryDigest, Mode, OnError as ConfiguredOnError, PluginEntry,
-};
+use crate::config::{Config, InstanceName, LibraryDigest, Mode, PluginEntry};
 use crate::metrics::Metrics;
 
 /// What was loaded; nothing of it has started.
@@ -279,10 +277,7 @@ impl Wanted {
             settings: entry.config.value().clone(),
             entry: Some(index),
             required: entry.required,
-            on_error: entry.on_error.map(|on_error| match on_error {
-                ConfiguredOnError::Deny => OnError::Deny,
-                ConfiguredOnError::Skip => OnError::Skip,
-            }),
+            on_error: entry.on_error,
             grants: entry.grants.clone(),
             ..Self::new(source)
         }

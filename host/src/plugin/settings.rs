@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::LoadError;
 use crate::config::{Config, did_you_mean};
-use crate::schema::{Issue, Schema, escaped};
+use crate::schema::{Issue, Schema, escaped, unescaped};
 
 /// Checks the configuration of an instance against the plugin's schema.
 ///
@@ -215,11 +215,7 @@ fn likely_key(key: &str, known: &[&str]) -> String {
 
 /// A JSON pointer as people write it.
 fn dotted(pointer: &str) -> String {
-    let segments: Vec<String> = pointer
-        .split('/')
-        .skip(1)
-        .map(|segment| segment.replace("~1", "/").replace("~0", "~"))
-        .collect();
+    let segments: Vec<String> = pointer.split('/').skip(1).map(unescaped).collect();
     segments.join(".")
 }
 

@@ -258,13 +258,6 @@ impl Agents {
     }
 }
 
-fn error_mode(mode: config::ToolErrorMode) -> ToolErrorMode {
-    match mode {
-        config::ToolErrorMode::ToolError => ToolErrorMode::ToolError,
-        config::ToolErrorMode::Throw => ToolErrorMode::Throw,
-    }
-}
-
 pub(super) fn listed<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.map(String::as_str).collect();
     if names.is_empty() {

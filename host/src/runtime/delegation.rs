@@ -68,7 +68,7 @@ impl DelegateTask {
             "additionalProperties": false,
         });
         Self {
-            info: ToolInfo::with_schema(TOOL, description, schema),
+            info: ToolInfo::of_schema(TOOL, description, schema),
             from,
             targets: targets.into_iter().map(|(name, _)| name).collect(),
         }

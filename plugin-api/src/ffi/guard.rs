@@ -53,6 +53,10 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
 /// as in a task that the plugin has spawned, it is logged.
 pub fn install_panic_hook(plugin: &'static str) {
     static INSTALLED: Once = Once::new();
+    #[expect(
+        clippy::print_stderr,
+        reason = "the process may end before anything is logged"
+    )]
     INSTALLED.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -65,7 +69,13 @@ pub fn install_panic_hook(plugin: &'static str) {
             });
             let text = payload_text(info.payload());
             if is_guarded {
-                LAST.set(Some(format!("panicked{place}: {text}")));
+                let told = format!("panicked{place}: {text}");
+                if let Some(first) = LAST.replace(Some(told)) {
+                    // One that leaves a drop while another unwinds ends the process, and nobody
+                    // reads the error any more.
+                    eprintln!("the plugin {plugin} {first}");
+                    previous(info);
+                }
             } else {
                 tracing::error!(plugin, "a task of the plugin panicked{place}: {text}");
             }

@@ -46,7 +46,7 @@ pub extern "C" fn create<P: Plugin>(request: CreateRequest) -> AbiResult<PluginO
         let running = Instance::new();
         let plugin = crate::runtime::entered(|| P::create(config, host.clone()))?;
         let mut registrar = Registrar::new(host);
-        guard::guarded(|| plugin.register(&mut registrar))
+        guard::guarded(|| crate::runtime::entered(|| plugin.register(&mut registrar)))
             .map_err(|panic| panic.with_context("call", "register"))?;
         let adapter = Adapter {
             plugin: Safe::new(Arc::new(plugin)),

@@ -1,5 +1,6 @@
 //! Which stages a hook has, and what becomes of its failures.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The name and the stages of a hook.
@@ -75,7 +76,7 @@ pub enum Stage {
 }
 
 /// What the host does when a hook itself fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
     /// The request or run fails with a masked `INTERNAL`: for guards and guardrails.

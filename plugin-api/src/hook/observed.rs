@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::event::Event;
 use crate::principal::Principal;
+use crate::request::RequestKind;
 use crate::run::{RunContext, RunInfo};
 
 /// What an observer is told.
@@ -35,7 +36,8 @@ pub struct ObservedRequest {
     /// The request.
     pub request_id: String,
     /// What it wants of the host.
-    pub kind: String,
+    #[serde(deserialize_with = "kind")]
+    pub kind: RequestKind,
     /// The method.
     pub method: String,
     /// The path.
@@ -79,6 +81,11 @@ pub struct ObservedPhase {
     pub data: Value,
 }
 
+/// One that is newer than this SDK is another route of the host.
+fn kind<'de, D: Deserializer<'de>>(name: D) -> Result<RequestKind, D::Error> {
+    String::deserialize(name).map(|name| RequestKind::from_name(&name))
+}
+
 // === made by hand in tests ===
 
 impl ObservedPhase {
@@ -99,5 +106,26 @@ impl ObservedPhase {
             run,
             data,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_request_of_a_kind_that_is_not_known_yet_can_be_read() {
+        let observed = |kind: &str| {
+            let json = json!({
+                "requestId": "r", "kind": kind, "method": "GET", "path": "/", "headers": [],
+            });
+            serde_json::from_value::<ObservedRequest>(json)
+                .unwrap()
+                .kind
+        };
+        assert_eq!(observed("abort_run"), RequestKind::AbortRun);
+        assert_eq!(observed("reload"), RequestKind::BuiltIn);
     }
 }

@@ -14,6 +14,18 @@ pub(super) struct Extent {
     parts: u64,
     /// The references in it that lead back into what they stand in.
     loops: u64,
+    /// Whether a part of it judges one value after the other: as much may be wrong as there are.
+    judges_each: bool,
+    /// Whether it does so below a choice, whose branches gather everything that is wrong.
+    gathers: bool,
+}
+
+/// How much of what is wrong with a value can be found in time and memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Search {
+    All,
+    First,
+    None,
 }
 
 /// A schema with more parts is refused: checking a value may visit each.
@@ -24,11 +36,26 @@ const DEEPEST: usize = 256;
 const MOST_RESOURCES: usize = 1_000;
 /// What may be visited to find everything that is wrong with a value.
 const MOST_VISITS: u64 = 10_000_000;
+/// Of a value with more values in it, not everything that is wrong is looked for.
+const MOST_VALUES: u64 = 10_000;
 
 /// Where a schema refers to another one.
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 /// Where a schema has a name for references.
 const ANCHORS: [&str; 2] = ["$anchor", "$dynamicAnchor"];
+
+/// Where one of several schemas counts.
+const CHOICES: [&str; 2] = ["anyOf", "oneOf"];
+/// Where one schema is for many values.
+const FOR_EACH: [&str; 7] = [
+    "items",
+    "additionalItems",
+    "unevaluatedItems",
+    "additionalProperties",
+    "patternProperties",
+    "propertyNames",
+    "unevaluatedProperties",
+];
 
 /// A schema that is being measured.
 struct Measure<'a> {
@@ -59,20 +86,29 @@ impl Extent {
         Ok(extent)
     }
 
-    /// Whether everything that is wrong with the value can be found in time: each level of it may be
-    /// visited by each of the loops.
-    pub(super) fn can_be_searched(self, value: &Value) -> bool {
-        if self.loops < 2 {
-            return true;
+    /// How far to look for what is wrong with a value: each level of it may be visited by each of
+    /// the loops, and each value in it may be wrong in each part.
+    pub(super) fn search(self, value: &Value) -> Search {
+        if self.loops > 1 {
+            let visits = self.loops.saturating_pow(depth(value));
+            if visits.saturating_mul(self.parts) > MOST_VISITS {
+                return Search::None;
+            }
         }
-        let visits = self.loops.saturating_pow(depth(value));
-        visits.saturating_mul(self.parts) <= MOST_VISITS
+        let mut left = MOST_VALUES.min(MOST_VISITS / self.parts.max(1));
+        match has_more(value, &mut left) {
+            false => Search::All,
+            true if self.gathers => Search::None,
+            true => Search::First,
+        }
     }
 
     fn and(self, other: Self) -> Self {
         Self {
             parts: self.parts.saturating_add(other.parts),
             loops: self.loops.saturating_add(other.loops),
+            judges_each: self.judges_each || other.judges_each,
+            gathers: self.gathers || other.gathers,
         }
     }
 
@@ -80,6 +116,8 @@ impl Extent {
         Self {
             parts: self.parts.max(other.parts),
             loops: self.loops.max(other.loops),
+            judges_each: self.judges_each || other.judges_each,
+            gathers: self.gathers || other.gathers,
         }
     }
 }
@@ -109,7 +147,17 @@ impl<'a> Measure<'a> {
     }
 
     fn extent(&mut self, value: &'a Value, depth: usize) -> Result<Extent, String> {
-        const ONE: Extent = Extent { parts: 1, loops: 0 };
+        const ONE: Extent = Extent {
+            parts: 1,
+            loops: 0,
+            judges_each: false,
+            gathers: false,
+        };
+        const LOOP: Extent = Extent {
+            loops: 1,
+            judges_each: true,
+            ..ONE
+        };
 
         if !value.is_object() && !value.is_array() {
             return Ok(ONE);
@@ -118,7 +166,7 @@ impl<'a> Measure<'a> {
         let address = std::ptr::from_ref(value);
         match self.known.get(&address) {
             Some(Some(extent)) => return Ok(*extent),
-            Some(None) => return Ok(Extent { parts: 1, loops: 1 }),
+            Some(None) => return Ok(LOOP),
             None => {}
         }
         self.known.insert(address, None);
@@ -130,6 +178,9 @@ impl<'a> Measure<'a> {
         for reference in references {
             extent = extent.and(self.behind(reference, depth + 1)?);
         }
+        let is_schema = |key: &&str| value.get(key).is_some_and(|it| !it.is_boolean());
+        extent.judges_each |= FOR_EACH.iter().any(is_schema);
+        extent.gathers |= extent.judges_each && CHOICES.iter().any(is_schema);
         self.known.insert(address, Some(extent));
         Ok(extent)
     }
@@ -168,6 +219,15 @@ fn check_depth(depth: usize) -> Result<(), String> {
     Err(format!(
         "its references and values stand in each other more than {DEEPEST} deep"
     ))
+}
+
+/// Whether there are more values in a value than that.
+fn has_more(value: &Value, left: &mut u64) -> bool {
+    if *left == 0 {
+        return true;
+    }
+    *left -= 1;
+    children(value).any(|child| has_more(child, left))
 }
 
 /// How many values stand in each other.
@@ -258,5 +318,32 @@ mod tests {
         assert!(schema.validate(&nested(1)).is_ok());
         let issues = schema.validate(&nested(2)).unwrap_err();
         assert_eq!(issues.len(), 1);
+    }
+
+    #[test]
+    fn of_a_large_value_the_first_mistake_is_told_unless_a_choice_gathers_them() {
+        let kinds = json!({ "items": { "enum": ["text", "image"] } });
+        let plain = Schema::compile(&json!({ "properties": { "kinds": kinds } })).unwrap();
+        let choice = Schema::compile(&json!({ "anyOf": [{ "type": "string" }, kinds] })).unwrap();
+        let told = |schema: &Schema, value: &Value| {
+            let issues = schema.validate(value).unwrap_err();
+            let told = issues
+                .iter()
+                .map(|it| format!("{} {}", it.instance_path, it.keyword));
+            told.collect::<Vec<_>>()
+        };
+        let mut many = vec![json!("text"); 20_000];
+        many[3] = json!(1);
+        many[4] = json!(2);
+        assert_eq!(told(&plain, &json!({ "kinds": many })), ["/kinds/3 enum"]);
+        assert_eq!(told(&choice, &json!(many)), [" $ref"]);
+        many.truncate(9_000);
+        let all = ["/kinds/3 enum", "/kinds/4 enum"];
+        assert_eq!(told(&plain, &json!({ "kinds": many })), all);
+        assert_eq!(told(&choice, &json!(many)).len(), 4);
+        many = vec![json!(1); 9_000];
+        assert_eq!(told(&plain, &json!({ "kinds": many })).len(), 100);
+        many = vec![json!("text"); 20_000];
+        assert!(plain.validate(&json!({ "kinds": many })).is_ok());
     }
 }

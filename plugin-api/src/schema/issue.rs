@@ -1,9 +1,13 @@
 //! What Ajv says about a value that breaks a schema, word for word.
 
+use std::collections::HashMap;
+
 use jsonschema::{ValidationError, error::ValidationErrorKind as Kind};
 use serde_json::{Value, json};
 
+use super::MOST_ISSUES;
 use super::order::Condition;
+use crate::pointer::unescaped;
 
 /// One thing that is wrong with a value.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +45,7 @@ impl Issue {
         let mut place: Vec<Value> = segments
             .map(|segment| match segment.parse::<usize>() {
                 Ok(index) => index.into(),
-                Err(_) => segment.replace("~1", "/").replace("~0", "~").into(),
+                Err(_) => unescaped(segment).into(),
             })
             .collect();
         place.extend(self.params.get("missingProperty").cloned());
@@ -55,7 +59,7 @@ impl Issue {
             schema_path: "#".to_owned(),
             keyword: "$ref".to_owned(),
             params: json!({}),
-            message: "must match the schema, which is nested too deep to say where it does not"
+            message: "must match the schema, and is too large or nested too deep to say where it does not"
                 .to_owned(),
         }
     }
@@ -229,6 +233,7 @@ fn each<'n>(
     let message = format!("must NOT have {what} properties");
     unexpected
         .into_iter()
+        .take(MOST_ISSUES)
         .map(|name| words(json!({ param: name }), message.clone()))
         .collect()
 }
@@ -346,20 +351,15 @@ fn duplicates(instance: &Value, parent: &Value) -> Words {
         Some(kind) => plain(kind),
         None => false,
     };
-    let pairs: Vec<(usize, usize)> = if all_plain {
-        let later = |i: usize| (i + 1..items.len()).find(|&j| items[j] == items[i]);
-        (0..items.len())
-            .rev()
-            .filter_map(|i| Some((i, later(i)?)))
-            .collect()
+    let mut seen = HashMap::new();
+    let mut like = |(i, item)| Some((i, seen.insert(item, i)?));
+    let numbered = items.iter().enumerate();
+    let pair = if all_plain {
+        numbered.rev().find_map(like)
     } else {
-        let earlier = |i: usize| (0..i).rev().find(|&j| items[j] == items[i]);
-        (0..items.len())
-            .rev()
-            .filter_map(|i| Some((i, earlier(i)?)))
-            .collect()
+        numbered.fold(None, |last, it| like(it).or(last))
     };
-    let (i, j) = pairs.first().copied().unwrap_or_default();
+    let (i, j) = pair.unwrap_or_default();
     words(
         json!({ "i": i, "j": j }),
         format!("must NOT have duplicate items (items ## {j} and {i} are identical)"),

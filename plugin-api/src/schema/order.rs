@@ -5,6 +5,8 @@
 
 use serde_json::Value;
 
+use crate::pointer::{escaped, unescaped};
+
 /// Where in the order an issue comes: one step for each keyword on the way to it.
 pub(super) type Rank = Vec<(usize, usize)>;
 
@@ -189,14 +191,6 @@ fn type_stands_at(node: &Value) -> &'static str {
     } else {
         "type"
     }
-}
-
-fn unescaped(segment: &str) -> String {
-    segment.replace("~1", "/").replace("~0", "~")
-}
-
-fn escaped(segment: &str) -> String {
-    segment.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

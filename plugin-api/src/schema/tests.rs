@@ -119,6 +119,16 @@ fn every_keyword_says_what_ajv_says() {
             vec!["must NOT have duplicate items (items ## 0 and 2 are identical)"],
         ),
         (
+            json!({ "uniqueItems": true }),
+            json!([1, { "a": 1, "b": 2 }, 1, { "b": 2, "a": 1 }, "x"]),
+            vec!["must NOT have duplicate items (items ## 1 and 3 are identical)"],
+        ),
+        (
+            json!({ "uniqueItems": true, "items": { "type": "number" } }),
+            json!([1, 3, 1, 3, 3, 2]),
+            vec!["must NOT have duplicate items (items ## 4 and 3 are identical)"],
+        ),
+        (
             json!({ "uniqueItems": true, "items": { "type": "number" } }),
             json!([1, 2, 1]),
             vec!["must NOT have duplicate items (items ## 2 and 0 are identical)"],

@@ -141,8 +141,9 @@ impl FakeHost {
     /// Creates and registers an instance as the server does, with this `config` table.
     ///
     /// # Errors
-    /// When the configuration has a key that the schema does not know or does not fit
-    /// [`Plugin::Config`], and with whatever [`Plugin::create`] fails with.
+    /// When the configuration does not fit [`Plugin::Config`] or its schema, and with whatever
+    /// [`Plugin::create`] fails with. A key that is not known is an error where the type says
+    /// `#[serde(deny_unknown_fields)]`, and passed over where it does not, as on the server.
     pub fn load<P: Plugin>(&self, config: Value) -> Result<Loaded> {
         loaded::load::<P>(self, config)
     }

@@ -1,6 +1,5 @@
 //! An instance of a plugin under test.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +51,6 @@ impl<P: Plugin> DynPlugin for P {
 
 pub(super) fn load<P: Plugin>(fake: &FakeHost, config: Value) -> Result<Loaded> {
     let schema = schema_of::<P::Config>();
-    refuse_unknown_keys(&schema, &schema, &config, "")?;
     check("the configuration", &schema, &config)?;
     let config: P::Config = read_config(config)?;
     let created = Arc::new(AtomicBool::new(false));
@@ -90,44 +88,6 @@ fn check(what: &str, schema: &Value, value: &Value) -> Result<()> {
     Err(issues.into_iter().fold(refused, |refused, issue| {
         refused.with_issue(issue.instance_path, issue.message)
     }))
-}
-
-/// A key that the schema does not name is an error, as it is on the server.
-fn refuse_unknown_keys(root: &Value, schema: &Value, value: &Value, path: &str) -> Result<()> {
-    let schema = schema["$ref"]
-        .as_str()
-        .and_then(|reference| root.pointer(reference.strip_prefix('#')?))
-        .unwrap_or(schema);
-    let Some(object) = value.as_object() else {
-        return Ok(());
-    };
-    let Some(properties) = schema["properties"].as_object() else {
-        // A map, an enum, or no keys at all.
-        return match (&schema["additionalProperties"], object.keys().next()) {
-            (Value::Bool(false), Some(key)) => Err(unknown_key(path, key, &BTreeSet::new())),
-            _ => Ok(()),
-        };
-    };
-    for (key, value) in object {
-        match properties.get(key) {
-            Some(schema) => refuse_unknown_keys(root, schema, value, &format!("{path}/{key}"))?,
-            None if matches!(
-                schema["additionalProperties"],
-                Value::Object(_) | Value::Bool(true)
-            ) => {}
-            None => return Err(unknown_key(path, key, &properties.keys().collect())),
-        }
-    }
-    Ok(())
-}
-
-fn unknown_key(path: &str, key: &str, known: &BTreeSet<&String>) -> Error {
-    let known: Vec<&str> = known.iter().map(|key| key.as_str()).collect();
-    let message = format!(
-        "the configuration has a key '{key}' that the plugin does not know; it knows: {}",
-        known.join(", ")
-    );
-    Error::invalid(message).with_issue(format!("{path}/{key}"), "unknown key")
 }
 
 // === impl Loaded ===

@@ -11,6 +11,14 @@ struct Settings {
     #[schemars(range(min = 2))]
     sides: u64,
     names: Names,
+    extras: Extras,
+}
+
+/// Does not say `deny_unknown_fields`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Extras {
+    _note: String,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -25,6 +33,7 @@ impl Default for Settings {
         Self {
             sides: 6,
             names: Names::default(),
+            extras: Extras::default(),
         }
     }
 }
@@ -36,7 +45,7 @@ impl Plugin for Strict {
 
     fn create(config: Settings, _host: Host) -> Result<Self> {
         assert!(config.sides >= 2, "the schema says so");
-        let _ = config.names;
+        let _ = (config.names, config.extras);
         Ok(Self)
     }
 
@@ -143,6 +152,15 @@ fn a_setting_that_the_schema_does_not_allow_is_refused() {
     let nested = json!({ "names": { "_short": "long" } });
     let error = host.load::<Strict>(nested).unwrap_err();
     assert_eq!(error.issues()[0].path, "/names/_short");
+}
+
+#[test]
+fn a_key_that_is_not_known_is_refused_where_the_type_says_so() {
+    let host = FakeHost::new("strict");
+    let error = host.load::<Strict>(json!({ "side": 4 })).unwrap_err();
+    assert!(error.message().contains("has no `side`"), "{error}");
+    let lenient = json!({ "extras": { "unheard": 1 } });
+    assert!(host.load::<Strict>(lenient).is_ok());
 }
 
 #[tokio::test]

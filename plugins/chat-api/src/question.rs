@@ -23,7 +23,7 @@ pub(crate) fn tool(timeout: Duration) -> ToolInfo {
         "required": ["question"],
     });
     let purpose = "Asks the user a question and waits for the answer";
-    let tool = ToolInfo::with_schema(ASK, purpose, schema).on_client();
+    let tool = ToolInfo::of_schema(ASK, purpose, schema).on_client();
     tool.with_result_timeout(timeout)
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn offered(
         }
         let description = tool.description.map(Into::into).or(tool.title);
         let schema = Value::Object(JsonObject::clone(&tool.input_schema));
-        let info = ToolInfo::with_schema("", description.unwrap_or_default(), schema);
+        let info = ToolInfo::of_schema("", description.unwrap_or_default(), schema);
         offer(&own, info, Kind::Own(own.clone()));
     }
     let server = &settings.name;

@@ -53,7 +53,7 @@ impl Tool for ScriptedTool {
             "type": "object", "properties": properties, "required": required,
             "additionalProperties": false,
         });
-        let info = ToolInfo::with_schema(&self.config.name, "", schema);
+        let info = ToolInfo::of_schema(&self.config.name, "", schema);
         if self.config.approval {
             info.with_approval()
         } else {

@@ -19,7 +19,7 @@ impl Tool for Add {
             "required": ["a", "b"],
             "additionalProperties": false,
         });
-        ToolInfo::with_schema("add", "Add", schema).idempotent()
+        ToolInfo::of_schema("add", "Add", schema).idempotent()
     }
 
     async fn call(&self, _run: RunContext, arguments: Value) -> Result<Value> {

@@ -68,7 +68,7 @@ impl Tool for Remember {
             "required": ["note"],
             "additionalProperties": false,
         });
-        ToolInfo::with_schema("remember", "Keeps a note, once somebody approves", schema)
+        ToolInfo::of_schema("remember", "Keeps a note, once somebody approves", schema)
             .with_approval()
             .with_approval_meta(json!({ "risk": "low" }))
     }

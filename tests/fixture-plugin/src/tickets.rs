@@ -132,7 +132,7 @@ impl Agent for Harness {
 impl Tool for Lookup {
     fn info(&self) -> ToolInfo {
         let schema = json!({ "type": "object", "properties": { "q": { "type": "string" } } });
-        ToolInfo::with_schema("lookup", "Looks something up", schema)
+        ToolInfo::of_schema("lookup", "Looks something up", schema)
     }
 
     async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {

@@ -31,7 +31,7 @@ fn info(name: &str) -> ToolInfo {
         "properties": { "ms": { "type": "integer", "minimum": 0 } },
         "additionalProperties": false,
     });
-    ToolInfo::with_schema(name, "Leaves a line, and takes its time", schema)
+    ToolInfo::of_schema(name, "Leaves a line, and takes its time", schema)
 }
 
 impl Tool for Trace {

@@ -51,7 +51,7 @@ impl Agent for WhoAgent {
 
 impl Tool for WhoTool {
     fn info(&self) -> ToolInfo {
-        ToolInfo::with_schema("who", "Says who is asking", json!({ "type": "object" }))
+        ToolInfo::of_schema("who", "Says who is asking", json!({ "type": "object" }))
     }
 
     async fn call(&self, run: RunContext, _arguments: Value) -> Result<Value> {

@@ -346,6 +346,21 @@ fn a_panic_in_a_drop_fails_nothing() {
 }
 
 #[test]
+fn a_panic_while_another_one_unwinds_ends_the_server_and_both_are_told() {
+    let server = panicking_in("tool_twice");
+
+    // Nobody answers it.
+    let _ = server.run("tooled", "call misbehave").try_send();
+
+    let ended = server.wait(SOON);
+    assert!(!ended.status.success(), "{:?}", ended.status);
+    let first = "the plugin misbehaving panicked at tests/misbehaving/src/";
+    for told in [first, "misbehaving in ToolTwice", "misbehaving once more"] {
+        assert!(ended.log.contains(told), "{told}: {}", ended.log);
+    }
+}
+
+#[test]
 fn a_panic_while_it_is_made_refuses_the_plugin() {
     for place in ["create", "register", "info", "start"] {
         let ended = misbehaving(&format!("panic_in = \"{place}\"")).fail();

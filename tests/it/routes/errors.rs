@@ -127,6 +127,21 @@ fn every_mistake_of_a_body_is_named_at_once() {
 }
 
 #[test]
+fn of_a_large_body_one_mistake_is_named() {
+    let server = target("a");
+    let modalities = [vec!["text"; 20_000], vec!["banana"; 20_000]].concat();
+    let body = json!({ "input": "hi", "modalities": modalities });
+
+    let reply = server.post("/api/plain/run").json(&body).send().expect(422);
+
+    let issues = json!([{
+        "path": "/modalities/20000",
+        "message": "must be equal to one of the allowed values",
+    }]);
+    assert_eq!(reply.json()["issues"], issues);
+}
+
+#[test]
 fn the_base_path_may_be_left_out_and_must_not_be_half_there() {
     let server = target("a");
     let body = json!({ "input": "hi" });

@@ -55,6 +55,8 @@ pub enum Place {
     /// When a value is dropped that a tool call holds: at its end or, with `hang_in = "tool"`,
     /// with its future.
     ToolDrop,
+    /// In a tool call, and in a drop while that unwinds.
+    ToolTwice,
     /// Before a model's first chunk.
     Model,
     /// After a model's first chunk.
@@ -108,6 +110,10 @@ pub enum Spot {
 #[derive(Debug)]
 pub(crate) struct Bomb;
 
+/// Panics when it is dropped, whatever else goes on.
+#[derive(Debug)]
+pub(crate) struct LastBomb;
+
 impl AsRef<[u8]> for Bomb {
     fn as_ref(&self) -> &[u8] {
         b"tick"
@@ -118,5 +124,11 @@ impl Drop for Bomb {
     fn drop(&mut self) {
         // A second panic would end the process, and tell nothing of the first one.
         assert!(std::thread::panicking(), "misbehaving in a drop");
+    }
+}
+
+impl Drop for LastBomb {
+    fn drop(&mut self) {
+        panic!("misbehaving once more");
     }
 }

@@ -3,7 +3,7 @@
 use mortise_plugin_api::prelude::*;
 
 use crate::Config;
-use crate::place::{Place, Spot};
+use crate::place::{LastBomb, Place, Spot};
 
 // serde_json reads 128 levels.
 const LEVELS: usize = 500;
@@ -28,12 +28,16 @@ impl Misbehave {
 impl Tool for Misbehave {
     fn info(&self) -> ToolInfo {
         self.config.panic_at(Place::Info);
-        ToolInfo::with_schema("misbehave", "Panics or hangs", json!({ "type": "object" }))
+        ToolInfo::of_schema("misbehave", "Panics or hangs", json!({ "type": "object" }))
     }
 
     async fn call(&self, _run: RunContext, _arguments: Value) -> Result<Value> {
         let _bomb = self.config.bomb_at(Place::ToolDrop);
         self.config.panic_at(Place::Tool);
+        if self.config.panic_in == Some(Place::ToolTwice) {
+            let _bomb = LastBomb;
+            self.config.panic_at(Place::ToolTwice);
+        }
         self.config.hang_at(Spot::Tool).await;
         Ok(json!("behaved"))
     }
@@ -41,7 +45,7 @@ impl Tool for Misbehave {
 
 impl Tool for BadResult {
     fn info(&self) -> ToolInfo {
-        ToolInfo::with_schema(
+        ToolInfo::of_schema(
             "bad_result",
             "Nests its result too deeply",
             json!({ "type": "object" }),

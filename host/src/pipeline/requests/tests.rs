@@ -423,6 +423,6 @@ fn observers_read_no_credentials() {
         })
     );
     let read: mortise_plugin_api::ObservedRequest = serde_json::from_value(observed).unwrap();
-    assert_eq!(read.request_id, "req_1");
+    assert_eq!((&*read.request_id, read.kind), ("req_1", RequestKind::Run));
     assert_eq!(read.client_ip, Some([127, 0, 0, 1].into()));
 }

@@ -6,7 +6,7 @@ use mortise_plugin_api::Template;
 use serde_json::Value;
 
 use super::tools::ToolTable;
-use super::{AgentError, AgentKind, AgentSpec, CompiledSchema, OutputSpec, error_mode, listed};
+use super::{AgentError, AgentKind, AgentSpec, CompiledSchema, OutputSpec, listed};
 use crate::config::{self, OutputErrorMode};
 use crate::plugin::capability::{AgentCapability, Catalog};
 use crate::runtime::models::ModelTable;
@@ -228,7 +228,7 @@ fn of_section(
             .collect(),
         rules: Vec::new(),
         max_steps: section.max_steps,
-        tool_error_mode: section.tool_error_mode.map(error_mode).unwrap_or_default(),
+        tool_error_mode: section.tool_error_mode.unwrap_or_default(),
         context_schema,
         output,
         repairs,

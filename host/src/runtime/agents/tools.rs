@@ -7,7 +7,7 @@ use std::time::Duration;
 use mortise_plugin_api::{Approval, ToolInfo, ToolSpec, ToolTarget};
 use serde_json::json;
 
-use super::{AgentError, AgentSpec, error_mode, listed};
+use super::{AgentError, AgentSpec, listed};
 use crate::config::{self, Config, Deadline, ToolPattern};
 use crate::plugin::capability::{Catalog, ToolCapability};
 use crate::runtime::api::ToolSummary;
@@ -104,7 +104,7 @@ impl ToolTable {
                     || json!({ "type": "object" }),
                     |schema| schema.value().clone(),
                 );
-                let mut info = ToolInfo::with_schema(name, "", schema).on_client();
+                let mut info = ToolInfo::of_schema(name, "", schema).on_client();
                 apply(&mut info, section);
                 match entry(info, Some(section), ToolBody::Client(None)) {
                     Ok(entry) => entries.push((None, Arc::new(entry))),
@@ -304,7 +304,7 @@ pub(in crate::runtime) fn apply(info: &mut ToolInfo, section: &config::Tool) {
         info.description.clone_from(description);
     }
     if let Some(mode) = section.error_mode {
-        info.error_mode = Some(error_mode(mode));
+        info.error_mode = Some(mode);
     }
     if let Some(idempotent) = section.idempotent {
         info.idempotent = idempotent;

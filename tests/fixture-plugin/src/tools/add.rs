@@ -12,7 +12,7 @@ impl Tool for Add {
             "required": ["a", "b"],
             "additionalProperties": false,
         });
-        ToolInfo::with_schema("add", "Add", schema)
+        ToolInfo::of_schema("add", "Add", schema)
     }
 
     async fn call(&self, _run: RunContext, arguments: Value) -> Result<Value> {

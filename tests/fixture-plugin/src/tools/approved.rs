@@ -18,7 +18,7 @@ impl Tool for Wipe {
             "required": ["path"],
             "additionalProperties": false,
         });
-        ToolInfo::with_schema("wipe", "", schema)
+        ToolInfo::of_schema("wipe", "", schema)
             .with_approval()
             .with_approval_meta(json!({ "risk": "high" }))
     }
@@ -47,7 +47,7 @@ impl Tool for Maybe {
             "properties": { "amount": { "type": "number" } },
             "required": ["amount"],
         });
-        ToolInfo::with_schema("maybe", "", schema).with_approval_per_call()
+        ToolInfo::of_schema("maybe", "", schema).with_approval_per_call()
     }
 
     async fn approval(&self, _run: RunContext, arguments: Value) -> Result<ApprovalDecision> {

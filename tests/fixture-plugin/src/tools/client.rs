@@ -9,7 +9,7 @@ pub(crate) fn confirm() -> ToolInfo {
         "required": ["q"],
         "additionalProperties": false,
     });
-    ToolInfo::with_schema("confirm", "", schema)
+    ToolInfo::of_schema("confirm", "", schema)
 }
 
 pub(crate) fn confirm_gate() -> ToolInfo {

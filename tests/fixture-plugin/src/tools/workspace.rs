@@ -18,7 +18,7 @@ fn text(name: &str) -> Value {
 
 impl Tool for Read {
     fn info(&self) -> ToolInfo {
-        ToolInfo::with_schema("Read", "Reads a file, its lines numbered", text("path"))
+        ToolInfo::of_schema("Read", "Reads a file, its lines numbered", text("path"))
     }
 
     async fn call(&self, _run: RunContext, arguments: Value) -> Result<Value> {
@@ -34,7 +34,7 @@ impl Tool for Read {
 
 impl Tool for Bash {
     fn info(&self) -> ToolInfo {
-        ToolInfo::with_schema("Bash", "Runs nothing", text("command"))
+        ToolInfo::of_schema("Bash", "Runs nothing", text("command"))
     }
 
     async fn call(&self, _run: RunContext, arguments: Value) -> Result<Value> {

@@ -52,11 +52,12 @@ fn mask(mut text: &str, masked: &mut String) {
     // Whether nothing but a key stands before on the line.
     let mut begins_line = true;
     while let Some(first) = text.chars().next() {
-        let end = end_of_word(text).max(first.len_utf8());
-        let (part, rest) = text.split_at(end);
+        let word = end_of_word(text);
+        let (part, rest) = text.split_at(word.max(first.len_utf8()));
         masked.push_str(part);
         text = rest;
-        if let Some(gap) = gap_before_value(text, begins_line)
+        if word > 0
+            && let Some(gap) = gap_before_value(text, begins_line)
             && is_secret(part, &text[gap..])
         {
             masked.push_str(&text[..gap]);

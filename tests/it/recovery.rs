@@ -24,6 +24,20 @@ fn start() -> Server {
     ServerBuilder::new(CONFIG).start()
 }
 
+#[test]
+fn a_run_that_a_plugin_begins_when_it_starts_is_not_one_of_the_last_server() {
+    let own = "config = { tools = true, begins = \"interactive\" }";
+    let server = ServerBuilder::new(&CONFIG.replace("config = { tools = true }", own)).start();
+
+    let ended = eventually(|| {
+        let runs = server.get("/api/-/runs").send().expect(200).json()["runs"].take();
+        let run = runs.get(0).cloned()?;
+        run.get("endedAt").is_some().then_some(run)
+    });
+
+    assert_eq!(ended["state"], "finished", "{}", server.log());
+}
+
 /// What was read before the connection broke, however it broke.
 fn numbered(server: &Server, prompt: &str) -> SseReader {
     server

@@ -178,6 +178,8 @@ impl Jobs {
     /// Waits for the run, and keeps the lease; `None` where it is no longer this worker's.
     async fn follow(&self, stored: &StoredJob, mut coming: Coming) -> Option<RunEnd> {
         let shared = &self.shared;
+        let run_id = stored.job.run.as_deref().unwrap_or_default();
+        self.runtime.is_of_job(run_id, &stored.job.id);
         let every = shared.section.lease.0 / 3;
         // The first at once: who has cancelled the job before there was a run found none to abort.
         let mut beat = tokio::time::interval(every);
@@ -192,8 +194,7 @@ impl Jobs {
             match shared.store.change_job(&stored.job.id, longer).await {
                 Ok(Some(_)) => {}
                 Ok(None) => {
-                    self.runtime
-                        .abort_for_job(stored.job.run.as_deref().unwrap_or_default());
+                    self.runtime.abort_for_job(run_id);
                     return None;
                 }
                 Err(error) => tracing::warn!(job_id = stored.job.id, %error, "no heartbeat"),

@@ -1,7 +1,7 @@
 //! Runs that are alive: who owns them, how to stop them, what they wait for.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mortise_plugin_api::{Error, Principal};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,8 @@ pub(crate) struct ActiveRun {
     pub(crate) emission: tokio::sync::Mutex<Held>,
     /// Whose part it is, and what it shares with the other parts of one run.
     pub(crate) lineage: Lineage,
+    /// The job that it is an attempt at, once a worker follows it.
+    pub(crate) job: OnceLock<String>,
     waiting: Mutex<Waiting>,
     /// What had happened to the calls of a run that goes on after a crash.
     progress: Mutex<HashMap<String, CallProgress>>,
@@ -134,6 +136,7 @@ impl ActiveRun {
             spent: Mutex::new(beginning.spent),
             emission: tokio::sync::Mutex::default(),
             lineage,
+            job: OnceLock::new(),
             waiting: Mutex::default(),
             progress: Mutex::new(beginning.progress),
         });

@@ -124,14 +124,13 @@ impl Runtime {
 
     /// The agent of a run, whoever owns it; `None` where there is no such run.
     pub(crate) async fn agent_of(&self, run_id: &str) -> RunOutcome<Option<Arc<str>>> {
-        let run_id = match self.named(run_id).await? {
-            Named::Run(run_id) => run_id,
-            Named::Unbegun(job) => return Ok(Some(job.job.agent.into())),
-        };
-        if let Some(run) = self.engine.active.get(&run_id) {
+        if let Some(job) = self.job_of_alias(run_id).await? {
+            return Ok(Some(job.job.agent.into()));
+        }
+        if let Some(run) = self.engine.active.get(run_id) {
             return Ok(Some(Arc::clone(&run.agent.name)));
         }
-        let stored = self.engine.store.run(&run_id).await?;
+        let stored = self.engine.store.run(run_id).await?;
         Ok(stored.map(|run| run.agent))
     }
 

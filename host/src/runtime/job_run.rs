@@ -73,6 +73,14 @@ impl Runtime {
         Ok(coming)
     }
 
+    /// Remembers whose attempt a run is: who aborts it cancels the job.
+    pub(crate) fn is_of_job(&self, run_id: &str, job_id: &str) {
+        if let Some(run) = self.engine.active.get(run_id) {
+            // One run is followed once.
+            let _ = run.job.set(job_id.to_owned());
+        }
+    }
+
     /// Aborts the run of a job, whoever asks.
     pub(crate) fn abort_for_job(&self, run_id: &str) {
         if let Some(run) = self.engine.active.get(run_id) {

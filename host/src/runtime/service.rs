@@ -80,6 +80,12 @@ impl Runtime {
         let Some(run) = self.active(run_id, principal) else {
             return Ok(false);
         };
+        // A job that is not cancelled itself would be done again.
+        if let Some(job_id) = run.job.get()
+            && self.cancel_job(job_id, principal).await?
+        {
+            return Ok(true);
+        }
         run.cancel.cancel();
         self.engine
             .audit("abort", principal, Some(&run.id), Value::Null);

@@ -23,6 +23,7 @@ mod who;
 
 use std::path::PathBuf;
 
+use mortise_plugin_api::AgentName;
 use mortise_plugin_api::prelude::*;
 
 /// The plugin.
@@ -77,6 +78,8 @@ pub struct Config {
     /// Tools that read files of the folder that the server works in: `Read`, and `Bash`, which runs
     /// nothing.
     pub workspace: bool,
+    /// Begins a slow run of this agent when it starts.
+    pub begins: Option<AgentName>,
     /// How many guards to register that let everything pass, at once.
     pub sync_guards: u32,
 }
@@ -88,6 +91,14 @@ impl Plugin for Fixture {
 
     fn create(config: Config, host: Host) -> Result<Self> {
         Ok(Self { config, host })
+    }
+
+    async fn start(&self) -> Result<()> {
+        if let Some(agent) = &self.config.begins {
+            let request = RunRequest::new(&**agent, "slow");
+            let _ = self.host.start_agent(&request).await?;
+        }
+        Ok(())
     }
 
     fn register(&self, registrar: &mut Registrar) {

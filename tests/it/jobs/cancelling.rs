@@ -66,8 +66,7 @@ fn to_abort_the_run_of_a_job_is_to_cancel_the_job() {
         .post(&format!("/api/worker/runs/{run}/abort"))
         .send()
         .expect(204);
-    let aborted = once(&server, &by_its_own_id, "cancelled");
-    assert_eq!(aborted["error"]["code"], "ABORTED");
+    once(&server, &by_its_own_id, "cancelled");
 }
 
 #[test]

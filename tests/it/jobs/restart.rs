@@ -31,6 +31,20 @@ fn a_job_that_waits_is_done_after_a_restart() {
 }
 
 #[test]
+fn a_job_whose_run_was_aborted_is_not_done_again() {
+    let server = start();
+    let queued = enqueue(&server, "worker", FOR_LONG);
+    let run = traced(&server, 1).remove(0);
+    let target = format!("/api/worker/runs/{run}/abort");
+    let _ = server.post(&target).send().expect(204);
+
+    let server = server.restart();
+
+    assert_eq!(job(&server, &queued)["state"], "cancelled");
+    traced(&server, 1);
+}
+
+#[test]
 fn a_job_that_is_being_done_when_the_server_is_killed_is_done_once_after_it() {
     let server = start();
     let queued = enqueue(&server, "worker", r#"call trace {"ms":1500}"#);

@@ -470,7 +470,10 @@ fn a_configuration_that_would_be_unsafe_ends_the_start() {
             r#"{ algorithms = ["RS256", "HS256"], secret = "0123456789abcdef0123456789abcdef" }"#,
             "needs an RSA key",
         ),
-        (r#"{ algorithms = ["none"], secret = "x" }"#, "none"),
+        (
+            r#"{ algorithms = ["none"], secret = "x" }"#,
+            "algorithms.0` of plugin 'jwt-auth' must be one of",
+        ),
     ] {
         let config = format!(
             "[[plugins.load]]\nname = \"jwt-auth\"\nconfig = {{ issuers = [{{ keys = [{key}] }}] }}\n"

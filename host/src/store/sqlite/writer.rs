@@ -233,16 +233,16 @@ impl Writer {
 
     async fn commit(&mut self, commands: &mut Vec<Command>) {
         self.take_waiting(commands);
+        self.refuse_broken(commands);
         let going_on = going_on(commands);
         if let Some(error) = self.health.get() {
             self.note_broken(going_on);
-            // What was asked for may be large, and a run that begins now will hardly get far.
+            // It may be large: these runs do not go on after a crash.
             for (_, request) in &mut self.begun {
                 *request = None;
             }
             return commands.drain(..).for_each(|it| it.refuse(&error));
         }
-        self.refuse_broken(commands);
         let now = self.clock.now_millis();
         let mut told = Vec::with_capacity(commands.len());
         let stored = self.store(commands, now, &mut told).await;

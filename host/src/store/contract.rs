@@ -821,14 +821,21 @@ async fn an_end_that_nobody_waits_for_outlives_its_transaction_and_has_the_next_
     for numbers in [2..3, 0..1] {
         queue(&store, "r", numbers, &writer);
     }
+    store.run("r").await.unwrap_err();
     // Whoever made these has not heard that what comes before them failed.
+    queue(&store, "r", 3..4, &writer);
     let last = Finish {
         last_words: Some(batch(4..5)),
         ..finish(RunState::Failed)
     };
     store.end_run(&"r".into(), last);
+    let other = Arc::new(Recorder::default());
+    for _ in 0..2 {
+        queue(&store, "other", 0..1, &other);
+    }
     store.run("r").await.unwrap_err();
-    assert_eq!(writer.heard(), [false, false]);
+    assert_eq!(writer.heard(), [false; 3]);
+    assert_eq!(other.heard(), [false; 2]);
     store.close().await.unwrap();
 
     let store = sqlite(folder.path()).await;

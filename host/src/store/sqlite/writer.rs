@@ -2,15 +2,14 @@
 //!
 //! Whoever waits is told after the commit. When a transaction fails, all of it is undone and
 //! everybody in it is told so; what was stored before stays as it was, and that runs have begun, or
-//! have ended without anybody who waits for that, is stored with the next one. Of a run that lost
-//! an entry no later one is stored. Where the database cannot be written, nothing is begun until it
-//! can.
+//! have ended without anybody who waits for that, is stored with the next one. Where the database
+//! cannot be written, nothing is begun until it can.
 
 mod forget;
 mod group;
 mod runs;
+mod waiting;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::group::{Group, Told};
+use self::waiting::Waiting;
 use super::super::{
     Acknowledge, AuditRecord, Begun, Booking, ConversationKey, Entry, Expected, Finish, Finished,
     IdempotencyKey, JobChange, KeyedRun, LeaseRequest, Leased, Limits, StoreError, StoredJob,
@@ -34,8 +34,6 @@ use crate::clock::{Clock, millis};
 
 /// How many commands one transaction takes.
 const GROUP: usize = 512;
-/// How many beginnings of runs, and how many ends, wait for a database that cannot be written.
-const WAITING: usize = 16_384;
 /// How often old runs are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(30);
 /// How often it is tried whether a database can be written again that could not.
@@ -116,20 +114,12 @@ pub(super) struct Writer {
     limits: Limits,
     clock: Clock,
     health: Health,
-    /// Runs that have begun and are not stored yet.
-    begun: Vec<Begun>,
-    /// Those that have ended, and nobody waits for that to be stored.
-    ended: Vec<Ended>,
-    /// Runs that lost an entry, until they know.
-    broken: HashSet<Arc<str>>,
+    waiting: Waiting,
     known: Known,
     /// When it is tried again whether the database can be written.
     try_again: Instant,
     forgot_at: u64,
 }
-
-/// A run that has ended, and how.
-type Ended = (Arc<str>, Finish);
 
 /// What the writer need not look up each time.
 #[derive(Debug, Default)]
@@ -156,9 +146,7 @@ impl Writer {
             limits,
             clock,
             health,
-            begun: Vec::new(),
-            ended: Vec::new(),
-            broken: HashSet::new(),
+            waiting: Waiting::default(),
             known: Known::default(),
             try_again: Instant::now(),
             forgot_at: 0,
@@ -214,7 +202,7 @@ impl Writer {
     ) -> bool {
         loop {
             let gathered = queue.recv_many(commands, GROUP);
-            if self.health.get().is_none() && self.begun.is_empty() && self.ended.is_empty() {
+            if self.health.get().is_none() && self.waiting.is_empty() {
                 return gathered.await > 0;
             }
             if let Ok(count) = tokio::time::timeout_at(self.try_again, gathered).await {
@@ -232,17 +220,14 @@ impl Writer {
     }
 
     async fn commit(&mut self, commands: &mut Vec<Command>) {
-        self.take_waiting(commands);
-        let going_on = going_on(commands);
+        self.waiting.take(commands);
+        self.waiting.refuse_broken(commands);
+        let going_on = waiting::going_on(commands);
         if let Some(error) = self.health.get() {
-            self.note_broken(going_on);
-            // What was asked for may be large, and a run that begins now will hardly get far.
-            for (_, request) in &mut self.begun {
-                *request = None;
-            }
+            self.waiting.note_broken(going_on);
+            self.waiting.drop_requests();
             return commands.drain(..).for_each(|it| it.refuse(&error));
         }
-        self.refuse_broken(commands);
         let now = self.clock.now_millis();
         let mut told = Vec::with_capacity(commands.len());
         let stored = self.store(commands, now, &mut told).await;
@@ -255,7 +240,7 @@ impl Writer {
                     let _ = connection.close().await;
                 }
                 self.health.notice(&error);
-                self.note_broken(going_on);
+                self.waiting.note_broken(going_on);
                 self.try_to_write().await;
                 Err(StoreError::from(error))
             }
@@ -268,55 +253,6 @@ impl Writer {
             if let Err(error) = &outcome {
                 command.refuse(error);
             }
-        }
-    }
-
-    /// Takes out the beginnings, and the ends that nobody waits for: whatever is stored of a run
-    /// needs its beginning, and no run is under way for ever. Those whose transaction failed are
-    /// stored with the next.
-    fn take_waiting(&mut self, commands: &mut Vec<Command>) {
-        let waits = |it: &mut Command| matches!(it, Command::Open { .. } | Command::End { .. });
-        for command in commands.extract_if(.., waits) {
-            match command {
-                Command::Open { run, request } => self.begun.push((run, request)),
-                Command::End { run_id, finish } => {
-                    self.broken.remove(&run_id);
-                    self.ended.push((run_id, finish));
-                }
-                _ => {}
-            }
-        }
-        let (begun, ended) = (self.begun.len(), self.ended.len());
-        if begun > WAITING || ended > WAITING {
-            tracing::error!(begun, ended, "more runs than can wait could not be stored");
-            self.begun.truncate(WAITING);
-            self.ended.truncate(WAITING);
-        }
-    }
-
-    /// These runs lost entries, and go on.
-    fn note_broken(&mut self, runs: HashSet<Arc<str>>) {
-        self.broken.extend(runs);
-        for (run_id, _) in &self.ended {
-            self.broken.remove(run_id);
-        }
-    }
-
-    /// Refuses what a run stored before it knew that an earlier entry is lost. With its end, which
-    /// fails too, it knows: what it stores then has the right numbers.
-    fn refuse_broken(&mut self, commands: &mut Vec<Command>) {
-        if self.broken.is_empty() {
-            return;
-        }
-        let error = StoreError("an earlier entry of the run could not be stored".into());
-        let broken = &mut self.broken;
-        let is_late = |it: &mut Command| match it {
-            Command::Append { run_id, .. } => broken.contains(run_id),
-            Command::Finish { run_id, .. } => broken.remove(run_id),
-            _ => false,
-        };
-        for command in commands.extract_if(.., is_late) {
-            command.refuse(&error);
         }
     }
 
@@ -355,7 +291,7 @@ impl Writer {
             now,
             told: Vec::new(),
         };
-        let mut filled = group.fill(&self.begun, &self.ended, commands).await;
+        let mut filled = group.fill(&self.waiting, commands).await;
         let mut forgot_all = false;
         if forgets && filled.is_ok() {
             filled = group.forget().await.map(|all| forgot_all = all);
@@ -363,30 +299,12 @@ impl Writer {
         told.append(&mut group.told);
         filled?;
         group.transaction.commit().await?;
-        self.begun.clear();
-        self.ended.clear();
+        self.waiting.clear();
         if forgot_all {
             self.forgot_at = now;
         }
         Ok(())
     }
-}
-
-/// The runs that have entries among these, and no end.
-fn going_on(commands: &[Command]) -> HashSet<Arc<str>> {
-    let mut runs = HashSet::new();
-    for command in commands {
-        match command {
-            Command::Append { run_id, .. } => {
-                runs.insert(Arc::clone(run_id));
-            }
-            Command::Finish { run_id, .. } => {
-                runs.remove(run_id);
-            }
-            _ => {}
-        }
-    }
-    runs
 }
 
 // === impl Command ===

@@ -8,7 +8,8 @@ use sqlx::{Row as _, Sqlite};
 
 use super::super::{jobs, reads, signed};
 use super::runs::answering_later;
-use super::{Answer, Command, Ended, Known};
+use super::waiting::Waiting;
+use super::{Answer, Command, Known};
 use crate::store::{
     AuditRecord, Begun, Booking, ConversationKey, Expected, Finished, IdempotencyKey, KeyedRun,
     Limits, StoreError, Used,
@@ -36,8 +37,7 @@ impl Group<'_> {
     /// stored of one run, with few statements for many runs.
     pub(super) async fn fill(
         &mut self,
-        begun: &[Begun],
-        ended: &[Ended],
+        waiting: &Waiting,
         commands: &mut Vec<Command>,
     ) -> Result<(), sqlx::Error> {
         let mut appended = Vec::new();
@@ -85,13 +85,13 @@ impl Group<'_> {
             (run_id, finish, outcome)
         });
         let ends: Vec<_> = ends.collect();
-        self.open(begun).await?;
+        self.open(&waiting.begun).await?;
         self.append(&batches).await?;
         for (run_id, mark) in marks {
             self.mark(&run_id, mark).await?;
         }
         self.finish(ends).await?;
-        self.end(ended).await?;
+        self.end(&waiting.ended).await?;
         self.book(&booked).await?;
         // One by one, so that those behind one that fails are told why.
         commands.reverse();

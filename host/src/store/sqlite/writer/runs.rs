@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::super::{signed, unsigned, usage_json};
+use super::Answer;
 use super::group::{Group, Told};
-use super::{Answer, Ended};
+use super::waiting::Ended;
 use crate::store::{Begun, ConversationSave, EventBatch, Finish, Finished, Mark};
 
 /// How many rows one statement inserts: a statement has at most 32,766 parameters.

@@ -105,7 +105,8 @@ impl Error {
     ///
     /// For any stage of a run. A guard answers [`GuardVerdict::Respond`](crate::GuardVerdict)
     /// instead. `FORBIDDEN`, `RATE_LIMITED`, `GUARDRAIL_INPUT_BLOCKED` and
-    /// `GUARDRAIL_OUTPUT_BLOCKED` are codes that clients may know.
+    /// `GUARDRAIL_OUTPUT_BLOCKED` are codes that clients may know. Any code will do; its status is that
+    /// of [`status`](Self::status).
     pub fn refusal(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             refusal: true,

@@ -133,7 +133,7 @@ mod mount;
 mod name;
 mod openapi;
 mod plugin;
-mod pointer;
+pub mod pointer;
 mod principal;
 mod problem;
 mod prompt;

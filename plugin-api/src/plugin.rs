@@ -51,7 +51,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// Says what the instance offers.
     fn register(&self, registrar: &mut Registrar);
 
-    /// The instance begins to serve. An error stops the server, or leaves the old one serving.
+    /// The instance begins to serve. An error ends the start of the server; with `required = false`,
+    /// the instance is shut down and called no more.
     fn start(&self) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }

@@ -8,7 +8,6 @@ pub fn escaped(key: &str) -> String {
 }
 
 /// The key that a segment of a JSON pointer stands for.
-#[cfg(feature = "schema")]
 pub fn unescaped(segment: &str) -> String {
     segment.replace("~1", "/").replace("~0", "~")
 }

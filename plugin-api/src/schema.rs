@@ -35,7 +35,6 @@ use serde_json::Value;
 use extent::{Extent, Search};
 use order::{Condition, Rank};
 
-pub use crate::pointer::{escaped, unescaped};
 pub use issue::Issue;
 
 /// A compiled schema.

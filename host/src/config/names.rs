@@ -1,6 +1,7 @@
 //! The names that a configuration gives, each with its grammar.
 
 use std::fmt;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -157,7 +158,8 @@ impl TryFrom<String> for LibraryName {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        if text.contains(['/', '\\']) || text.ends_with(".so") {
+        let is_file = Path::new(&text).extension().is_some_and(|it| it == "so");
+        if is_file || text.contains(['/', '\\']) {
             return Err(format!(
                 "{text:?} is a file; a library is found in plugins.dir by its bare name, such as \
                  \"auth\" for libauth.so"

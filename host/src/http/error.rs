@@ -165,7 +165,7 @@ impl Failure {
     pub(super) fn twice(pointer: &str) -> Self {
         let pointer = shortened(pointer);
         let key = pointer.rsplit('/').next().unwrap_or_default();
-        let key = key.replace("~1", "/").replace("~0", "~");
+        let key = schema::unescaped(key);
         Self::invalid_at(
             &pointer,
             &format!("Request body must not have the key '{key}' twice."),

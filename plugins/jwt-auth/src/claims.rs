@@ -1,6 +1,7 @@
 //! What a token says of its holder, and what of that is accepted.
 
 use mortise_plugin_api::Principal;
+use mortise_plugin_api::pointer::unescaped;
 use mortise_plugin_api::serde_json::{Map, Value};
 
 use crate::refusal::Refused;
@@ -139,8 +140,7 @@ fn claim<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
         Some(at) => pointer.split_at(at),
         None => (pointer, ""),
     };
-    let first = first.replace("~1", "/").replace("~0", "~");
-    claims.get(&first)?.pointer(rest)
+    claims.get(&unescaped(first))?.pointer(rest)
 }
 
 /// A time in seconds since 1970, which may have a fraction; told in milliseconds.

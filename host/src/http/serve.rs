@@ -175,7 +175,7 @@ async fn served(shared: Arc<Shared>, stream: TcpStream, connection: Connection) 
             speak(&shared, stream, protocol, &connection).await;
         }
         Some((Socket::Tls(stream), protocol)) => {
-            speak(&shared, *stream, protocol, &connection).await;
+            speak(&shared, stream, protocol, &connection).await;
         }
         None => {}
     }

@@ -1,5 +1,5 @@
-//! The SDK of Mortise plugins: agents, models, tools,
-//! hooks and HTTP endpoints in plain async Rust, shipped as one library.
+//! The SDK of Mortise plugins: agents, models, tools, hooks and HTTP endpoints in plain async Rust,
+//! shipped as one library.
 //!
 //! A whole plugin, with a tool and a public endpoint:
 //!

@@ -25,7 +25,7 @@ use crate::plugin::capability::Catalog;
 use crate::plugin::{self, HostApiSlot, HostParts, LinkedPlugin, Loaded, Proxies};
 use crate::runtime::{ActiveRuns, Engine, Prices, Quotas, Roster, Runtime};
 use crate::shutdown::Tasks;
-use crate::store::{self, StoreError, UnfinishedRun};
+use crate::store;
 
 /// What an app is built from.
 #[derive(Debug)]
@@ -220,35 +220,30 @@ impl BuiltApp {
     /// A store that cannot be used, or a plugin that does not start; those before it have been
     /// shut down again.
     pub async fn start(self) -> Result<App, StartError> {
-        if let Err(error) = self.app.inner.store.open().await {
-            self.discard().await;
-            return Err(StartCause::Store(error).into());
-        }
-        // Plugins may begin runs of their own as soon as they start.
-        let left = match self.app.inner.store.unfinished_runs().await {
-            Ok(left) => left,
-            Err(error) => {
+        match self.begin().await {
+            Ok(()) => Ok(self.app),
+            Err(cause) => {
                 self.discard().await;
-                return Err(StartCause::Recovery(error).into());
+                Err(cause.into())
             }
-        };
-        if let Err(error) = plugin::start_all(&self.app.inner.instances).await {
-            self.discard().await;
-            return Err(StartCause::Start(error).into());
         }
-        self.app.runtime.warn_of_missing_tools();
-        if let Err(error) = self.take_up(left).await {
-            self.discard().await;
-            return Err(StartCause::Recovery(error).into());
-        }
-        Ok(self.app)
     }
 
-    /// Takes up the runs and the jobs that the last server left.
-    async fn take_up(&self, left: Vec<UnfinishedRun>) -> Result<(), StoreError> {
-        let going_on = self.app.runtime.recover(left).await?;
-        let inner = &self.app.inner;
-        inner.jobs.start(going_on, &inner.observer_tasks).await
+    /// Opens the store, starts the plugins, and takes up the runs and the jobs that the last server
+    /// left.
+    async fn begin(&self) -> Result<(), StartCause> {
+        let (inner, runtime) = (&self.app.inner, &self.app.runtime);
+        inner.store.open().await.map_err(StartCause::Store)?;
+        // Plugins may begin runs of their own as soon as they start.
+        let left = inner.store.unfinished_runs().await;
+        let left = left.map_err(StartCause::Recovery)?;
+        let started = plugin::start_all(&inner.instances).await;
+        started.map_err(StartCause::Start)?;
+        runtime.warn_of_missing_tools();
+        let going_on = runtime.recover(left).await;
+        let going_on = going_on.map_err(StartCause::Recovery)?;
+        let begun = inner.jobs.start(going_on, &inner.observer_tasks).await;
+        begun.map_err(StartCause::Recovery)
     }
 
     /// Takes the addresses of the configuration, then starts the plugins. From here on the process

@@ -252,6 +252,7 @@ mod tests {
         assert_eq!(error.message, "Too many requests.");
         assert_eq!(kept.len(), 1);
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_guards_refusal_that_does_not_end_is_rendered_without_its_words() {
         let endless = PluginResponse::stream("application/json", |writer| async move {

@@ -92,7 +92,7 @@ impl HttpState {
     /// # Errors
     /// What a plugin says of its endpoints cannot be shown.
     pub(crate) fn new(
-        settings: Settings,
+        mut settings: Settings,
         jobs: Jobs,
         pipeline: Arc<Pipeline>,
         mounts: RouteTable,
@@ -117,11 +117,12 @@ impl HttpState {
             Serves::Everything => Some(Document::of(&served)?),
             Serves::Mounts | Serves::Metrics => None,
         };
-        let secret = settings.secret.as_ref();
+        // The door has its digest.
+        let secret = settings.secret.take();
         Ok(Arc::new(Self {
             runtime: jobs.runtime().clone(),
             meters: Meters::new(metrics, &settings.base_path),
-            door: Door::new(settings.auth, secret, settings.holder.clone()),
+            door: Door::new(settings.auth, secret.as_ref(), settings.holder.clone()),
             cors: Cors::new(&settings.cors),
             hsts: settings.hsts.map(layers::strict_transport_security),
             settings,

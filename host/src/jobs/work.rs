@@ -179,7 +179,7 @@ impl Jobs {
     async fn follow(&self, stored: &StoredJob, mut coming: Coming) -> Option<RunEnd> {
         let shared = &self.shared;
         let run_id = stored.job.run.as_deref().unwrap_or_default();
-        self.runtime.is_of_job(run_id, &stored.job.id);
+        self.runtime.remember_job(run_id, &stored.job.id);
         let every = shared.section.lease.0 / 3;
         // The first at once: who has cancelled the job before there was a run found none to abort.
         let mut beat = tokio::time::interval(every);

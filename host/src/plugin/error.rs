@@ -207,12 +207,13 @@ impl LoadError {
     /// What to do about it.
     pub(crate) fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::Library { path, source, .. } => match near(path) {
-                Some(name) if matches!(**source, LibraryError::Missing) => {
-                    format!("did you mean `{name}`?")
+            Self::Library { path, source, .. } => {
+                let is_missing = matches!(**source, LibraryError::Missing);
+                match is_missing.then(|| near(path)).flatten() {
+                    Some(name) => format!("did you mean `{name}`?"),
+                    None => source.remedy().to_owned(),
                 }
-                _ => source.remedy().to_owned(),
-            },
+            }
             Self::Folder { .. } => "set plugins.dir to the folder of the libraries".to_owned(),
             Self::Settings(error) => return error.help().map(|help| help.to_string()),
             Self::SettingsElsewhere { .. } => {

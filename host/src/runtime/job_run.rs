@@ -74,7 +74,7 @@ impl Runtime {
     }
 
     /// Remembers whose attempt a run is: who aborts it cancels the job.
-    pub(crate) fn is_of_job(&self, run_id: &str, job_id: &str) {
+    pub(crate) fn remember_job(&self, run_id: &str, job_id: &str) {
         if let Some(run) = self.engine.active.get(run_id) {
             // One run is followed once.
             let _ = run.job.set(job_id.to_owned());

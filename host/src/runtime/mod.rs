@@ -1,10 +1,10 @@
 //! Runs: what the routes, the host services and the crate's users ask for.
 //!
-//! `service.rs` is the face, `start.rs` begins runs and `history.rs` tells of them; `driver.rs` takes a run from its first event to its last, `step.rs`
-//! asks the model, `tools.rs` executes its calls, `log.rs` remembers what was shown and `reader.rs`
-//! shows it, `checkpoint.rs` and `recovery.rs` let a run outlive the server. `delegation.rs`,
-//! `part.rs` and `lineage.rs` let an agent hand tasks to others. `job_run.rs` is what workers ask
-//! for, and `alias.rs` the name of a job's run.
+//! `service.rs` is the face, `start.rs` begins runs and `history.rs` tells of them; `driver.rs` takes
+//! a run from its first event to its last, `step.rs` asks the model, `tools.rs` executes its calls,
+//! `log.rs` remembers what was shown and `reader.rs` shows it, `checkpoint.rs` and `recovery.rs` let a
+//! run outlive the server. `delegation.rs`, `part.rs` and `lineage.rs` let an agent hand tasks to
+//! others. `job_run.rs` is what workers ask for, and `alias.rs` the name of a job's run.
 
 mod access;
 mod active;

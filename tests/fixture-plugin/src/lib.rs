@@ -93,14 +93,6 @@ impl Plugin for Fixture {
         Ok(Self { config, host })
     }
 
-    async fn start(&self) -> Result<()> {
-        if let Some(agent) = &self.config.begins {
-            let request = RunRequest::new(&**agent, "slow");
-            let _ = self.host.start_agent(&request).await?;
-        }
-        Ok(())
-    }
-
     fn register(&self, registrar: &mut Registrar) {
         if self.config.tools {
             tools::register(registrar);
@@ -162,6 +154,14 @@ impl Plugin for Fixture {
         for number in 0..self.config.sync_guards {
             registrar.hook(pass::Pass::new(number));
         }
+    }
+
+    async fn start(&self) -> Result<()> {
+        if let Some(agent) = &self.config.begins {
+            let request = RunRequest::new(&**agent, "slow");
+            let _ = self.host.start_agent(&request).await?;
+        }
+        Ok(())
     }
 }
 
